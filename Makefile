@@ -1,0 +1,42 @@
+# Everything Slipway needs comes into .venv and var/ of this folder; nothing is installed by hand.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo no-python3)
+PY := .venv/bin/python
+INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: no Python found; install Python 3.11" >&2; exit 1; }; \
+	$(PYTHON) config/install.py
+
+.PHONY: help run test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+
+run: .venv/run.done ## start everything, ready to use; Ctrl-C stops it
+	@exec $(PY) -m config.run
+
+test: .venv/test.done ## run all tests against real PostgreSQL and Redis
+	@$(PY) -m pytest
+
+lint: .venv/test.done ## style, types, import contracts, missing migrations
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m importlinter.cli lint-imports --no-logo
+	@$(PY) manage.py makemigrations --check --dry-run
+
+bench: .venv/test.done ## measure the figures of docs/benchmarks.md again
+	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
+
+lock: .venv/test.done ## resolve requirements*.in to requirements*.txt
+	@for set in requirements requirements-dev; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
+
+clean: ## stop the embedded servers, remove .venv, var/ and all data in it
+	@[ ! -x $(PY) ] || $(PY) -m config.clean
+	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/run.done: requirements.txt config/install.py
+	$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/test.done: requirements.txt requirements-dev.txt config/install.py
+	$(INSTALL) requirements.txt requirements-dev.txt
+	@touch $@ .venv/run.done

@@ -1,0 +1,1 @@
+"""The admin's theme; no other file imports it."""

@@ -1,0 +1,22 @@
+"""What every process does first: use the embedded servers, then load the settings, with one line where that fails."""
+
+import os
+import sys
+
+from config import embedded
+from config.place import EmbeddedError
+
+
+def start() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.environment import load_env_file
+
+    load_env_file()
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        embedded.ensure()
+        settings.DEBUG  # noqa: B018 - loads them
+    except (EmbeddedError, ImproperlyConfigured) as error:
+        sys.exit(f"slipway: {error}")

@@ -1,0 +1,58 @@
+"""Make .venv from the lock files: `python3 config/install.py requirements.txt ...`.
+
+Run by whatever Python 3 there is, so it keeps to old syntax: a wrong version is to be named, not a SyntaxError.
+"""
+
+import os
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+WANTED = (3, 11)
+
+
+def stop(problem, remedy):  # type: ignore[no-untyped-def]
+    sys.exit("slipway: %s; %s" % (problem, remedy))
+
+
+def run(command, problem, remedy):  # type: ignore[no-untyped-def]
+    """Run the command quietly; on failure keep what it said in a file and print one line."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        log = os.path.join(VENV, "install.log")
+        with open(log, "wb") as file:
+            file.write(done.stdout)
+        stop(problem, "%s (details: %s)" % (remedy, os.path.relpath(log, ROOT)))
+
+
+def main(requirements):  # type: ignore[no-untyped-def]
+    if sys.version_info[:2] != WANTED:
+        have = "%d.%d" % sys.version_info[:2]
+        stop("Python %s found, 3.11 needed" % have, "install it and name it: make PYTHON=/path/to/python3.11 run")
+    try:
+        os.makedirs(VENV, exist_ok=True)
+    except OSError as error:
+        stop("cannot write to %s (%s)" % (ROOT, error.strerror), "use a folder that you may write to")
+    if not os.access(VENV, os.W_OK):
+        stop("cannot write to %s" % VENV, "remove it, or use a folder that you may write to")
+    run(
+        [sys.executable, "-m", "venv", VENV],
+        "no virtual environment could be made",
+        "install Python's venv module (Debian: apt install python3.11-venv) and check the free space",
+    )
+    print("slipway: installing the locked dependencies (once, about half a minute) ...")
+    sys.stdout.flush()
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "--retries", "1", "--require-hashes"]
+    for file in requirements:
+        install += ["-r", os.path.join(ROOT, file)]
+    run(
+        install,
+        "the dependencies could not be installed",
+        "check that pip reaches its package index, a proxy's settings and the free space, then run it again",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

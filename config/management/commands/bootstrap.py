@@ -1,0 +1,18 @@
+"""manage.py bootstrap"""
+
+from typing import Any
+
+from config.bootstrap import ADMIN, bootstrap
+from rollout.commands import SlipwayCommand
+
+
+class Command(SlipwayCommand):
+    help = "Make a new or upgraded machine ready; run it as often as you like. Example: manage.py bootstrap"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        done = bootstrap(actor=self.actor)
+        admin = {"username": ADMIN, "password": done.password}
+        text = "Ready."
+        if done.password:
+            text += f" Admin user: {ADMIN}   password: {done.password}   (shown this once)"
+        self.report({"states_created": done.states_created, "admin": admin}, text)

@@ -1,0 +1,147 @@
+"""Django's settings. What differs between deployments comes from the environment: see .env.example."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from config import embedded
+from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks
+from config.logs import configure, logging_dict
+from config.policy import STRICT
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_env_file()
+env = Environment()
+
+SECRET_KEY = env.str("SECRET_KEY")
+if len(SECRET_KEY) < 32:
+    raise malformed("SECRET_KEY", "32 characters or more")
+DEBUG = env.bool("DEBUG", default=False)
+WEB_PORT = env.int("WEB_PORT", default=8000)
+SITE_URL = http_url("SITE_URL", env.str("SITE_URL"))
+IS_HTTPS = SITE_URL.startswith("https://")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+TRUSTED_PROXIES = networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
+API_TOKENS = api_tokens("API_TOKENS", env.list("API_TOKENS", default=[]))
+STUB_FEED_URL = env.str("STUB_FEED_URL", default="")
+if STUB_FEED_URL:
+    STUB_FEED_URL = http_url("STUB_FEED_URL", STUB_FEED_URL)
+NOTIFY_WEBHOOK_URL = env.str("NOTIFY_WEBHOOK_URL", default="")
+if NOTIFY_WEBHOOK_URL:
+    NOTIFY_WEBHOOK_URL = http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+
+INSTALLED_APPS = [
+    "config.apps.ConsoleConfig",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_structlog",
+    "csp",
+    "pgtrigger",
+    "pghistory",
+    "rollout",
+    "providers",
+    "caching",
+    "validation",
+]
+MIDDLEWARE = [
+    "config.proxies.TrustedProxies",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.policy.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=embedded.database_url())}
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise malformed("DATABASE_URL", "postgres://user:password@host:port/name")
+DATABASES["default"] |= {
+    "HOST": unquote(DATABASES["default"]["HOST"]),  # a folder of sockets is written %2Ftmp%2F...
+    "CONN_MAX_AGE": 60,
+    "CONN_HEALTH_CHECKS": True,
+    "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode
+    # Server-side binding stays off, for pghistory.
+    "OPTIONS": {"connect_timeout": 5, "application_name": "slipway"} | DATABASES["default"].get("OPTIONS", {}),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = env.str("REDIS_URL", default=embedded.redis_url())
+if urlsplit(REDIS_URL).scheme not in ("redis", "rediss", "unix"):
+    raise malformed("REDIS_URL", "redis://host:port/0 or unix:///path")
+REDIS_PREFIX = env.str("REDIS_PREFIX", default="slipway:")
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # probes come without TLS
+SECURE_HSTS_SECONDS = 31536000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": STRICT}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_PREFIX}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_ROUTES = {"providers.poll_due": {"queue": "polls"}, "providers.prune": {"queue": "slow"}}
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    # `expire_seconds`: ticks that nobody took never pile up
+    "poll due feeds": {"task": "providers.poll_due", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+}
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+
+SECRETS = [SECRET_KEY, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""]
+configure(SECRETS)
+LOGGING = logging_dict()
+LOGGING_CONFIG = "logging.config.dictConfig"

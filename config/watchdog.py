@@ -1,0 +1,94 @@
+"""Parent of the embedded servers: `python -m config.watchdog VAR SERVER ...`, started by `config.embedded`.
+
+Starts the servers, starts one again that died, and stops them when nobody uses them any more.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from config.place import Place, place_of
+from config.processes import die_with, open_lock, try_lock
+from config.servers import SERVERS
+
+LOOK_SECONDS = 0.2
+TOO_YOUNG_TO_DIE_SECONDS = 5.0
+STOP_SECONDS = 60.0
+
+
+class Child:
+    def __init__(self, place: Place, name: str) -> None:
+        self.place, self.name, self.server = place, name, SERVERS[name]
+        self.start()
+
+    def start(self) -> None:
+        # The server and each of its own children inherit this lock: while one of them lives, no second server is
+        # started on the same data, even if its watchdog was killed.
+        lock = open_lock(self.place.var / f"{self.name}.lock")
+        while not try_lock(lock):
+            time.sleep(LOOK_SECONDS)
+        with self.place.log(self.name).open("ab") as log:
+            self.process = subprocess.Popen(
+                self.server.command(self.place),
+                user=self.place.user,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock],
+                start_new_session=True,
+                preexec_fn=partial(die_with, os.getpid(), self.server.stop_signal),  # noqa: PLW1509 - one thread
+            )
+        os.close(lock)
+        self.started = time.monotonic()
+
+    def survives(self) -> bool:
+        """Start it again if it died; False when it dies as soon as it is started."""
+        if self.process.poll() is not None:
+            if time.monotonic() - self.started < TOO_YOUNG_TO_DIE_SECONDS:
+                return False
+            self.start()
+        return True
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(self.server.stop_signal)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def main(var: str, *names: str) -> None:
+    place = place_of(Path(var))
+    mine = open_lock(place.var / "watchdog.lock")
+    if not try_lock(mine):
+        return
+    os.ftruncate(mine, 0)
+    os.write(mine, " ".join(names).encode())
+    stopping = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    users = open_lock(place.var / "users.lock")
+    children = [Child(place, name) for name in names]
+    while not stopping and not try_lock(users) and all(child.survives() for child in children):
+        time.sleep(LOOK_SECONDS)
+    for child in children:
+        child.stop()
+    if not any(place.sockets.iterdir()):
+        place.sockets.rmdir()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,14 @@
+"""gunicorn: threads, since a request mostly waits for the database."""
+
+import os
+
+from config.environment import load_env_file
+
+load_env_file()
+bind = f"127.0.0.1:{os.environ.get('WEB_PORT', '8000')}"
+worker_class = "gthread"
+workers = 2
+threads = 8
+timeout = 60
+graceful_timeout = 5
+control_socket_disable = True

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class ProvidersConfig(AppConfig):
+    name = "providers"
+
+    def ready(self) -> None:
+        from providers import models  # here, because models exist only once all apps are loaded
+        from rollout.recovery.protect import protect
+
+        protect(models.Sport)
+        protect(models.Provider)
+        protect(models.ProviderState, volatile=("updated_at",))

@@ -1,0 +1,43 @@
+"""Choices of the providers app, each with its look."""
+
+from typing import Self
+
+from django.db import models
+
+
+class Look(models.TextChoices):
+    symbol: str  # beside the colour, because not everybody sees colours
+    colour: str
+
+    def __new__(cls, value: str, symbol: str = "", colour: str = "") -> Self:
+        look = str.__new__(cls, value)
+        look._value_, look.symbol, look.colour = value, symbol, colour
+        return look
+
+
+class Status(Look):
+    """What polling found; `maintenance` is only ever an operator's doing."""
+
+    INACTIVE = "inactive", "○", "gray", "Inactive"
+    ACTIVE = "active", "●", "green", "Active"
+    ERROR = "error", "✕", "red", "Error"
+    MAINTENANCE = "maintenance", "⏸", "blue", "Maintenance"
+
+
+class Outcome(Look):
+    """How one upstream call ended."""
+
+    OK = "ok", "●", "green", "Ok"
+    TIMEOUT = "timeout", "⏱", "red", "Timed out"
+    UNREACHABLE = "unreachable", "⌀", "red", "Unreachable"
+    REFUSED = "refused", "⛔", "red", "Refused"  # 401 or 403, or an address that may not be called
+    THROTTLED = "throttled", "≋", "orange", "Throttled"
+    HTTP_ERROR = "http_error", "✕", "red", "HTTP error"
+    UNREADABLE = "unreadable", "?", "red", "Unreadable"
+    TOO_LARGE = "too_large", "⇪", "red", "Too large"
+
+
+class Adapter(models.TextChoices):
+    ODDS_API = "odds_api", "The Odds API v4"
+    SPORTRADAR = "sportradar", "Sportradar"
+    PRIZEPICKS = "prizepicks", "PrizePicks"

@@ -1,0 +1,40 @@
+"""manage.py backfill_providers"""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from providers.backfill import CATALOGUE, Scope, backfill
+from rollout.commands import SlipwayCommand
+from rollout.errors import WrongInput
+
+
+class Command(SlipwayCommand):
+    help = "Create the catalogue's provider states. Example: manage.py backfill_providers --sport NBA --dry-run"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--sport", help="only this sport, as NBA", type=str.upper)
+        parser.add_argument("--provider", help="only this provider, as draftkings", type=str.lower)
+        parser.add_argument("--file", type=Path, default=CATALOGUE, help="a JSON catalogue instead of the built-in one")
+        parser.add_argument("--reset", action="store_true", help="set edited configuration back to the catalogue")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be done")
+
+    def handle(self, *args: Any, file: Path, **options: Any) -> None:
+        try:
+            text = file.read_bytes()
+        except OSError as error:
+            raise WrongInput(f"cannot read {file} ({error.strerror})", "check the path") from error
+        done = backfill(
+            text,
+            actor=self.actor,
+            scope=Scope(options["provider"], options["sport"]),
+            reset=options["reset"],
+            dry_run=options["dry_run"],
+        )
+        lines = ["Nothing was changed; this would be done:"] if done.dry_run else []
+        lines += [f"+ {name}" for name in done.created] + [f"~ {name}" for name in done.updated]
+        lines += [f"? {name} is not in the catalogue" for name in done.unknown]
+        lines += [f"{len(done.created)} created, {len(done.updated)} updated, {len(done.unchanged)} unchanged"]
+        self.report(done.document(), "\n".join(lines))

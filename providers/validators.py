@@ -1,0 +1,44 @@
+"""What an operator may enter for an upstream: no other secret's name, no private address."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+
+CREDENTIAL = r"^$|^[A-Z][A-Z0-9_]*_API_KEY$"
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, as text, lies in the public internet. Raises ValueError when it is none."""
+    parsed = ipaddress.ip_address(address.split("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_global and not parsed.is_multicast
+
+
+def names_private_host(url: str) -> bool:
+    """Whether the address names a private host without asking a name server (names are checked when connecting)."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return not is_public(host)
+    except ValueError:
+        return bool(re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", host)) or "." not in host  # 127.1 and 2130706433 too
+
+
+def validate_credential_env(value: str) -> None:
+    if not re.fullmatch(CREDENTIAL, value):
+        raise ValidationError("Must name an environment variable that ends in _API_KEY, or be empty.")
+
+
+def validate_base_url(value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+    except ValueError:
+        wrong = True
+    if wrong or parts.username or parts.query or parts.fragment:
+        raise ValidationError("Must be http(s)://host[:port][/path], without user, query or fragment.")
+    if names_private_host(value):
+        raise ValidationError("Must be a public address; the stub feed's stands in STUB_FEED_URL: leave this empty.")

@@ -1,0 +1,44 @@
+"""Tables that are only ever added to: a trigger refuses the rest."""
+
+import pgtrigger
+from django.db import connection
+
+FLAG = "slipway.allow_rewrite"
+
+
+def append_only(*, keep_days: int, column: str) -> list[pgtrigger.Trigger]:
+    """Triggers for `Meta.triggers` that refuse UPDATE and TRUNCATE, and DELETE of rows younger than `keep_days`.
+
+    column: the timestamp a row's age is counted from. A transaction that set the local flag (`allow_rewrite`) may
+    do all: tests and a restore need it.
+    """
+    flag = f"IF current_setting('{FLAG}', true) = 'on' THEN "
+    refuse = "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';"
+    old = f"IF OLD.{column} < now() - interval '{keep_days} days' THEN RETURN OLD; END IF;"
+    return [
+        pgtrigger.Trigger(
+            name="refuse_update",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update,
+            func=f"{flag} RETURN NEW; END IF; {refuse}",
+        ),
+        pgtrigger.Trigger(
+            name="refuse_delete",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Delete,
+            func=f"{flag} RETURN OLD; END IF; {old} {refuse}",
+        ),
+        pgtrigger.Trigger(
+            name="refuse_truncate",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Truncate,
+            level=pgtrigger.Statement,
+            func=f"{flag} RETURN NULL; END IF; {refuse}",
+        ),
+    ]
+
+
+def allow_rewrite() -> None:
+    """Lift the refusal for the rest of this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(%s, 'on', true)", [FLAG])

@@ -1,0 +1,37 @@
+"""The base of Slipway's commands: --json, one-line errors, exit codes."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from rollout.actors import Actor, shell
+from rollout.errors import SlipwayError
+
+
+class SlipwayCommand(BaseCommand):
+    requires_system_checks: list[str] = []
+    has_json = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        if self.has_json:
+            parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.as_json = bool(options.get("json"))
+        try:
+            return super().execute(*args, **options)
+        except SlipwayError as error:
+            raise CommandError(str(error), returncode=error.exit_code) from error
+        except DatabaseError as error:
+            said = str(error).strip().splitlines() or ["no answer"]
+            raise CommandError(f"the database refused: {said[0]}; check /readyz", returncode=3) from error
+
+    @cached_property
+    def actor(self) -> Actor:
+        return shell()
+
+    def report(self, document: dict[str, Any], text: str) -> None:
+        self.stdout.write(json.dumps(document, default=str) if self.as_json else text)

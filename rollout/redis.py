@@ -1,0 +1,25 @@
+"""The one way to Redis: short time-outs, no retries, since everything can do without it."""
+
+from functools import cache
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+TIMEOUT_SECONDS = 0.05
+
+
+@cache
+def client() -> "redis.Redis":
+    """Raises redis.RedisError on use, within the time-out, while Redis is gone."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def key(name: str) -> str:
+    return f"{settings.REDIS_PREFIX}{name}"
