@@ -1,1 +1,172 @@
-"""The admin's theme; no other file imports it."""
+"""The admin's look, in one place: no other file imports the theme.
+
+Lists say in a line what they are about, verbs ask before they act, states show as symbol and colour.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+__all__ = [
+    "AdminPasswordChangeForm",
+    "ReadOnlyAdmin",
+    "SlipwayAdmin",
+    "UserChangeForm",
+    "UserCreationForm",
+    "ago",
+    "badge",
+    "on_off",
+    "verb",
+]
+NAMED_AT_MOST = 30  # objects named on a confirmation page
+
+
+class HasLook(Protocol):
+    symbol: str
+    colour: str
+
+    @property
+    def label(self) -> Any: ...
+
+
+class SlipwayAdmin(ModelAdmin):
+    intro = ""  # what the page is about, in one line
+    when_empty = "Nothing here yet."  # how rows come to be
+    list_before_template = "console/intro.html"
+    list_filter_submit = False
+    list_filter_sheet = False
+    show_full_result_count = False
+    compressed_fields = True
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the verbs that this user may use."""
+        found: dict[str, Any] = super().get_actions(request)
+        return {
+            name: action
+            for name, action in found.items()
+            if request.user.has_perm(getattr(action[0], "permission", "")) or not hasattr(action[0], "permission")
+        }
+
+
+class ReadOnlyAdmin(SlipwayAdmin):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class Operation(Protocol):
+    def __call__(self, rows: Sequence[int], /, *, actor: Any) -> int: ...
+
+
+def verb(operation: Operation, *, label: str, permission: str, consequence: str) -> Callable[..., HttpResponse | None]:
+    """An admin action that names the objects, says what will happen, and calls the operation once confirmed."""
+
+    def act(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        from rollout.errors import SlipwayError  # here, since the console lies below the apps
+
+        if "confirmed" not in request.POST:
+            return _ask(model_admin, request, queryset)
+        try:
+            changed = operation(list(queryset.values_list("pk", flat=True)), actor=request.user)
+        except SlipwayError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"{label}: {changed} changed of {queryset.count()} selected.")
+        return None
+
+    def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        everything = request.POST.get("select_across") == "1"
+        context = model_admin.admin_site.each_context(request) | {
+            "title": f"{label}?",
+            "opts": model_admin.opts,
+            "label": label,
+            "consequence": consequence,
+            "objects": queryset[:NAMED_AT_MOST],
+            "unnamed": max(0, queryset.count() - NAMED_AT_MOST),
+            "action": act.__name__,
+            "checkbox": ACTION_CHECKBOX_NAME,
+            # All of a list are meant by one flag and its filters in the address, not by thousands of fields.
+            "everything": everything,
+            "selected": list(queryset.values_list("pk", flat=True)[: 1 if everything else None]),
+        }
+        return TemplateResponse(request, "console/confirm.html", context)
+
+    act.__name__ = permission.rpartition(".")[2]
+    act.short_description = label  # type: ignore[attr-defined]
+    act.permission = permission  # type: ignore[attr-defined]
+    return act
+
+
+def badge(choice: HasLook) -> SafeString:
+    """A choice as symbol, colour and word."""
+    return format_html(
+        '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>',
+        choice.colour,
+        choice.symbol,
+        choice.label,
+    )
+
+
+def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
+    colour, symbol, word = ("green", "✓", on) if is_on else ("gray", "–", off)
+    return format_html('<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>', colour, symbol, word)
+
+
+def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
+    """A moment as "2 min ago", the absolute time on hover."""
+    if moment is None:
+        return never
+    absolute = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    relative = elapsed((timezone.now() - moment).total_seconds())
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), absolute, relative)
+
+
+def elapsed(seconds: float) -> str:
+    """Seconds as people say them; negative ones lie ahead."""
+    amount = abs(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if amount >= size:
+            text = f"{int(amount // size)} {unit}"
+            break
+    else:
+        text = f"{int(amount)} s"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def register_accounts() -> None:
+    """Users and groups in the theme's look; Celery beat's tables are the code's own and stay out of sight."""
+    from django.contrib.auth.admin import GroupAdmin, UserAdmin
+    from django.contrib.auth.models import Group, User
+    from django_celery_beat import models as beat
+
+    class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
+        intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
+        form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+
+    class Groups(SlipwayAdmin, GroupAdmin):
+        intro = "Viewer sees all, Operator also acts, Admin also edits. These three are reset by each upgrade."
+
+    for model in (User, Group):
+        admin.site.unregister(model)
+    admin.site.register(User, Users)
+    admin.site.register(Group, Groups)
+    tables = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.SolarSchedule, beat.ClockedSchedule)
+    for table in tables:
+        if admin.site.is_registered(table):
+            admin.site.unregister(table)

@@ -13,11 +13,11 @@ PYTHON = os.path.join(VENV, "bin", "python")
 WANTED = (3, 11)
 
 
-def stop(problem, remedy):  # type: ignore[no-untyped-def]
+def stop(problem: str, remedy: str) -> None:
     sys.exit("slipway: %s; %s" % (problem, remedy))
 
 
-def run(command, problem, remedy):  # type: ignore[no-untyped-def]
+def run(command: "list[str]", problem: str, remedy: str) -> None:
     """Run the command quietly; on failure keep what it said in a file and print one line."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -27,7 +27,7 @@ def run(command, problem, remedy):  # type: ignore[no-untyped-def]
         stop(problem, "%s (details: %s)" % (remedy, os.path.relpath(log, ROOT)))
 
 
-def main(requirements):  # type: ignore[no-untyped-def]
+def main(requirements: "list[str]") -> None:
     if sys.version_info[:2] != WANTED:
         have = "%d.%d" % sys.version_info[:2]
         stop("Python %s found, 3.11 needed" % have, "install it and name it: make PYTHON=/path/to/python3.11 run")

@@ -2,26 +2,16 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 
-# Values that must not show wherever they stand: keys in addresses, tokens in headers, passwords in URLs.
-PATTERNS = [
-    (re.compile(r"(?i)(api_?key=)[^&\s'\"]+"), r"\1***"),
-    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]+"), r"\1***"),
-    (re.compile(r"(://[^/@:\s]*:)[^@/\s]+@"), r"\1***@"),
-]
-_secrets: list[str] = []
+from rollout.redact import redact
 
 
-def configure(secrets: list[str]) -> None:
-    """Set structlog up. `secrets`: values to hide beside those of the *_API_KEY variables."""
-    keys = [value for name, value in os.environ.items() if name.endswith("_API_KEY")]
-    _secrets[:] = [secret for secret in [*secrets, *keys] if len(secret) >= 6]
+def configure() -> None:
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -30,22 +20,16 @@ def configure(secrets: list[str]) -> None:
     )
 
 
-def redact(text: str) -> str:
-    """The text without secrets."""
-    for secret in _secrets:
-        text = text.replace(secret, "***")
-    for pattern, mask in PATTERNS:
-        text = pattern.sub(mask, text)
-    return text
-
-
 def redact_event(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
-        elif not isinstance(value, int | float | bool | None) and not key.startswith("_"):
-            event[key] = redact(str(value))
+        event[key] = _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_redacted(part) for part in value]
+    return value if isinstance(value, int | float | None) else redact(str(value))
 
 
 SHARED: list[Any] = [

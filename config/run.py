@@ -26,7 +26,7 @@ from config.processes import die_with, open_lock, try_lock
 WIND_DOWN_SECONDS = 15.0
 
 
-class Tethered(Process):  # type: ignore[misc]  # honcho has no types
+class Tethered(Process):
     """A process that ends when honcho ends, even by kill -9; while it lives, it holds the run lock."""
 
     run_lock: int
@@ -42,7 +42,7 @@ class Tethered(Process):  # type: ignore[misc]  # honcho has no types
         self.manager_pid = os.getpid()
 
 
-class Fleet(Manager):  # type: ignore[misc]
+class Fleet(Manager):
     def __init__(self, lines: list[str]) -> None:
         super().__init__()
         self._process_ctor = Tethered
@@ -85,7 +85,7 @@ def bootstrap() -> dict[str, Any]:
 def announce(lines: list[str]) -> None:
     """Print the lines once the site answers."""
     url = f"http://127.0.0.1:{os.environ['WEB_PORT']}/readyz"
-    request = urllib.request.Request(url, headers={"Host": "localhost"})  # noqa: S310 - our own address
+    request = urllib.request.Request(url, headers={"Host": "localhost"})
     while True:
         try:
             with urllib.request.urlopen(request, timeout=5):  # noqa: S310

@@ -7,6 +7,8 @@ from config import embedded
 from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks
 from config.logs import configure, logging_dict
 from config.policy import STRICT
+from config.theme import UNFOLD  # noqa: F401 - a setting
+from rollout.redact import hide
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_env_file()
@@ -141,7 +143,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
-SECRETS = [SECRET_KEY, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""]
-configure(SECRETS)
+hide([SECRET_KEY, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""])
+configure()
 LOGGING = logging_dict()
 LOGGING_CONFIG = "logging.config.dictConfig"

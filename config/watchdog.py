@@ -42,7 +42,7 @@ class Child:
                 stderr=log,
                 pass_fds=[lock],
                 start_new_session=True,
-                preexec_fn=partial(die_with, os.getpid(), self.server.stop_signal),  # noqa: PLW1509 - one thread
+                preexec_fn=partial(die_with, os.getpid(), self.server.stop_signal),
             )
         os.close(lock)
         self.started = time.monotonic()

@@ -1,5 +1,6 @@
 """Bring the tables to the catalogue: one transaction, all or nothing, as often as one likes."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,17 @@ from typing import Any
 from django.db import connection, transaction
 
 from providers import sql
-from providers.catalogue import PROVIDER_COLUMNS, STATE_COLUMNS, Changes, Key, changes, read
+from providers.catalogue import (
+    PROVIDER_COLUMNS,
+    STATE_COLUMNS,
+    Catalogue,
+    Changes,
+    Key,
+    ProviderEntry,
+    StateEntry,
+    changes,
+    read,
+)
 from providers.models import Provider, ProviderState, Sport
 from rollout.actors import Actor, require
 from rollout.audit import acting
@@ -44,6 +55,19 @@ class Backfilled:
         return asdict(self) | counts | names
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    providers: Changes
+    states: Changes
+    unknown: list[Key]  # states that the catalogue doesn't hold
+
+    @property
+    def updated(self) -> list[Key]:
+        """A state is changed too when its provider is."""
+        by_provider = [key for key in self.states.unchanged if key[:1] in self.providers.update]
+        return [*self.states.update, *by_provider]
+
+
 def backfill(
     text: bytes, *, actor: Actor, scope: Scope = Scope(), reset: bool = False, dry_run: bool = False
 ) -> Backfilled:
@@ -56,55 +80,56 @@ def backfill(
     with transaction.atomic(), acting(actor, "backfill"):
         with connection.cursor() as cursor:
             cursor.execute(sql.ONE_BACKFILL_AT_A_TIME)
-        catalogue = read(text, set(Sport.objects.values_list("pk", flat=True)), set(_providers()))
-        wanted = {
-            (entry.provider_name, entry.sport): entry
-            for entry in catalogue.states
-            if scope.holds(entry.provider_name, entry.sport)
-        }
-        if scope != Scope() and not wanted:
-            raise WrongInput(f"the catalogue holds nothing for {scope.provider or scope.sport}", "check the spelling")
-        found = {(state.provider_id, state.sport_id): state for state in ProviderState.objects.all()}
-        names = {provider for provider, _ in wanted} if scope != Scope() else {e.name for e in catalogue.providers}
-        providers = changes(
-            {(entry.name,): entry for entry in catalogue.providers if entry.name in names},
-            {(name,): row for name, row in _providers().items()},
-            PROVIDER_COLUMNS,
-            reset=reset,
-        )
-        states = changes(wanted, found, STATE_COLUMNS, reset=reset)
+        catalogue = read(text, set(Sport.objects.in_bulk()), set(Provider.objects.in_bulk()))
+        plan = _plan(catalogue, scope, reset=reset)
         if not dry_run:
-            sports = [Sport(code=entry.code, name=entry.name) for entry in catalogue.sports]
-            Sport.objects.bulk_create(sports, ignore_conflicts=True)
-            _apply(providers, states)
-    # A state is changed too when its provider is.
-    updated = [key for key in wanted if key in states.update or (key in found and key[:1] in providers.update)]
-    unknown = [key for key in found if scope.holds(*key) and key not in wanted]
+            _apply(catalogue, plan)
+    unchanged = [key for key in plan.states.unchanged if key not in plan.updated]
     return Backfilled(
-        created=_names(states.create),
-        updated=_names(updated),
-        unchanged=_names(key for key in states.unchanged if key not in updated),
-        unknown=_names(unknown),
-        total=len(wanted),
+        created=_names(plan.states.create),
+        updated=_names(plan.updated),
+        unchanged=_names(unchanged),
+        unknown=_names(plan.unknown),
+        total=len(plan.states.create) + len(plan.updated) + len(unchanged),
         dry_run=dry_run,
     )
 
 
-def _providers() -> dict[str, Provider]:
-    return Provider.objects.in_bulk()
+def _plan(catalogue: Catalogue, scope: Scope, *, reset: bool) -> Plan:
+    wanted: dict[Key, StateEntry] = {
+        (entry.provider_name, entry.sport): entry
+        for entry in catalogue.states
+        if scope.holds(entry.provider_name, entry.sport)
+    }
+    if scope != Scope() and not wanted:
+        said = "/".join(filter(None, (scope.provider, scope.sport)))
+        raise WrongInput(f"the catalogue holds nothing for {said}", "check the spelling")
+    found: dict[Key, ProviderState] = {(row.provider_id, row.sport_id): row for row in ProviderState.objects.all()}
+    needed = {name for name, _ in wanted}
+    providers: dict[Key, ProviderEntry] = {
+        (entry.name,): entry for entry in catalogue.providers if scope == Scope() or entry.name in needed
+    }
+    existing: dict[Key, Provider] = {(name,): row for name, row in Provider.objects.in_bulk().items()}
+    return Plan(
+        changes(providers, existing, PROVIDER_COLUMNS, reset=reset),
+        changes(wanted, found, STATE_COLUMNS, reset=reset),
+        [key for key in found if scope.holds(key[0], key[1]) and key not in wanted],
+    )
 
 
-def _names(keys: Any) -> list[str]:
+def _names(keys: Iterable[Key]) -> list[str]:
     return sorted("/".join(key) for key in keys)
 
 
-def _apply(providers: Changes, states: Changes) -> None:
-    for (name,), entry in providers.create.items():
+def _apply(catalogue: Catalogue, plan: Plan) -> None:
+    sports = [Sport(code=entry.code, name=entry.name) for entry in catalogue.sports]
+    Sport.objects.bulk_create(sports, ignore_conflicts=True)
+    for (name,), entry in plan.providers.create.items():
         Provider.objects.create(name=name, **{column: getattr(entry, column) for column in PROVIDER_COLUMNS})
-    for (name,), new in providers.update.items():
+    for (name,), new in plan.providers.update.items():
         Provider.objects.filter(name=name).update(**new)
-    ProviderState.objects.bulk_create(_new_state(key, entry) for key, entry in states.create.items())
-    for (name, sport), new in states.update.items():
+    ProviderState.objects.bulk_create(_new_state(key, entry) for key, entry in plan.states.create.items())
+    for (name, sport), new in plan.states.update.items():
         ProviderState.objects.filter(provider=name, sport=sport).update(**new)
     sync_slots()
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from providers.validators import validate_base_url, validate_credential_env
 from rollout.errors import WrongInput
 
+CORRECT_IT = "correct it; nothing was changed"
 Key = tuple[str, ...]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,50}$")]
 Code = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,8}$")]
@@ -59,13 +60,13 @@ def read(text: bytes, known_sports: set[str], known_providers: set[str]) -> Cata
     try:
         catalogue = msgspec.json.decode(text, type=Catalogue)
     except msgspec.ValidationError as error:
-        raise WrongInput(f"the catalogue is wrong: {_with_place_first(str(error))}", "correct it; nothing was changed")
+        raise WrongInput(f"the catalogue is wrong: {_with_place_first(str(error))}", CORRECT_IT) from None
     except msgspec.DecodeError as error:
-        raise WrongInput(f"the catalogue is not valid JSON: {error}", "correct it; nothing was changed") from None
+        raise WrongInput(f"the catalogue is not valid JSON: {error}", CORRECT_IT) from None
     known_sports = known_sports | {entry.code for entry in catalogue.sports}
     known_providers = known_providers | {entry.name for entry in catalogue.providers}
     for place, problem in _faults(catalogue, known_sports, known_providers):
-        raise WrongInput(f"the catalogue is wrong: {place}: {problem}", "correct it; nothing was changed")
+        raise WrongInput(f"the catalogue is wrong: {place}: {problem}", CORRECT_IT)
     return catalogue
 
 

@@ -22,7 +22,9 @@ class ProviderCollector(Collector):
         states = GaugeMetricFamily(
             "slipway_provider_states", "Provider states.", labels=["provider", "sport", "status", "enabled"]
         )
-        offered = GaugeMetricFamily("slipway_lines_offered", "Lines of the last good poll.", labels=["provider", "sport"])
+        offered = GaugeMetricFamily(
+            "slipway_lines_offered", "Lines of the last good poll.", labels=["provider", "sport"]
+        )
         counters = {
             column: CounterMetricFamily(name, text, labels=["provider", "sport"])
             for name, (column, text) in COUNTERS.items()

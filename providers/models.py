@@ -13,6 +13,7 @@ from providers.validators import CREDENTIAL, validate_base_url, validate_credent
 from rollout.append_only import append_only
 from rollout.audit import tracked
 
+
 class Sport(models.Model):
     code = models.CharField(max_length=8, primary_key=True)
     name = models.CharField(max_length=50)
@@ -97,7 +98,9 @@ class ProviderState(models.Model):
             models.CheckConstraint(
                 condition=Q(poll_interval_seconds__range=(30, 300)), name="provider_state_interval_30_to_300"
             ),
-            models.CheckConstraint(condition=Q(timeout_seconds__range=(10, 60)), name="provider_state_timeout_10_to_60"),
+            models.CheckConstraint(
+                condition=Q(timeout_seconds__range=(10, 60)), name="provider_state_timeout_10_to_60"
+            ),
             models.CheckConstraint(condition=Q(status__in=Status.values), name="provider_state_status_known"),
             models.CheckConstraint(
                 condition=Q(**{f"{name}__gte": 0 for name in [*COUNTERS, "average_response_time_ms"]}),
@@ -220,6 +223,7 @@ class PropLine(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "line"
         constraints = [
             models.UniqueConstraint(
                 fields=["state", "event", "bookmaker", "market", "player", "point", "side"],

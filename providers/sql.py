@@ -57,12 +57,12 @@ UPDATE providers_pollslot slot
        fence = slot.fence + 1
   FROM due WHERE slot.id = due.id
 RETURNING slot.id, slot.fence, slot.adapter, slot.base_url, slot.credential_env, slot.sport, slot.timeout_seconds,
-          greatest(extract(epoch FROM slot.next_poll_at - now()), 0)::float8 AS due_in_seconds,
-          (SELECT jsonb_object_agg(s.provider_name, s.id)
+          CASE WHEN %(everything)s THEN 0 ELSE extract(epoch FROM slot.next_poll_at - now()) END::float8,
+          coalesce((SELECT jsonb_object_agg(s.provider_name, s.id)
              FROM provider_states s JOIN providers_provider p ON p.name = s.provider_name
             WHERE s.is_enabled AND s.status <> 'maintenance' AND s.sport = slot.sport
               AND (p.adapter, p.base_url, p.credential_env)
-                = (slot.adapter, slot.base_url, slot.credential_env)) AS members"""
+                = (slot.adapter, slot.base_url, slot.credential_env)), '{}')::text"""
 
 # Takes the slot for this transaction if its fence is still the claim's.
 HOLD_CLAIM = "SELECT FROM providers_pollslot WHERE id = %(slot)s AND fence = %(fence)s FOR UPDATE"
@@ -140,3 +140,21 @@ UPDATE provider_states SET
        total_props_fetched = total_props_fetched + %(lines)s, unique_props_seen = unique_props_seen + %(new_lines)s,
        last_prop_count = CASE WHEN %(is_good)s THEN %(lines)s ELSE last_prop_count END
  WHERE id = %(state)s"""
+
+# No call was made, so nothing is counted; the row is rewritten only when the reason is new.
+NOTE_PROBLEM = """
+UPDATE provider_states SET last_error = %(problem)s, updated_at = now()
+ WHERE id = %(state)s AND last_error <> %(problem)s"""
+
+# Compare-and-set, with the status as it was, which UPDATE ... RETURNING of the ORM cannot answer.
+CHANGE_STATUS = """
+UPDATE provider_states state SET status = %(to)s, updated_at = now()
+  FROM (SELECT id, status FROM provider_states WHERE id = ANY(%(states)s) ORDER BY id FOR UPDATE) was
+ WHERE state.id = was.id AND was.status <> %(to)s AND (%(only_from)s::text IS NULL OR was.status = %(only_from)s)
+RETURNING state.provider_name, state.sport, was.status"""
+
+# In batches, so that a delete never holds many rows at once. CTID, since the logs have no other handle on "oldest".
+PRUNE = """
+DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+       SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
+        LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""

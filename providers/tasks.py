@@ -1,1 +1,23 @@
 """Celery tasks of the providers app."""
+
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutdown
+
+from providers import operations, polling
+
+
+@shared_task(name="providers.poll_due", ignore_result=True)
+def poll_due() -> None:
+    operations.poll_due()
+
+
+@shared_task(name="providers.prune", ignore_result=True)
+def prune() -> None:
+    operations.prune()
+
+
+@worker_shutdown.connect
+def give_claims_back(**kwargs: Any) -> None:
+    polling.stop_poller()

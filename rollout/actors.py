@@ -39,4 +39,6 @@ def shell() -> Machine:
 def require(actor: Actor, permission: str) -> None:
     """Raises Refused when the actor lacks the permission, as `app.codename`."""
     if not actor.has_perm(permission):
-        raise Refused(f"{actor.get_username()} lacks the permission {permission}", "ask an admin for a group that has it")
+        raise Refused(
+            f"{actor.get_username()} lacks the permission {permission}", "ask an admin for a group that has it"
+        )

@@ -11,9 +11,13 @@ from rollout.actors import Actor
 
 def tracked(**options: Any) -> Callable[[Any], Any]:
     """Model decorator: a trigger keeps each insert, update and delete (of the columns in `fields`, else of all)."""
-    return pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent(), **options)
+    decorator: Callable[[Any], Any] = pghistory.track(
+        pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent(), **options
+    )
+    return decorator
 
 
 def acting(actor: Actor, verb: str) -> AbstractContextManager[Any]:
     """Within it, each edit is kept with who made it and by which verb."""
-    return pghistory.context(actor=actor.get_username(), verb=verb)
+    context: AbstractContextManager[Any] = pghistory.context(actor=actor.get_username(), verb=verb)
+    return context

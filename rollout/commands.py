@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from rollout.actors import Actor, shell
 from rollout.errors import SlipwayError
+from rollout.redact import redact
 
 
 class SlipwayCommand(BaseCommand):
@@ -28,6 +29,11 @@ class SlipwayCommand(BaseCommand):
         except DatabaseError as error:
             said = str(error).strip().splitlines() or ["no answer"]
             raise CommandError(f"the database refused: {said[0]}; check /readyz", returncode=3) from error
+        except (CommandError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            said = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
+            raise CommandError(f"{said[0]}; add --traceback to see where", returncode=3) from error
 
     @cached_property
     def actor(self) -> Actor:

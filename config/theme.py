@@ -1,0 +1,56 @@
+"""The theme's configuration, for the settings."""
+
+from typing import Any
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+
+def stylesheet(request: Any) -> str:
+    return static("slipway/slipway.css")
+
+
+def favicon(request: Any) -> str:
+    return static("slipway/favicon.svg")
+
+
+def page(title: str, icon: str, model: str, permission: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{model}_changelist"),
+        "permission": lambda request: request.user.has_perm(permission),
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "Slipway",
+    "SITE_HEADER": "Slipway",
+    "SITE_SUBHEADER": "Derived sports data",
+    "SITE_SYMBOL": "sailing",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
+    "STYLES": [stylesheet],
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": "Fleet",
+                "items": [
+                    page("Provider states", "radar", "providers_providerstate", "providers.view_providerstate"),
+                    page("Providers", "hub", "providers_provider", "providers.view_provider"),
+                    page("Lines", "list_alt", "providers_propline", "providers.view_propline"),
+                    page("Events", "event", "providers_event", "providers.view_event"),
+                    page("Fetch attempts", "swap_vert", "providers_fetchattempt", "providers.view_fetchattempt"),
+                    page("Status changes", "history", "providers_statuschange", "providers.view_statuschange"),
+                ],
+            },
+            {
+                "title": "People",
+                "items": [
+                    page("Users", "person", "auth_user", "auth.view_user"),
+                    page("Groups", "group", "auth_group", "auth.view_group"),
+                ],
+            },
+        ]
+    },
+}

@@ -1,0 +1,97 @@
+"""The Odds API v4: one call lists the games with their lines, one more per game soon to start brings the players'.
+
+Source: the-odds-api.com/liveapi/guides/v4. A call costs as many credits as it asks for markets and regions.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from providers.feed import Answer, Claim, Game, Line, distinct
+from providers.fetch import Caller, CallFailed
+
+SPORT_KEYS = {"MLB": "baseball_mlb", "NBA": "basketball_nba", "NFL": "americanfootball_nfl", "NHL": "icehockey_nhl"}
+GAME_MARKETS = "h2h,spreads,totals"
+PLAYER_MARKETS = {
+    "MLB": "batter_hits,batter_total_bases,batter_rbis,batter_runs_scored",
+    "NBA": "player_points,player_rebounds,player_assists,player_threes",
+    "NFL": "player_pass_yds,player_rush_yds,player_receptions,player_pass_tds",
+    "NHL": "player_points,player_assists,player_shots_on_goal,player_blocked_shots",
+}
+PLAYERS_AHEAD = timedelta(hours=36)  # books open player lines about a day before the game
+CALLS_AT_ONCE = 4
+EVERY_BOOKMAKER = {"stub", "theodds"}  # the others are bookmakers themselves, and are asked for by name
+
+
+class Outcome(Struct):
+    name: str
+    price: float
+    point: float | None = None
+    description: str | None = None
+
+
+class Market(Struct):
+    key: str
+    outcomes: list[Outcome]
+
+
+class Bookmaker(Struct):
+    key: str
+    markets: list[Market]
+
+
+class Event(Struct):
+    id: str
+    home_team: str | None
+    away_team: str | None
+    commence_time: datetime | int  # an integer with dateFormat=unix
+    bookmakers: list[Bookmaker]
+
+    @property
+    def starts_at(self) -> datetime:
+        start = self.commence_time
+        return datetime.fromtimestamp(start, UTC) if isinstance(start, int) else start
+
+
+async def poll(claim: Claim, caller: Caller) -> Answer:
+    """Ask for all members' lines in shared calls. Raises CallFailed when the list of games could not be had."""
+    base = f"/v4/sports/{SPORT_KEYS[claim.sport]}"
+    params = {"regions": "us", "oddsFormat": "american"} | ({"apiKey": caller.secret} if caller.secret else {})
+    if not claim.members.keys() & EVERY_BOOKMAKER:
+        params["bookmakers"] = ",".join(sorted(claim.members))
+    events = await caller.get(f"{base}/odds", params | {"markets": GAME_MARKETS}, list[Event])
+    now = datetime.now(UTC)
+    soon = [event for event in events if event.starts_at < now + PLAYERS_AHEAD]
+    several = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def players_of(event: Event) -> Event | None:
+        async with several:
+            try:
+                path, markets = f"{base}/events/{event.id}/odds", {"markets": PLAYER_MARKETS[claim.sport]}
+                return await caller.get(path, params | markets, Event)
+            except CallFailed:
+                return None  # on record; the other games' lines still count
+
+    answers = await asyncio.gather(*map(players_of, soon))
+    return combine(events, [event for event in answers if event])
+
+
+def combine(events: list[Event], with_players: list[Event]) -> Answer:
+    lines = [line for event in (*events, *with_players) for line in lines_of(event)]
+    return Answer(
+        games=tuple(Game(e.id, e.home_team or "", e.away_team or "", e.starts_at) for e in events),
+        lines=distinct(lines),
+        listed=frozenset(event.id for event in events),
+        offered=frozenset(event.id for event in events if event.bookmakers),
+        player_offered=frozenset(event.id for event in with_players if event.bookmakers),
+    )
+
+
+def lines_of(event: Event) -> Iterator[Line]:
+    for book in event.bookmakers:
+        for market in book.markets:
+            for outcome in market.outcomes:
+                player = outcome.description or ""
+                yield Line(event.id, book.key, market.key, player, outcome.name, outcome.point, outcome.price)

@@ -1,0 +1,259 @@
+"""The fleet in the admin."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.console import ReadOnlyAdmin, SlipwayAdmin, ago, badge, on_off, verb
+from providers import operations
+from providers.choices import Outcome, Status
+from providers.models import CONFIGURATION, Event, FetchAttempt, PropLine, Provider, ProviderState, StatusChange
+from rollout.errors import SlipwayError
+
+MEASURED = [
+    "status_now",
+    "last_fetch_attempt",
+    "last_successful_fetch",
+    "last_error",
+    "consecutive_errors",
+    "total_requests",
+    "successful_requests",
+    "failed_requests",
+    "average_response_time_ms",
+    "total_props_fetched",
+    "unique_props_seen",
+    "last_prop_count",
+    "created_at",
+    "updated_at",
+]
+
+
+class ConfigurationAdmin(SlipwayAdmin):
+    """Edits go through the operations, which keep the audit and the poll slots right."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        operations.save(obj, actor=request.user)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        operations.delete(obj, actor=request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            operations.delete(row, actor=request.user)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except SlipwayError as error:
+            messages.error(request, str(error))
+            return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
+
+
+@admin.register(ProviderState)
+class ProviderStateAdmin(ConfigurationAdmin):
+    intro = "Each provider and sport: whether it is wanted, and what polling found."
+    when_empty = "The catalogue brings them: python manage.py backfill_providers"
+    list_display = ["name", "status_now", "wanted", "fetched", "success", "lines", "response", "every", "trouble"]
+    list_filter = ["sport", "provider", "status", "is_enabled"]
+    search_fields = ["provider__name"]
+    ordering = ["-is_enabled", "status", "provider", "sport"]  # what works first, then trouble, then what is off
+    list_per_page = 50
+    readonly_fields = MEASURED
+    actions = [
+        verb(
+            operations.enable,
+            label="Enable",
+            permission="providers.enable_providerstate",
+            consequence="They are polled from now on, the first time within seconds.",
+        ),
+        verb(
+            operations.disable,
+            label="Disable",
+            permission="providers.disable_providerstate",
+            consequence="They are polled no more. Their lines stay as they were at the last fetch.",
+        ),
+        verb(
+            operations.poll_now,
+            label="Poll now",
+            permission="providers.poll_providerstate",
+            consequence="Those enabled are polled within seconds, together with others of the same account and sport.",
+        ),
+        verb(
+            operations.set_maintenance,
+            label="Set to maintenance",
+            permission="providers.maintain_providerstate",
+            consequence="They are polled no more until someone returns them to service.",
+        ),
+        verb(
+            operations.return_to_service,
+            label="Return to service",
+            permission="providers.return_providerstate",
+            consequence="Those in maintenance are polled again; the first good fetch makes them active.",
+        ),
+    ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        configuration = ("Configuration", {"fields": ["provider", "sport", *CONFIGURATION]})
+        return [configuration, ("Measured", {"fields": MEASURED})] if obj else [configuration]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [*MEASURED, "provider", "sport"] if obj else MEASURED
+
+    @admin.display(description="State", ordering="provider")
+    def name(self, state: ProviderState) -> str:
+        return str(state)
+
+    @admin.display(description="Status", ordering="status")
+    def status_now(self, state: ProviderState) -> SafeString:
+        return badge(Status(state.status))
+
+    @admin.display(description="Enabled", ordering="is_enabled")
+    def wanted(self, state: ProviderState) -> SafeString:
+        return on_off(state.is_enabled)
+
+    @admin.display(description="Last good fetch", ordering="last_successful_fetch")
+    def fetched(self, state: ProviderState) -> SafeString | str:
+        return ago(state.last_successful_fetch)
+
+    @admin.display(description="Success rate")
+    def success(self, state: ProviderState) -> str:
+        """Of calls; without a call there is none, and not a good one either."""
+        return f"{state.successful_requests / state.total_requests:.1%}" if state.total_requests else "no calls yet"
+
+    @admin.display(description="Lines", ordering="last_prop_count")
+    def lines(self, state: ProviderState) -> SafeString:
+        return format_html('<span class="sw-number">{}</span>', f"{state.last_prop_count:,}")
+
+    @admin.display(description="Response", ordering="average_response_time_ms")
+    def response(self, state: ProviderState) -> str:
+        return f"{state.average_response_time_ms:.0f} ms" if state.total_requests else ""
+
+    @admin.display(description="Every", ordering="poll_interval_seconds")
+    def every(self, state: ProviderState) -> str:
+        return f"{state.poll_interval_seconds} s"
+
+    @admin.display(description="Last error", ordering="last_error")
+    def trouble(self, state: ProviderState) -> str:
+        return state.last_error if len(state.last_error) < 70 else f"{state.last_error[:69]}…"
+
+
+@admin.register(Provider)
+class ProviderAdmin(ConfigurationAdmin):
+    intro = "The upstreams: which API they speak, where, and with which key."
+    when_empty = "The catalogue brings them: python manage.py backfill_providers"
+    list_display = ["name", "adapter", "base_url", "credential_env", "requests_per_minute", "is_priority"]
+    list_filter = ["adapter", "is_priority"]
+    search_fields = ["name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["name"] if obj else []
+
+
+class Offered(admin.SimpleListFilter):
+    title = "offered"
+    parameter_name = "offered"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Offered now"), ("no", "Removed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PropLine]) -> QuerySet[PropLine]:
+        return queryset.filter(removed_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
+@admin.register(PropLine)
+class PropLineAdmin(ReadOnlyAdmin):
+    intro = "Every line as the provider last sent it; the newest change comes first."
+    when_empty = "Lines come with the first good poll of an enabled provider: python manage.py poll_providers --once"
+    list_display = ["market", "player", "side", "point", "price", "bookmaker", "event", "state", "changed", "offered"]
+    list_filter = ["state__sport", "state__provider", Offered]
+    search_fields = ["player__istartswith", "market__istartswith"]
+    search_help_text = "beginning of a player's or a market's name"
+    list_select_related = ["state", "event"]
+    ordering = ["-changed_at"]
+
+    @admin.display(description="Changed", ordering="changed_at")
+    def changed(self, line: PropLine) -> SafeString | str:
+        return ago(line.changed_at)
+
+    @admin.display(description="Offered")
+    def offered(self, line: PropLine) -> SafeString:
+        return on_off(line.removed_at is None, on="offered", off="removed")
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    intro = "The games that lines are offered on."
+    when_empty = "Games come with the first good poll of an enabled provider."
+    list_display = ["__str__", "sport", "starts", "source"]
+    list_filter = ["sport", "source"]
+    search_fields = ["home_team", "away_team"]
+    ordering = ["-starts_at"]
+
+    @admin.display(description="Starts", ordering="starts_at")
+    def starts(self, event: Event) -> SafeString | str:
+        return ago(event.starts_at)
+
+
+class ForProvider(admin.SimpleListFilter):
+    title = "provider"
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in Provider.objects.order_by("name").values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FetchAttempt]) -> QuerySet[FetchAttempt]:
+        return queryset.filter(providers__contains=[self.value()]) if self.value() else queryset
+
+
+@admin.register(FetchAttempt)
+class FetchAttemptAdmin(ReadOnlyAdmin):
+    intro = "Every upstream call of the last 7 days."
+    when_empty = "Calls are made for enabled providers: python manage.py poll_providers --once"
+    list_display = ["started", "ended", "who", "sport", "path", "http_status", "took", "size", "message"]
+    list_filter = ["outcome", "sport", ForProvider]
+    ordering = ["-started_at"]
+
+    @admin.display(description="Started", ordering="started_at")
+    def started(self, attempt: FetchAttempt) -> SafeString | str:
+        return ago(attempt.started_at)
+
+    @admin.display(description="Outcome", ordering="outcome")
+    def ended(self, attempt: FetchAttempt) -> SafeString:
+        return badge(Outcome(attempt.outcome))
+
+    @admin.display(description="For")
+    def who(self, attempt: FetchAttempt) -> str:
+        return ", ".join(attempt.providers)
+
+    @admin.display(description="Took", ordering="duration_ms")
+    def took(self, attempt: FetchAttempt) -> str:
+        return f"{attempt.duration_ms:.0f} ms"
+
+    @admin.display(description="Size", ordering="size_bytes")
+    def size(self, attempt: FetchAttempt) -> str:
+        return f"{attempt.size_bytes / 1024:.1f} KiB"
+
+
+@admin.register(StatusChange)
+class StatusChangeAdmin(ReadOnlyAdmin):
+    intro = "Every change of a status, with its cause and who made it."
+    when_empty = "A status changes with the first good fetch, with trouble, and by an operator."
+    list_display = ["changed", "provider_name", "sport", "was", "became", "cause", "actor"]
+    list_filter = ["sport", "to_status"]
+    ordering = ["-changed_at"]
+
+    @admin.display(description="When", ordering="changed_at")
+    def changed(self, change: StatusChange) -> SafeString | str:
+        return ago(change.changed_at)
+
+    @admin.display(description="From")
+    def was(self, change: StatusChange) -> SafeString:
+        return badge(Status(change.from_status))
+
+    @admin.display(description="To")
+    def became(self, change: StatusChange) -> SafeString:
+        return badge(Status(change.to_status))

@@ -1,0 +1,101 @@
+"""What polling passes around: the claim of a slot, what was asked, what came back. Values only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from providers.choices import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A slot that this worker may poll until its lease ends; `fence` proves it when the answer is stored."""
+
+    slot: int
+    fence: int
+    adapter: str
+    base_url: str  # empty: the stub feed
+    credential_env: str
+    sport: str
+    timeout_seconds: int
+    due_in_seconds: float
+    members: dict[str, int]  # provider name to id of its state
+
+    @property
+    def source(self) -> str:
+        """Where its events come from; real and made-up ones never share a row."""
+        return self.adapter if self.base_url else "stub"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One upstream call."""
+
+    path: str  # without the query, which may hold a key
+    started_at: datetime
+    duration_ms: float
+    outcome: Outcome
+    http_status: int | None = None
+    message: str = ""
+    size_bytes: int = 0
+    line_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    id: str
+    home_team: str
+    away_team: str
+    starts_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    event: str  # the game's id
+    bookmaker: str
+    market: str
+    player: str  # empty for a game's own markets
+    side: str
+    point: float | None
+    price: float
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str, float | None]:
+        return self.event, self.bookmaker, self.market, self.player, self.side, self.point
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the good calls of one poll said, and what they spoke of: only that can have disappeared.
+
+    listed: games of a list that held some. offered: those listed with bookmakers. player_offered: those whose own
+    answer held player lines.
+    """
+
+    games: tuple[Game, ...] = ()
+    lines: tuple[Line, ...] = ()
+    listed: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
+    player_offered: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The whole of one poll. `problem`: why no call was made, or the first call that failed; empty when all is well."""
+
+    calls: tuple[Call, ...] = ()
+    answer: Answer = field(default_factory=Answer)
+    problem: str = ""
+    late_ms: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        return not self.problem
+
+
+def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Books send the same outcome twice now and then; the first counts."""
+    first: dict[tuple[str, str, str, str, str, float | None], Line] = {}
+    for line in lines:
+        first.setdefault(line.identity, line)
+    return tuple(first.values())

@@ -1,0 +1,122 @@
+"""One upstream call: limits on time and size, errors as outcomes, no secret in any text."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from providers.addresses import PrivateAddress
+from providers.choices import Outcome
+from providers.feed import Call
+from rollout.redact import redact
+
+MAX_BYTES = 20 * 1024 * 1024
+DECODE_ASIDE_BYTES = 256 * 1024  # a larger body would hold the loop up
+T = TypeVar("T")
+
+
+class CallFailed(Exception):
+    """The call was made and recorded; its answer cannot be used."""
+
+
+class _Unusable(Exception):
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Refusal(msgspec.Struct):
+    message: str = ""
+    error_code: str = ""
+
+
+@dataclass(slots=True)
+class Caller:
+    """Makes the calls of one poll, within one deadline, and keeps a record of each."""
+
+    session: aiohttp.ClientSession
+    base_url: str
+    secret: str
+    deadline: float  # of the loop's clock
+    calls: list[Call] = field(default_factory=list)
+
+    async def get(self, path: str, params: Mapping[str, str], answer: type[T]) -> T:
+        """GET and decode. Raises CallFailed once the call is recorded with what was wrong."""
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        call = Call(path, started_at, 0.0, Outcome.OK)
+        try:
+            call, body = await self._read(call, params)
+            return await _decode(body, answer)
+        except _Unusable as error:
+            call = replace(call, outcome=error.outcome, message=self._clean(str(error)))
+            raise CallFailed from None
+        finally:
+            self.calls.append(replace(call, duration_ms=(time.perf_counter() - start) * 1000))
+
+    async def _read(self, call: Call, params: Mapping[str, str]) -> tuple[Call, bytes]:
+        left = self.deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(left):
+                async with self.session.get(
+                    self.base_url + call.path, params=params, allow_redirects=False
+                ) as response:
+                    call = replace(call, http_status=response.status)
+                    body = await _body(response)
+        except TimeoutError:
+            raise _Unusable(Outcome.TIMEOUT, "no answer within the time limit") from None
+        except aiohttp.ClientConnectorDNSError as error:
+            if isinstance(error.os_error, PrivateAddress):
+                raise _Unusable(Outcome.REFUSED, str(error.os_error)) from None
+            raise _Unusable(Outcome.UNREACHABLE, "its name cannot be resolved") from None
+        except aiohttp.ClientConnectorError as error:
+            raise _Unusable(Outcome.UNREACHABLE, f"cannot connect: {error.os_error.strerror}") from None
+        except aiohttp.ClientError as error:
+            raise _Unusable(Outcome.UNREACHABLE, f"the connection broke: {type(error).__name__}") from None
+        call = replace(call, size_bytes=len(body))
+        if response.status != 200:
+            raise _not_ok(response.status, body)
+        return call, body
+
+    def _clean(self, message: str) -> str:
+        """Some upstreams send the key back in their error text."""
+        return redact(message.replace(self.secret, "***") if self.secret else message)[:300]
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_chunked(65536):
+        size += len(chunk)
+        if size > MAX_BYTES:
+            response.close()
+            raise _Unusable(Outcome.TOO_LARGE, f"the answer is larger than {MAX_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _not_ok(status: int, body: bytes) -> _Unusable:
+    try:
+        said = msgspec.json.decode(body, type=Refusal)
+    except msgspec.DecodeError:
+        said = Refusal()
+    outcome = {401: Outcome.REFUSED, 403: Outcome.REFUSED, 429: Outcome.THROTTLED}.get(status, Outcome.HTTP_ERROR)
+    reason = f"{said.error_code} {said.message}".strip()
+    if 300 <= status < 400:
+        reason = "redirects are not followed"
+    return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}")
+
+
+async def _decode(body: bytes, answer: type[T]) -> T:
+    try:
+        if len(body) > DECODE_ASIDE_BYTES:
+            return await asyncio.to_thread(msgspec.json.decode, body, type=answer)
+        return msgspec.json.decode(body, type=answer)
+    except msgspec.ValidationError as error:
+        raise _Unusable(Outcome.UNREADABLE, f"another shape than expected: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        kind = "HTML, not JSON" if body.lstrip()[:1] == b"<" else f"no valid JSON: {error}"
+        raise _Unusable(Outcome.UNREADABLE, kind) from None

@@ -1,0 +1,126 @@
+"""What can be done to the fleet: one callable per verb, for admin, commands and tasks alike."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import redis
+from django.db import connection, transaction
+from django.db.models import ProtectedError
+from django.db.models.functions import Now
+
+from providers import polling, sql
+from providers.backfill import Scope, sync_slots
+from providers.choices import Status
+from providers.models import CONFIGURATION, FetchAttempt, Provider, ProviderState, StatusChange
+from providers.status import change_status
+from rollout import heartbeat
+from rollout.actors import Actor, require
+from rollout.audit import acting
+from rollout.choices import Part
+from rollout.errors import Refused
+from rollout.models import Activation
+
+PRUNE_BATCH = 1000
+
+
+@contextmanager
+def _verb(verb: str, permission: str, actor: Actor) -> Iterator[None]:
+    require(actor, f"providers.{permission}")
+    with transaction.atomic(), acting(actor, verb):
+        yield
+        sync_slots()
+
+
+def enable(states: Sequence[int], *, actor: Actor) -> int:
+    """Have the states polled, at once for the first time. Returns how many were not enabled before."""
+    with _verb("enable", "enable_providerstate", actor):
+        changed = ProviderState.objects.filter(pk__in=states, is_enabled=False).update(
+            is_enabled=True, updated_at=Now()
+        )
+    _make_due(states)
+    return changed
+
+
+def disable(states: Sequence[int], *, actor: Actor) -> int:
+    with _verb("disable", "disable_providerstate", actor):
+        return ProviderState.objects.filter(pk__in=states, is_enabled=True).update(is_enabled=False, updated_at=Now())
+
+
+def poll_now(states: Sequence[int], *, actor: Actor) -> int:
+    """Make the enabled ones due; the next tick takes them. Returns how many slots that are."""
+    require(actor, "providers.poll_providerstate")
+    return _make_due(list(ProviderState.objects.pollable().filter(pk__in=states).values_list("pk", flat=True)))
+
+
+def set_maintenance(states: Sequence[int], *, actor: Actor) -> int:
+    """Stop polling them until they return to service."""
+    with _verb("maintain", "maintain_providerstate", actor):
+        return len(change_status(states, Status.MAINTENANCE, cause="set to maintenance", actor=actor))
+
+
+def return_to_service(states: Sequence[int], *, actor: Actor) -> int:
+    """End their maintenance; the first good fetch makes them active."""
+    with _verb("return", "return_providerstate", actor):
+        changed = change_status(
+            states, Status.INACTIVE, only_from=Status.MAINTENANCE, cause="returned to service", actor=actor
+        )
+    _make_due(states)
+    return len(changed)
+
+
+def _make_due(states: Sequence[int]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.MAKE_DUE, {"states": list(states)})
+        return int(cursor.rowcount)
+
+
+def save(row: Provider | ProviderState, *, actor: Actor) -> None:
+    """Create a row, or store its configuration; never its counters, which polling has moved on meanwhile."""
+    is_new = row._state.adding
+    with _verb("add" if is_new else "change", f"{'add' if is_new else 'change'}_{row._meta.model_name}", actor):
+        if is_new or isinstance(row, Provider):
+            row.save()
+        else:
+            row.save(update_fields=[*CONFIGURATION, "updated_at"])
+
+
+def delete(row: Provider | ProviderState, *, actor: Actor) -> None:
+    with _verb("delete", f"delete_{row._meta.model_name}", actor):
+        try:
+            row.delete()
+        except ProtectedError as error:
+            raise Refused(f"{row} is still in use", "disable it instead") from error
+
+
+def poll_due() -> int:
+    """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
+    with suppress(redis.RedisError):  # readyz reports it
+        heartbeat.beat()
+    claims = polling.claim_due()
+    if claims:
+        polling.poller().dispatch(claims)
+    return len(claims)
+
+
+def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
+    """Start a poll of each enabled slot in scope, due or not. Raises Refused while polling is switched off."""
+    require(actor, "providers.poll_providerstate")
+    if not Activation.objects.allows(Part.POLLING):
+        raise Refused("polling is switched off", "switch it on again: manage.py reactivate polling")
+    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True))
+
+
+def prune() -> int:
+    """Delete log rows past their retention, a batch at a time. Returns how many."""
+    deleted = 0
+    for model, column in ((FetchAttempt, "started_at"), (StatusChange, "changed_at")):
+        statement = sql.PRUNE.format(table=model._meta.db_table, column=column)
+        while True:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, {"days": model.KEEP_DAYS, "batch": PRUNE_BATCH})
+                deleted += cursor.rowcount
+                if cursor.rowcount < PRUNE_BATCH:
+                    break
+    return deleted

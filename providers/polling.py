@@ -1,0 +1,201 @@
+"""Polling: claim what is due, start each fetch at its deadline, store what came. One event loop per process."""
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import structlog
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from providers import sql
+from providers.adapters import POLLERS
+from providers.addresses import PrivateAddress, PublicResolver, refuse_private
+from providers.backfill import Scope
+from providers.feed import Answer, Claim, Poll
+from providers.fetch import Caller, CallFailed
+from providers.ingest import record
+
+HORIZON = timedelta(seconds=8)  # more than a tick of 5 s, so that dispatch never makes a poll late
+STORING = timedelta(seconds=15)
+BATCH = 500
+WRITERS = 4
+log = structlog.get_logger("slipway.polling")
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """How one poll went; `is_stored` is false when the claim was lost."""
+
+    claim: Claim
+    poll: Poll
+    is_stored: bool
+
+
+def claim_due(*, horizon: timedelta = HORIZON, scope: Scope = Scope(), everything: bool = False) -> list[Claim]:
+    """Claim the slots that are due within the horizon; with `everything` those that are not due too."""
+    params: dict[str, Any] = {
+        "horizon": horizon,
+        "storing": STORING,
+        "batch": BATCH,
+        "everything": everything,
+        "sport": scope.sport,
+        "provider": scope.provider,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.CLAIM_DUE, params)
+        return [_claim(row) for row in cursor.fetchall()]
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    values = dict(zip((column.name for column in fields(Claim)), row, strict=True))
+    return Claim(**values | {"members": json.loads(values["members"])})
+
+
+def release(claim: Claim) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.RELEASE_CLAIM, {"slot": claim.slot, "fence": claim.fence})
+
+
+def obstacle(claim: Claim) -> str:
+    """Why the upstream cannot be called at all; empty when it can."""
+    if claim.adapter not in POLLERS:
+        return f"there is no adapter for {claim.adapter} yet"
+    if claim.credential_env and not os.environ.get(claim.credential_env):
+        return f"{claim.credential_env} is not set"
+    if not claim.base_url and not settings.STUB_FEED_URL:
+        return "STUB_FEED_URL is not set"
+    return ""
+
+
+async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
+    """Make the poll's calls. Never raises for what an upstream does."""
+    if problem := obstacle(claim):
+        return Poll(problem=problem)
+    url = claim.base_url.rstrip("/") or settings.STUB_FEED_URL
+    try:
+        refuse_private(url, settings.STUB_FEED_URL)
+    except PrivateAddress as error:
+        return Poll(problem=str(error))
+    deadline = asyncio.get_running_loop().time() + claim.timeout_seconds
+    caller = Caller(session, url, os.environ.get(claim.credential_env, ""), deadline)
+    try:
+        answer = await POLLERS[claim.adapter](claim, caller)
+    except CallFailed:
+        answer = Answer()
+    failed = next((call for call in caller.calls if call.outcome != "ok"), None)
+    return Poll(tuple(caller.calls), answer, failed.message if failed else "")
+
+
+@dataclass(slots=True)
+class Poller:
+    """The process's one event loop and HTTP session, in a thread of their own."""
+
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "poll-writer"))
+    session: aiohttp.ClientSession | None = None
+    polls: set["Future[Polled]"] = field(default_factory=set)
+
+    def start(self) -> "Poller":
+        threading.Thread(target=self.loop.run_forever, name="poller", daemon=True).start()
+        return self
+
+    def dispatch(self, claims: list[Claim]) -> list["Future[Polled]"]:
+        """Hand the claims to the loop and return at once."""
+        received = time.monotonic()
+        started = [asyncio.run_coroutine_threadsafe(self._poll(claim, received), self.loop) for claim in claims]
+        for poll in started:
+            self.polls.add(poll)
+            poll.add_done_callback(self.polls.discard)
+        return started
+
+    async def _poll(self, claim: Claim, received: float) -> Polled:
+        deadline = received + claim.due_in_seconds
+        try:
+            await asyncio.sleep(deadline - time.monotonic())
+            late_ms = (time.monotonic() - deadline) * 1000
+            poll = await carry_out(claim, await self._session())
+        except asyncio.CancelledError:
+            await asyncio.shield(self._in_writer(lambda: release(claim)))
+            raise
+        poll = replace(poll, late_ms=late_ms)
+        is_stored = await self._in_writer(lambda: record(claim, poll))
+        self._tell(claim, poll, is_stored)
+        return Polled(claim, poll, is_stored)
+
+    async def _session(self) -> aiohttp.ClientSession:
+        if self.session is None:
+            connector = aiohttp.TCPConnector(limit=0, resolver=PublicResolver(settings.STUB_FEED_URL))
+            no_limit = aiohttp.ClientTimeout(total=None)  # each poll has its own
+            self.session = aiohttp.ClientSession(
+                connector=connector, timeout=no_limit, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
+            )
+        return self.session
+
+    async def _in_writer(self, work: Callable[[], "bool | None"]) -> bool:
+        def with_fresh_connection() -> bool:
+            close_old_connections()
+            try:
+                return bool(work())
+            finally:
+                close_old_connections()
+
+        return await self.loop.run_in_executor(self.writers, with_fresh_connection)
+
+    def _tell(self, claim: Claim, poll: Poll, is_stored: bool) -> None:
+        tell = (log.info if poll.is_good else log.warning) if poll.calls else log.debug
+        lines, ms = len(poll.answer.lines), round(sum(call.duration_ms for call in poll.calls))
+        tell(
+            "polled" if is_stored else "polled, but the claim was lost",
+            providers=sorted(claim.members),
+            sport=claim.sport,
+            calls=len(poll.calls),
+            lines=lines,
+            ms=ms,
+            late_ms=round(poll.late_ms),
+            problem=poll.problem,
+        )
+
+    def stop(self) -> None:
+        """Give back what has not ended, and close the session."""
+        for poll in list(self.polls):
+            poll.cancel()
+        asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(timeout=5)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.writers.shutdown()
+
+    async def _close(self) -> None:
+        """Wait for the cancelled polls to give their claims back."""
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        await asyncio.gather(*others, return_exceptions=True)
+        if self.session:
+            await self.session.close()
+
+
+_poller: Poller | None = None
+_starting = threading.Lock()
+
+
+def poller() -> Poller:
+    """The process's poller, started on first use."""
+    global _poller
+    with _starting:
+        if _poller is None:
+            _poller = Poller().start()
+        return _poller
+
+
+def stop_poller() -> None:
+    global _poller
+    with _starting:
+        if _poller is not None:
+            _poller.stop()
+            _poller = None

@@ -1,0 +1,97 @@
+"""The stub feed: an HTTP server that speaks The Odds API v4."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from providers.stub_faults import Fault, misbehave, refusal
+from providers.stub_world import BOOKS, BY_KEY, GAME_MARKETS, Board, Game, Roster, event, games
+
+MONTHLY_QUOTA = 20_000
+
+
+class StubFeed:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.used: Counter[str] = Counter()  # credits, by key
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v4/sports", self.sports),
+            web.get("/v4/sports/{sport}/events", self.events),
+            web.get("/v4/sports/{sport}/odds", self.odds),
+            web.get("/v4/sports/{sport}/events/{event}/odds", self.event_odds),
+        ]
+
+    async def sports(self, request: web.Request) -> web.Response:
+        listed = [
+            {"key": roster.key, "group": roster.title, "title": roster.title, "active": True, "has_outrights": False}
+            for roster in BY_KEY.values()
+        ]
+        return self._answer(request, listed, cost=0)
+
+    async def events(self, request: web.Request) -> web.Response:
+        roster, now = _roster(request), datetime.now(UTC)
+        unix = request.query.get("dateFormat") == "unix"
+        listed = [event(roster, game, unix=unix) for game in games(roster, self.seed, now)]
+        return self._answer(request, listed, cost=0)
+
+    async def odds(self, request: web.Request) -> web.Response:
+        roster, now = _roster(request), datetime.now(UTC)
+        markets = _markets(request, GAME_MARKETS)
+        listed = [self._board(request, roster, game, now, markets) for game in games(roster, self.seed, now)]
+        return self._answer(request, listed, cost=len(markets))
+
+    async def event_odds(self, request: web.Request) -> web.Response:
+        roster, now = _roster(request), datetime.now(UTC)
+        markets = _markets(request, (*GAME_MARKETS, *roster.props))
+        for game in games(roster, self.seed, now):
+            if game.id == request.match_info["event"]:
+                return self._answer(request, self._board(request, roster, game, now, markets), cost=len(markets))
+        raise _refused(404, "EVENT_NOT_FOUND", "Event not found. The event may have expired or is not valid")
+
+    def _board(
+        self, request: web.Request, roster: Roster, game: Game, now: datetime, markets: list[str]
+    ) -> dict[str, Any]:
+        wanted = request.query.get("bookmakers", "")
+        books = [key for key in BOOKS if not wanted or key in wanted.split(",")]
+        offers = Board(roster, game, self.seed, now).bookmakers(markets, books)
+        return event(roster, game, unix=request.query.get("dateFormat") == "unix") | {"bookmakers": offers}
+
+    def _answer(self, request: web.Request, body: Any, *, cost: int) -> web.Response:
+        key = request.query.get("apiKey", "")
+        self.used[key] += cost
+        quota = {"x-requests-last": cost, "x-requests-used": self.used[key]}
+        quota["x-requests-remaining"] = max(0, MONTHLY_QUOTA - self.used[key])
+        headers = {name: str(value) for name, value in quota.items()}
+        return web.Response(body=msgspec.json.encode(body), content_type="application/json", headers=headers)
+
+
+def _roster(request: web.Request) -> Roster:
+    try:
+        return BY_KEY[request.match_info["sport"]]
+    except KeyError:
+        raise _refused(404, "UNKNOWN_SPORT", "Unknown sport") from None
+
+
+def _markets(request: web.Request, allowed: tuple[str, ...]) -> list[str]:
+    markets = request.query.get("markets", "h2h").split(",")
+    if wrong := [market for market in markets if market not in allowed]:
+        raise _refused(422, "INVALID_MARKET", f"Invalid markets: {', '.join(wrong)}")
+    return markets
+
+
+def _refused(status: int, code: str, message: str) -> web.HTTPException:
+    """aiohttp's own errors are exceptions; ours carries the upstream's JSON body."""
+    answer = refusal(status, code, message)
+    classes = {404: web.HTTPNotFound, 422: web.HTTPUnprocessableEntity}
+    return classes[status](text=answer.text, content_type="application/json")
+
+
+def make_app(seed: int, fault: Fault | None = None) -> web.Application:
+    app = web.Application(middlewares=[misbehave(fault, seed)] if fault else [])
+    app.add_routes(StubFeed(seed).routes())
+    return app
