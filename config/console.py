@@ -125,7 +125,9 @@ def badge(choice: HasLook) -> SafeString:
 
 def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
     colour, symbol, word = ("green", "✓", on) if is_on else ("gray", "–", off)
-    return format_html('<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>', colour, symbol, word)
+    return format_html(
+        '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>', colour, symbol, word
+    )
 
 
 def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
