@@ -18,8 +18,7 @@ def main() -> None:
     users = open_lock(VAR / "users.lock")
     if not try_lock(users):
         sys.exit("slipway: the embedded servers are in use; stop what uses them (make run), then run it again")
-    if place.home != VAR:
-        shutil.rmtree(place.home, ignore_errors=True)
+    shutil.rmtree(place.home, ignore_errors=True)
     shutil.rmtree(place.sockets, ignore_errors=True)
     os.close(users)
 

@@ -4,15 +4,13 @@ import hashlib
 import os
 import secrets
 import socket
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.place import EmbeddedError
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST_STUB_PORT = 8001
-PORT_PATIENCE_SECONDS = 6.0
+STUB_PORTS = range(8001, 9000)  # one by chance, so that two checkouts that start together don't meet
 
 
 def make_env_file(path: Path) -> str | None:
@@ -27,7 +25,7 @@ def make_env_file(path: Path) -> str | None:
         f"WEB_PORT={web_port}",
         f"SITE_URL=http://127.0.0.1:{web_port}",
         "ALLOWED_HOSTS=127.0.0.1,localhost",
-        f"STUB_FEED_URL=http://127.0.0.1:{free_port(FIRST_STUB_PORT, but=int(web_port))}",
+        f"STUB_FEED_URL=http://127.0.0.1:{free_port(STUB_PORTS, but=int(web_port))}",
         f"# curl -H 'Authorization: Bearer {token}' ...",
         f"API_TOKENS=development:{hashlib.sha256(token.encode()).hexdigest()}",
         "",
@@ -50,18 +48,15 @@ def is_free(port: int) -> bool:
         return True
 
 
-def free_port(first: int, *, but: int = 0) -> int:
-    return next(port for port in range(first, 65536) if port != but and is_free(port))
+def free_port(ports: range, *, but: int) -> int:
+    return secrets.choice([port for port in ports if port != but and is_free(port)])
 
 
 def require_ports() -> None:
-    """Wait a moment for a run that is just stopping. Raises EmbeddedError naming the variable of a port in use."""
+    """Raises EmbeddedError naming the variable of a port in use."""
     ports = {"WEB_PORT": int(os.environ["WEB_PORT"])}
     if url := os.environ.get("STUB_FEED_URL"):
         ports["STUB_FEED_URL"] = urlsplit(url).port or 80
-    deadline = time.monotonic() + PORT_PATIENCE_SECONDS
     for variable, port in ports.items():
-        while not is_free(port):
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"port {port} is in use", f"set another in {variable} (file .env)")
-            time.sleep(0.1)
+        if not is_free(port):
+            raise EmbeddedError(f"port {port} is in use", f"set another in {variable} (file .env)")

@@ -1,6 +1,7 @@
 """The environment, read with django-environ; each fault is one line that names the variable."""
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,28 @@ class Environment(environ.Env):
         except (ValueError, TypeError):
             raise malformed(var) from None
 
+    def flag(self, var: str) -> bool:
+        """on or off (the default); django-environ takes each other word for off."""
+        value = self.str(var, default="off").lower()
+        if value not in (*self.BOOLEAN_TRUE_STRINGS, "off", "false", "no", "n", "0", ""):
+            raise malformed(var, "on or off")
+        return value in self.BOOLEAN_TRUE_STRINGS
+
+    def mail(self, var: str, default: str) -> dict[str, Any]:
+        """Django's EMAIL_* settings."""
+        try:
+            return dict(self.email_url(var, default=default))
+        except ImproperlyConfigured:
+            raise malformed(var, "smtp+tls://user:password@host:587") from None
+
 
 def malformed(var: str, expected: str = "") -> ImproperlyConfigured:
     return ImproperlyConfigured(f"{var} is malformed{f' ({expected})' if expected else ''}; {HINT}")
 
 
 def load_env_file() -> None:
-    """Take from .env what the environment does not say already."""
-    if ENV_FILE.exists():
+    """Take from .env what the environment does not say already; not under test, where the environment is all."""
+    if ENV_FILE.exists() and "PYTEST_VERSION" not in os.environ:
         environ.Env.read_env(str(ENV_FILE))
 
 

@@ -53,7 +53,7 @@ def place_of(var: Path = VAR) -> Place:
     key = hashlib.blake2b(f"{name} {var}".encode(), digest_size=6).hexdigest()
     sockets = Path(f"/tmp/slipway-{key}")  # noqa: S108 - made 0700 with an unguessable name, and checked
     if os.geteuid() != 0:
-        return Place(var, var, sockets, None)
+        return Place(var, var / "data", sockets, None)
     if made_at != str(var):
         problem = f"this checkout was copied or moved from {made_at}, its databases lie in {SYSTEM_HOME}"
         raise EmbeddedError(problem, f"move it back, or start empty: rm -r {var}")

@@ -128,7 +128,10 @@ def main() -> NoReturn:
         env["FORCE_COLOR"] = "1"
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
         fleet.add_process(name, command, env=env, cwd=str(ROOT))
-    fleet.loop()
+    try:
+        fleet.loop()
+    except OSError:  # nobody reads what we print any more; our end is the others' end too
+        os._exit(1)
     stopped_by_operator = fleet.returncode in (130, 143)
     sys.exit(0 if stopped_by_operator else "slipway: a process ended by itself; its last lines above say why")
 

@@ -26,6 +26,7 @@ class Server:
     command: Callable[[Place], list[str]]
     ready: Callable[[Place], bool]
     stop_signal: signal.Signals
+    left_over: Callable[[Place], list[Path]]  # files of a dead server that would keep the next from starting
 
 
 def wheel(package: str) -> Path:
@@ -100,8 +101,14 @@ def postgres_command(place: Place) -> list[str]:
     return [postgres_binary(place, "postgres"), "-D", str(place.home / "postgres"), *options]
 
 
+def postgres_locks(place: Place) -> list[Path]:
+    return [place.home / "postgres" / "postmaster.pid", place.sockets / ".s.PGSQL.5432.lock"]
+
+
 def postgres_ready(place: Place) -> bool:
-    return runs([postgres_binary(place, "pg_isready"), "-q", "-h", str(place.sockets)], place)
+    return runs(
+        [postgres_binary(place, "pg_isready"), "-q", "-h", str(place.sockets), "-U", ROLE, "-d", DATABASE], place
+    )
 
 
 def redis_command(place: Place) -> list[str]:
@@ -126,6 +133,6 @@ def make_redis_folder(place: Place) -> None:
 
 
 SERVERS = {
-    "postgres": Server("DATABASE_URL", make_cluster, postgres_command, postgres_ready, signal.SIGINT),
-    "redis": Server("REDIS_URL", make_redis_folder, redis_command, redis_ready, signal.SIGTERM),
+    "postgres": Server("DATABASE_URL", make_cluster, postgres_command, postgres_ready, signal.SIGINT, postgres_locks),
+    "redis": Server("REDIS_URL", make_redis_folder, redis_command, redis_ready, signal.SIGTERM, lambda place: []),
 }

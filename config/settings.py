@@ -17,7 +17,7 @@ env = Environment()
 SECRET_KEY = env.str("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     raise malformed("SECRET_KEY", "32 characters or more")
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = env.flag("DEBUG")
 WEB_PORT = env.int("WEB_PORT", default=8000)
 SITE_URL = http_url("SITE_URL", env.str("SITE_URL"))
 IS_HTTPS = SITE_URL.startswith("https://")
@@ -31,7 +31,7 @@ if STUB_FEED_URL:
 NOTIFY_WEBHOOK_URL = env.str("NOTIFY_WEBHOOK_URL", default="")
 if NOTIFY_WEBHOOK_URL:
     NOTIFY_WEBHOOK_URL = http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+vars().update(env.mail("EMAIL_URL", default="consolemail://"))
 
 INSTALLED_APPS = [
     "config.apps.ConsoleConfig",

@@ -3,6 +3,7 @@
 Starts the servers, starts one again that died, and stops them when nobody uses them any more.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from config.processes import die_with, open_lock, try_lock
 from config.servers import SERVERS
 
 LOOK_SECONDS = 0.2
-TOO_YOUNG_TO_DIE_SECONDS = 5.0
+TOO_YOUNG_TO_DIE_SECONDS = 1.0
 STOP_SECONDS = 60.0
 
 
@@ -32,6 +33,8 @@ class Child:
         lock = open_lock(self.place.var / f"{self.name}.lock")
         while not try_lock(lock):
             time.sleep(LOOK_SECONDS)
+        for file in self.server.left_over(self.place):
+            file.unlink(missing_ok=True)  # our lock proves its server dead; the pid in it may be a zombie's, or reused
         with self.place.log(self.name).open("ab") as log:
             self.process = subprocess.Popen(
                 self.server.command(self.place),
@@ -68,8 +71,7 @@ class Child:
 def main(var: str, *names: str) -> None:
     place = place_of(Path(var))
     mine = open_lock(place.var / "watchdog.lock")
-    if not try_lock(mine):
-        return
+    fcntl.flock(mine, fcntl.LOCK_EX)  # waits: whoever asks whether a watchdog lives holds it for a moment
     os.ftruncate(mine, 0)
     os.write(mine, " ".join(names).encode())
     stopping = False
@@ -88,6 +90,8 @@ def main(var: str, *names: str) -> None:
         child.stop()
     if not any(place.sockets.iterdir()):
         place.sockets.rmdir()
+    os.close(mine)  # before the users' lock: whoever waits for that one must not find this watchdog still there
+    os.close(users)
 
 
 if __name__ == "__main__":

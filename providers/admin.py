@@ -241,7 +241,7 @@ class FetchAttemptAdmin(ReadOnlyAdmin):
 @admin.register(StatusChange)
 class StatusChangeAdmin(ReadOnlyAdmin):
     intro = "Every change of a status, with its cause and who made it."
-    when_empty = "A status changes with the first good fetch, with trouble, and by an operator."
+    when_empty = "They come with the first good fetch, with trouble, and from operators."
     list_display = ["changed", "provider_name", "sport", "was", "became", "cause", "actor"]
     list_filter = ["sport", "to_status"]
     ordering = ["-changed_at"]

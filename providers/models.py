@@ -26,8 +26,12 @@ class Sport(models.Model):
 class Provider(models.Model):
     name = models.SlugField(primary_key=True)
     adapter = models.CharField(max_length=16, choices=Adapter, help_text="which API the upstream speaks")
-    base_url = models.URLField(
-        blank=True, default="", validators=[validate_base_url], help_text="empty: the stub feed at STUB_FEED_URL"
+    base_url = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        validators=[validate_base_url],
+        help_text="empty: the stub feed at STUB_FEED_URL",
     )
     credential_env = models.CharField(
         max_length=64,
@@ -123,7 +127,7 @@ class PollSlot(models.Model):
     """What one upstream call serves: an account and a sport. The hot row of scheduling."""
 
     adapter = models.CharField(max_length=16, choices=Adapter)
-    base_url = models.URLField(blank=True, default="")
+    base_url = models.CharField(max_length=200, blank=True, default="")
     credential_env = models.CharField(max_length=64, blank=True, default="")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     interval_seconds = models.PositiveIntegerField(help_text="the smallest of the members'")

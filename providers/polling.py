@@ -76,6 +76,11 @@ def obstacle(claim: Claim) -> str:
     return ""
 
 
+def time_limit(claim: Claim) -> float:
+    """Seconds that all of a poll's calls have together."""
+    return claim.timeout_seconds
+
+
 async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
     """Make the poll's calls. Never raises for what an upstream does."""
     if problem := obstacle(claim):
@@ -85,7 +90,7 @@ async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
         refuse_private(url, settings.STUB_FEED_URL)
     except PrivateAddress as error:
         return Poll(problem=str(error))
-    deadline = asyncio.get_running_loop().time() + claim.timeout_seconds
+    deadline = asyncio.get_running_loop().time() + time_limit(claim)
     caller = Caller(session, url, os.environ.get(claim.credential_env, ""), deadline)
     try:
         answer = await POLLERS[claim.adapter](claim, caller)
@@ -103,9 +108,11 @@ class Poller:
     writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "poll-writer"))
     session: aiohttp.ClientSession | None = None
     polls: set["Future[Polled]"] = field(default_factory=set)
+    thread: threading.Thread = field(init=False)
 
     def start(self) -> "Poller":
-        threading.Thread(target=self.loop.run_forever, name="poller", daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="poller", daemon=True)
+        self.thread.start()
         return self
 
     def dispatch(self, claims: list[Claim]) -> list["Future[Polled]"]:
@@ -170,6 +177,11 @@ class Poller:
             poll.cancel()
         asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(timeout=5)
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+        together = threading.Barrier(WRITERS)  # so that each writer gets one
+        for _ in range(WRITERS):
+            self.writers.submit(_close_connection, together)
         self.writers.shutdown()
 
     async def _close(self) -> None:
@@ -178,6 +190,11 @@ class Poller:
         await asyncio.gather(*others, return_exceptions=True)
         if self.session:
             await self.session.close()
+
+
+def _close_connection(together: threading.Barrier) -> None:
+    together.wait()
+    connection.close()
 
 
 _poller: Poller | None = None

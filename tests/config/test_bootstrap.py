@@ -1,0 +1,55 @@
+"""Making a machine ready, once and again."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from pytest_django import Settings
+
+from providers.models import ProviderState
+from tests.conftest import committed
+
+
+@pytest.fixture
+def bootstrap(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], dict[str, Any]]:
+    settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
+
+    def run() -> dict[str, Any]:
+        call_command("bootstrap", "--json")
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    return run
+
+
+@committed
+def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], settings: Settings) -> None:
+    first = bootstrap()
+    assert first["states_created"] == ProviderState.objects.count() == 28
+    assert authenticate(username="admin", password=first["admin"]["password"]) == User.objects.get()
+    assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Admin"}
+    assert (settings.STATIC_ROOT / "slipway" / "slipway.css").exists()
+    before = list(ProviderState.objects.values()), list(User.objects.values())
+    assert bootstrap() == {"states_created": 0, "admin": {"username": "admin", "password": None}}
+    assert (list(ProviderState.objects.values()), list(User.objects.values())) == before
+
+
+def permissions(member: User) -> set[str]:
+    return {name.split(".")[1] for name in member.get_all_permissions()}
+
+
+@pytest.mark.django_db
+def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
+    viewer, operator, admin = (permissions(member(group)) for group in ("Viewer", "Operator", "Admin"))
+    assert all(name.startswith("view_") for name in viewer)
+    assert "view_providerstate" in viewer < operator < admin
+    assert operator - viewer == {
+        f"{verb}_providerstate" for verb in ("enable", "disable", "poll", "maintain", "return")
+    }
+    assert {"change_providerstate", "add_provider", "change_user"} <= admin

@@ -1,0 +1,57 @@
+"""Logs: JSON for programs, no secret in any."""
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from config.logs import redact_event
+from rollout.redis import TIMEOUT_SECONDS, client
+from tests.config.test_settings import PRODUCTION, ROOT
+
+
+def test_it_hides_secrets_wherever_they_stand() -> None:
+    event: dict[str, Any] = {
+        "event": f"the key is {settings.SECRET_KEY}",
+        "url": "https://x/odds?apiKey=abc",
+        "hops": ["redis://:pass@host", 3],
+        "count": 3,
+        "nothing": None,
+    }
+    assert redact_event(None, "info", event) == {
+        "event": "the key is ***",
+        "url": "https://x/odds?apiKey=***",
+        "hops": ["redis://:***@host", 3],
+        "count": 3,
+        "nothing": None,
+    }
+
+
+@pytest.mark.django_db
+def test_a_request_is_logged_with_its_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    client.get("/healthz")
+    assert re.search(r"GET /healthz.*request_id': '[0-9a-f-]{36}'", caplog.text)
+
+
+def test_a_program_reads_json() -> None:
+    code = (
+        "from config.entry import start; start(); import django, structlog; django.setup();"
+        "structlog.get_logger('x').info('said', password_url='redis://:hunter22@h', n=1)"
+    )
+    environment = PRODUCTION | {"PYTEST_VERSION": "x", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    line = json.loads(done.stderr)
+    assert (line["event"], line["n"], line["level"]) == ("said", 1, "info")
+    assert line["password_url"] == "redis://:***@h"
+
+
+def test_redis_is_asked_with_a_short_time_limit() -> None:
+    limits = client().connection_pool.connection_kwargs
+    assert limits["socket_timeout"] == limits["socket_connect_timeout"] == TIMEOUT_SECONDS == 0.05

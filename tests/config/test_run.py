@@ -1,0 +1,200 @@
+"""`make run` as a whole: started for real in a checkout of its own, asked over HTTP, killed, started again."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from config.place import place_of
+from tests.processes import ended, processes, until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Checkout:
+    path: Path
+    port: int = field(default_factory=free_port)
+    runs: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def start(self) -> "subprocess.Popen[str]":
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        run = subprocess.Popen(
+            [sys.executable, "-m", "config.run"],
+            cwd=self.path,
+            env=kept | {"WEB_PORT": str(self.port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.runs.append(run)
+        return run
+
+    def ready(self, run: "subprocess.Popen[str]") -> str:
+        """Read until the site is up. Returns what it printed."""
+        assert run.stdout is not None
+        said = ""
+        for line in run.stdout:
+            said += line
+            if not line.strip() and "Slipway is ready" in said:
+                return said
+        raise AssertionError(said)
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+            return json.loads(response.read())
+
+    def query(self, query: str) -> Any:
+        sockets = str(place_of(self.path / "var").sockets)
+        with psycopg.connect(host=sockets, user="slipway", dbname="slipway") as connection:
+            return connection.execute(query).fetchall()
+
+    def left(self) -> list[tuple[int, str]]:
+        """Every living process of this checkout, the servers and their watchdog too."""
+        marks = [str(self.path)]
+        if (self.path / "var" / "id").exists():
+            place = place_of(self.path / "var")
+            marks += [str(place.home), str(place.sockets)]
+        return list(processes(*marks))
+
+    def pid_of(self, command: str) -> int:
+        return next(pid for pid, line in self.left() if command in line)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    tracked = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
+    for name in tracked.strip("\0").split("\0"):
+        if (ROOT / name).exists() and not name.startswith(("tests/", "docs/", "bench/")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    made = Checkout(tmp_path)
+    yield made
+    for run in made.runs:
+        run.terminate()
+        if run.stdout and not run.stdout.closed:
+            run.communicate(timeout=60)
+        run.wait(60)
+    for pid, _ in made.left():
+        if not ended(pid, 20):
+            os.kill(pid, signal.SIGKILL)
+    if (tmp_path / "var" / "id").exists():
+        shutil.rmtree(place_of(tmp_path / "var").home, ignore_errors=True)
+
+
+def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
+    first = checkout.start()
+    said = checkout.ready(first)
+    assert f"http://127.0.0.1:{checkout.port}/admin/" in said
+    assert re.search(r"Admin user: admin   password: \S{16}", said)
+    assert re.search(r"^API token: \S{32}$", said, re.MULTILINE)
+    assert (checkout.path / ".env").stat().st_mode & 0o777 == 0o600
+    assert checkout.get("/readyz")["ready"]
+    stored = "SELECT count(*) FROM provider_states WHERE provider_name = 'stub' AND last_prop_count > 0"
+    assert until(lambda: checkout.query(stored) == [(4,)])
+    second = checkout.start()
+    assert "already runs in this checkout" in second.communicate(timeout=30)[0]
+    assert second.returncode != 0
+    before = checkout.query("SELECT id, created_at FROM provider_states ORDER BY id")
+
+    first.send_signal(signal.SIGTERM)
+    rest = first.communicate(timeout=30)[0]
+    assert first.returncode == 0, rest
+    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
+
+    again = checkout.ready(checkout.start())
+    assert "password" not in again
+    assert "API token" not in again
+    assert checkout.query("SELECT id, created_at FROM provider_states ORDER BY id") == before
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "-m config.run",  # honcho
+        "celery -A config.celery worker",
+        "gunicorn",
+        "config.watchdog",
+    ],
+)
+def test_killing_a_part_leaves_nothing_and_it_runs_again(checkout: Checkout, victim: str) -> None:
+    first = checkout.start()
+    checkout.ready(first)
+    os.kill(checkout.pid_of(victim), signal.SIGKILL)
+    if victim == "config.watchdog":  # the servers end with it; the site waits for them until it is stopped
+        first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
+    checkout.ready(checkout.start())
+    assert checkout.get("/readyz")["database"] == "ok"
+
+
+def test_it_ends_when_nobody_reads_it_any_more(checkout: Checkout) -> None:
+    run = checkout.start()
+    checkout.ready(run)
+    assert run.stdout is not None
+    run.stdout.close()
+    run.terminate()
+    assert run.wait(60) != 0
+    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
+
+
+def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", checkout.port))
+        taken.listen()
+        said = checkout.start().communicate(timeout=60)[0]
+    assert said == f"slipway: port {checkout.port} is in use; set another in WEB_PORT (file .env)\n"
+
+
+def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
+    command = [python, str(checkout.path / "config" / "install.py"), "requirements.txt"]
+
+    def run() -> str:
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+        assert done.returncode != 0
+        return done.stderr
+
+    return run
+
+
+def test_a_wrong_python_is_one_line(checkout: Checkout) -> None:
+    script = checkout.path / "config" / "install.py"
+    script.write_text(script.read_text().replace("WANTED = (3, 11)", "WANTED = (3, 2)"))
+    assert re.fullmatch(r"slipway: Python 3\.11 found, 3\.11 needed; install it and name it: .*\n", install(checkout)())
+
+
+def test_a_missing_network_is_one_line(checkout: Checkout) -> None:
+    (checkout.path / ".venv").unlink()
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
+    said = install(checkout, **nowhere)()
+    assert said.count("\n") == 1
+    assert said.startswith("slipway: the dependencies could not be installed; check that pip reaches its package index")
+    assert (checkout.path / ".venv" / "install.log").exists()
+
+
+def test_an_unwritable_folder_is_one_line(checkout: Checkout) -> None:
+    (checkout.path / ".venv").unlink()
+    (checkout.path / ".venv").write_text("in the way")
+    said = install(checkout)()
+    assert said.startswith("slipway: cannot write to")
+    assert said.count("\n") == 1

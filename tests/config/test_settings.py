@@ -1,0 +1,71 @@
+"""A wrong environment stops the start with one line that names the variable."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCTION = {
+    line.split("=", 1)[0]: line.split("=", 1)[1]
+    for line in (ROOT / ".env.example").read_text().splitlines()
+    if line and not line.startswith("#")
+}
+
+
+def manage(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command under the production example's environment and the changes, without the tests' own."""
+    plain = {name: os.environ[name] for name in ("PATH", "PYTEST_VERSION")}
+    command = [sys.executable, "manage.py", *args]
+    return subprocess.run(command, cwd=ROOT, env=plain | PRODUCTION | environment, capture_output=True, text=True)
+
+
+def test_the_production_example_passes_the_deployment_checks() -> None:
+    done = manage("check", "--deploy", "--fail-level", "WARNING")
+    assert done.stdout == "System check identified no issues (0 silenced).\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("SITE_URL", "slipway.example.com"),
+        ("SITE_URL", "ftp://slipway.example.com"),
+        ("DATABASE_URL", "sqlite:///db.sqlite3"),
+        ("REDIS_URL", "memcached://here"),
+        ("API_TOKENS", "name:not-a-digest"),
+        ("TRUSTED_PROXIES", "everybody"),
+        ("WEB_PORT", "eighty"),
+        ("DEBUG", "perhaps"),
+        ("STUB_FEED_URL", "127.0.0.1:8001"),
+        ("NOTIFY_WEBHOOK_URL", "nowhere"),
+        ("EMAIL_URL", "pigeon://coop"),
+    ],
+)
+def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
+    done = manage("check", **{variable: value})
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"slipway: {variable} is malformed")
+    assert done.stderr.endswith("see .env.example\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["SECRET_KEY", "SITE_URL"])
+def test_a_missing_variable_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(PRODUCTION, variable)
+    done = manage("check")
+    assert done.stderr == f"slipway: {variable} is not set; see .env.example\n"
+
+
+def test_every_setting_is_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text()
+    code = "".join(file.read_text() for file in (ROOT / "config").glob("*.py"))
+    read = {part.split('"')[1] for part in code.split("env.")[1:] if part.split("(")[0] in KINDS}
+    assert {"SECRET_KEY", "TRUSTED_PROXIES", "REDIS_PREFIX"} <= read
+    assert {name for name in read if f"{name}=" not in example} == set()
+
+
+KINDS = ("str", "int", "flag", "list", "db_url", "mail")

@@ -1,0 +1,124 @@
+"""What the tests share: a database per process, users of each group, a stub feed in a thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+from aiohttp import web
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from pytest_django import DjangoDbBlocker, Settings
+
+from config.groups import make_groups
+from providers import polling
+from providers.backfill import CATALOGUE, backfill
+from providers.models import ProviderState
+from providers.stub_faults import Fault
+from providers.stub_server import make_app
+from rollout.actors import SYSTEM
+from rollout.append_only import FLAG
+from rollout.redis import client, key
+from tests import databases
+
+committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        before = connection.settings_dict["NAME"]
+        name = databases.clone()
+        connection.close()
+        connection.settings_dict["NAME"] = name
+        # Tables are emptied between tests, append-only ones too.
+        connection.settings_dict["OPTIONS"]["options"] = f"-c {FLAG}=on"
+        # What migrations put in comes back after a test that committed.
+        connection._test_serialized_contents = connection.creation.serialize_db_to_string()  # type: ignore[attr-defined]
+        yield
+        connection.close()
+        connection.settings_dict["NAME"] = before
+        databases.drop(name)
+        for found in client().scan_iter(key("*")):
+            client().delete(found)
+
+
+@pytest.fixture(autouse=True)
+def no_poller_left() -> Iterator[None]:
+    yield
+    polling.stop_poller()
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Settings) -> None:
+    """Pages without a collectstatic before."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+
+
+@pytest.fixture
+def fleet(db: None) -> None:
+    """The catalogue's 28 states."""
+    backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
+
+
+@pytest.fixture
+def state(fleet: None) -> ProviderState:
+    return ProviderState.objects.get(provider="stub", sport="NBA")
+
+
+@pytest.fixture
+def member(db: None) -> Callable[[str], User]:
+    """A user of a group."""
+
+    def make(group: str) -> User:
+        make_groups()
+        user = User.objects.create_user(group.lower(), password="a-long-pass-phrase", is_staff=True)
+        user.groups.add(Group.objects.get(name=group))
+        return user
+
+    return make
+
+
+@contextmanager
+def served(app: web.Application) -> Iterator[str]:
+    """Serve an aiohttp application on a free port of this machine; yields its address."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+
+    async def start() -> str:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    url = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def stub_feed(settings: Settings) -> Iterator[Callable[..., str]]:
+    """Starts stub feeds, one at a time, and points STUB_FEED_URL at the newest: stub_feed("500") misbehaves."""
+    running: list[AbstractContextManager[str]] = []
+
+    def start(fault: str = "", seed: int = 7) -> str:
+        while running:
+            running.pop().__exit__(None, None, None)
+        feed = served(make_app(seed, Fault.parse(fault) if fault else None))
+        settings.STUB_FEED_URL = feed.__enter__()
+        running.append(feed)
+        return str(settings.STUB_FEED_URL)
+
+    yield start
+    polling.stop_poller()
+    while running:
+        running.pop().__exit__(None, None, None)

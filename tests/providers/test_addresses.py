@@ -1,0 +1,113 @@
+"""Outbound requests can't be led to private addresses."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import web
+from django.core.exceptions import ValidationError
+from pytest_django import Settings
+
+from providers import operations
+from providers.addresses import PrivateAddress, PublicResolver, refuse_private
+from providers.backfill import Scope
+from providers.models import FetchAttempt, PollSlot, Provider, ProviderState
+from providers.validators import is_public, validate_base_url, validate_credential_env
+from rollout.actors import SYSTEM
+from tests.conftest import committed, served
+
+PRIVATE = [
+    "http://127.0.0.1",
+    "http://127.1",
+    "http://2130706433",
+    "http://0x7f000001",
+    "http://localhost:8000",
+    "http://localhost.",
+    "http://10.1.2.3",
+    "http://172.16.0.1",
+    "http://192.168.1.1",
+    "http://169.254.169.254/latest/meta-data",
+    "http://100.64.0.1",
+    "http://0.0.0.0",
+    "http://[::1]",
+    "http://[::ffff:127.0.0.1]",
+    "http://[fe80::1]",
+    "http://[fd00::1]",
+    "http://224.0.0.1",
+    "http://intranet",
+    "http://db.internal",
+]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+def test_it_refuses_a_private_address(url: str) -> None:
+    with pytest.raises(ValidationError, match="public address"):
+        validate_base_url(url)
+    with pytest.raises(PrivateAddress):
+        refuse_private(url, stub_feed_url="http://127.0.0.1:8001")
+
+
+@pytest.mark.parametrize("url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://[::"])
+def test_it_refuses_what_is_no_plain_address(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"http\(s\)://host"):
+        validate_base_url(url)
+
+
+@pytest.mark.parametrize("url", ["https://api.the-odds-api.com", "http://8.8.8.8:8080/path", "https://[2606:4700::1]"])
+def test_it_takes_a_public_address(url: str) -> None:
+    validate_base_url(url)
+    refuse_private(url, stub_feed_url="")
+
+
+def test_it_takes_the_stub_feed_alone() -> None:
+    refuse_private("http://127.0.0.1:8001", stub_feed_url="http://127.0.0.1:8001")
+    with pytest.raises(PrivateAddress):
+        refuse_private("http://127.0.0.1:8000", stub_feed_url="http://127.0.0.1:8001")
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "PATH", "x_api_key", "_API_KEY", "A B_API_KEY", "THEODDS_API_KEY\n"])
+def test_it_refuses_another_secrets_name(name: str) -> None:
+    with pytest.raises(ValidationError, match="Must name"):
+        validate_credential_env(name)
+
+
+def test_it_refuses_a_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve() -> Any:
+        return await PublicResolver("http://127.0.0.1:8001").resolve("localhost", 80)
+
+    with pytest.raises(PrivateAddress, match="localhost leads to a private address"):
+        asyncio.run(resolve())
+
+
+@committed
+def test_a_poll_is_not_led_to_a_private_address(fleet: None, settings: Settings) -> None:
+    """Also when somebody wrote the row past every form."""
+    Provider.objects.filter(name="theodds").update(base_url="http://127.0.0.1:1", credential_env="")
+    operations.enable([ProviderState.objects.get(provider="theodds", sport="NBA").pk], actor=SYSTEM)
+    [polled] = [future.result(30) for future in operations.poll_round(Scope("theodds", "NBA"), actor=SYSTEM)]
+    assert polled.poll.problem == "127.0.0.1 is a private address"
+    assert FetchAttempt.objects.count() == 0
+    assert PollSlot.objects.get(base_url="http://127.0.0.1:1").lease_until is None
+
+
+@committed
+def test_a_redirect_is_not_followed(state: ProviderState, settings: Settings) -> None:
+    asked: list[str] = []
+
+    async def move(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", move)
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        [polled] = [future.result(30) for future in operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)]
+    assert polled.poll.problem == "HTTP 302: redirects are not followed"
+    assert asked == ["/v4/sports/basketball_nba/odds"]
+
+
+def test_it_judges_addresses_as_the_registry_does() -> None:
+    assert is_public("8.8.8.8")
+    assert not is_public("::ffff:10.0.0.1")
+    assert not is_public("fe80::1%eth0")

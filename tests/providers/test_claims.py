@@ -1,0 +1,130 @@
+"""Claiming slots: who gets one, for how long, and what a late worker can still do."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from providers.backfill import Scope
+from providers.choices import Status
+from providers.feed import Claim, Poll
+from providers.ingest import record
+from providers.models import PollSlot, ProviderState
+from providers.polling import claim_due, release
+from rollout.models import Activation
+from tests.conftest import committed
+
+STUB = Scope(provider="stub")
+
+
+def put_off(by: timedelta) -> None:
+    PollSlot.objects.update(next_poll_at=Now() + by)
+
+
+def claim_one() -> Claim:
+    [claim] = claim_due(scope=Scope("stub", "NBA"))
+    return claim
+
+
+def test_it_claims_every_slot_that_is_due(fleet: None) -> None:
+    claims = claim_due()
+    assert {(claim.source, claim.sport) for claim in claims} == {
+        (source, sport) for source in ("stub", "odds_api") for sport in ("MLB", "NBA", "NFL", "NHL")
+    }
+    assert all(set(c.members) == ({"stub"} if c.source == "stub" else {"draftkings", "fanduel"}) for c in claims)
+
+
+def test_it_claims_what_falls_due_before_the_next_tick(fleet: None) -> None:
+    put_off(timedelta(seconds=7))
+    claims = claim_due(scope=STUB)
+    assert len(claims) == 4
+    assert all(7 <= claim.due_in_seconds < 8 for claim in claims)
+
+
+def test_it_leaves_what_is_due_later(fleet: None) -> None:
+    put_off(timedelta(seconds=9))
+    assert claim_due() == []
+
+
+def test_it_leaves_what_another_worker_has(fleet: None) -> None:
+    assert len(claim_due()) == 8
+    assert claim_due() == []
+
+
+def test_it_claims_again_once_the_lease_is_over(fleet: None) -> None:
+    first = claim_one()
+    PollSlot.objects.update(lease_until=Now() - timedelta(seconds=1))
+    assert claim_one().fence == first.fence + 1
+
+
+def test_it_holds_the_lease_for_the_whole_poll(fleet: None) -> None:
+    claim = claim_one()
+    slot = PollSlot.objects.annotate(now=Now()).get(pk=claim.slot)
+    assert slot.lease_until is not None
+    assert slot.lease_until - slot.now > timedelta(seconds=8 + claim.timeout_seconds)
+
+
+def test_it_gives_back_what_it_did_not_begin(fleet: None) -> None:
+    claim = claim_one()
+    release(claim)
+    assert claim_one().fence == claim.fence + 1
+
+
+def test_a_worker_paused_past_its_lease_cannot_write(state: ProviderState) -> None:
+    late = claim_one()
+    PollSlot.objects.update(lease_until=Now() - timedelta(seconds=1))
+    in_time = claim_one()
+    assert not record(late, Poll(problem="from the past"))
+    assert record(in_time, Poll(problem="from now"))
+    state.refresh_from_db()
+    assert state.last_error == "from now"
+
+
+def test_it_claims_nothing_while_polling_is_switched_off(fleet: None) -> None:
+    Activation.objects.filter(part="polling").update(is_on=False)
+    assert claim_due(everything=True) == []
+
+
+def test_it_stores_nothing_once_polling_is_switched_off(state: ProviderState) -> None:
+    claim = claim_one()
+    Activation.objects.filter(part="polling").update(is_on=False)
+    assert not record(claim, Poll(problem="too late"))
+    state.refresh_from_db()
+    assert state.last_error == ""
+
+
+def test_it_leaves_maintenance_alone(fleet: None) -> None:
+    ProviderState.objects.filter(provider="fanduel").update(status=Status.MAINTENANCE)
+    members = [set(claim.members) for claim in claim_due() if claim.source != "stub"]
+    assert members == [{"draftkings"}] * 4
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.5, 300), (299.5, 300), (300.5, 600), (3000.5, 3300)])
+def test_it_stays_on_its_grid_and_replays_nothing(fleet: None, late: float, expected: int) -> None:
+    put_off(timedelta(0))
+    PollSlot.objects.update(next_poll_at=F("next_poll_at") - timedelta(seconds=late))
+    deadline = PollSlot.objects.get(base_url="", sport="NBA").next_poll_at
+    record(claim_one(), Poll(problem="none"))
+    slot = PollSlot.objects.get(base_url="", sport="NBA")
+    assert slot.next_poll_at is not None
+    assert deadline is not None
+    assert slot.next_poll_at - deadline == timedelta(seconds=expected)
+    assert slot.lease_until is None
+
+
+@committed
+def test_two_workers_never_get_the_same_slot(fleet: None) -> None:
+    def claim_all() -> list[tuple[int, int]]:
+        try:
+            return [(claim.slot, claim.fence) for claim in claim_due()]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            PollSlot.objects.update(lease_until=None)
+            claimed = [claim for result in pool.map(lambda _: claim_all(), range(8)) for claim in result]
+            assert len({slot for slot, _ in claimed}) == len(claimed) == 8

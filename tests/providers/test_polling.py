@@ -1,0 +1,199 @@
+"""Whole polls over HTTP against the stub feed, well-behaved and not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from providers import fetch, operations, polling
+from providers.backfill import Scope
+from providers.feed import Poll
+from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, StatusChange
+from rollout.actors import SYSTEM
+from tests.conftest import committed
+
+pytestmark = committed
+StubFeed = Callable[..., str]
+
+
+def poll(provider: str = "stub", sport: str = "NBA") -> Poll:
+    """One poll by hand, start to end."""
+    [polled] = [future.result(30) for future in operations.poll_round(Scope(provider, sport), actor=SYSTEM)]
+    assert polled.is_stored
+    return polled.poll
+
+
+def offered() -> set[tuple[Any, ...]]:
+    rows = PropLine.objects.filter(removed_at=None)
+    return set(rows.values_list("event__external_id", "bookmaker", "market", "player", "side", "point"))
+
+
+def test_it_stores_games_lines_calls_and_counters(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed()
+    done = poll()
+    state.refresh_from_db()
+    assert done.is_good
+    assert len(offered()) == PropLine.objects.count() == len(done.answer.lines) == state.last_prop_count > 300
+    assert {book for _, book, *_ in offered()} == {"draftkings", "fanduel", "betmgm"}
+    assert {market for _, _, market, *_ in offered()} >= {"h2h", "spreads", "totals", "player_points"}
+    assert Event.objects.count() == len(done.answer.games) > 5
+    assert Event.objects.filter(source="stub", sport="NBA").count() == Event.objects.count()
+    calls = FetchAttempt.objects.count()
+    assert calls == len(done.calls) > 3
+    assert (state.total_requests, state.successful_requests, state.failed_requests) == (calls, calls, 0)
+    assert (state.unique_props_seen, state.total_props_fetched) == (state.last_prop_count, state.last_prop_count)
+    assert state.average_response_time_ms > 0
+    assert state.last_successful_fetch == state.last_fetch_attempt != None  # noqa: E711 - a chain
+
+
+def test_it_stores_nothing_twice(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed()
+    poll()
+    first = offered()
+    poll()
+    state.refresh_from_db()
+    assert offered() == first
+    assert PropLine.objects.count() == len(first) == state.unique_props_seen
+    assert state.total_props_fetched == 2 * len(first)
+
+
+def test_it_rewrites_only_what_moved(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed()
+    poll()
+    PropLine.objects.filter(market="h2h").update(price=1)
+    before = dict(PropLine.objects.values_list("pk", "changed_at"))
+    answer = operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)[0].result(30).poll.answer
+    changed = {pk for pk, at in PropLine.objects.values_list("pk", "changed_at") if before[pk] != at}
+    prices = {line.identity: line.price for line in answer.lines}
+    assert changed >= set(PropLine.objects.filter(market="h2h").values_list("pk", flat=True))
+    assert len(changed) < len(before)
+    for line in PropLine.objects.select_related("event"):
+        identity = (line.event.external_id, line.bookmaker, line.market, line.player, line.side, line.point)
+        assert line.price == prices[identity]
+
+
+def test_it_makes_a_state_active_with_its_first_good_fetch(state: ProviderState, stub_feed: StubFeed) -> None:
+    ProviderState.objects.filter(pk=state.pk).update(status="inactive")
+    stub_feed()
+    poll()
+    state.refresh_from_db()
+    assert state.status == "active"
+    change = StatusChange.objects.get()
+    assert (change.from_status, change.to_status, change.actor) == ("inactive", "active", "system")
+    assert change.cause == "first good fetch"
+
+
+def test_it_says_which_variable_is_missing_and_calls_nobody(fleet: None) -> None:
+    assert poll("draftkings").calls == ()
+    state = ProviderState.objects.get(provider="fanduel", sport="NBA")
+    assert (state.last_error, state.status) == ("THEODDS_API_KEY is not set", "inactive")
+    assert (state.consecutive_errors, state.total_requests, FetchAttempt.objects.count()) == (0, 0, 0)
+
+
+def test_it_says_that_there_is_no_stub_feed(state: ProviderState) -> None:
+    assert poll().problem == "STUB_FEED_URL is not set"
+
+
+def test_it_says_that_an_adapter_is_missing(fleet: None) -> None:
+    sportsradar = ProviderState.objects.get(provider="sportsradar", sport="NBA")
+    operations.enable([sportsradar.pk], actor=SYSTEM)
+    assert poll("sportsradar").problem == "there is no adapter for sportradar yet"
+
+
+BROKEN = {
+    "500": ("http_error", "HTTP 500: INTERNAL Something broke"),
+    "429": ("throttled", "HTTP 429: EXCEEDED_FREQ_LIMIT"),
+    "401": ("refused", "HTTP 401: INVALID_KEY"),
+    "html": ("unreadable", "HTML, not JSON"),
+    "truncated": ("unreadable", "no valid JSON"),
+    "wrong-type": ("unreadable", "another shape than expected"),
+    "huge": ("too_large", "the answer is larger than"),
+    "timeout": ("timeout", "no answer within the time limit"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_bad_answer_is_counted_and_removes_nothing(
+    fault: str, state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_feed()
+    poll()
+    before = offered()
+    if fault == "timeout":  # the shortest that the table holds is ten seconds
+        monkeypatch.setattr(polling, "time_limit", lambda claim: 0.3)
+    monkeypatch.setattr(fetch, "MAX_BYTES", 1024 * 1024)
+    stub_feed(fault)
+    done = poll()
+    state.refresh_from_db()
+    attempt = FetchAttempt.objects.latest("pk")
+    outcome, message = BROKEN[fault]
+    assert attempt.outcome == outcome
+    assert attempt.message.startswith(message)
+    assert state.last_error == done.problem == attempt.message
+    assert (state.consecutive_errors, state.failed_requests) == (1, 1)
+    assert offered() == before
+
+
+def test_an_empty_answer_removes_nothing(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed()
+    poll()
+    before = offered()
+    stub_feed("empty")
+    assert poll().is_good
+    assert offered() == before
+
+
+def test_a_slow_answer_is_a_good_one(
+    state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.stub_faults.SLOW_SECONDS", 0.05)
+    stub_feed("slow")
+    assert poll().is_good
+    assert all(attempt.duration_ms >= 50 for attempt in FetchAttempt.objects.all())
+
+
+def test_an_unreachable_upstream_is_said_to_be(state: ProviderState, settings: Settings) -> None:
+    settings.STUB_FEED_URL = "http://127.0.0.1:9"
+    assert poll().problem.startswith("cannot connect")
+    assert FetchAttempt.objects.get().outcome == "unreachable"
+
+
+def test_a_good_poll_ends_a_row_of_failures(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed("500")
+    poll()
+    poll()
+    state.refresh_from_db()
+    assert state.consecutive_errors == 2
+    stub_feed()
+    poll()
+    state.refresh_from_db()
+    assert (state.consecutive_errors, state.last_error) == (0, "")
+
+
+def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatch does not wait, and a fetch that hangs holds up no other."""
+    stub_feed("timeout:0.5", seed=3)
+    monkeypatch.setattr(polling, "time_limit", lambda claim: 1.0)
+    polls = operations.poll_round(Scope("stub"), actor=SYSTEM)
+    slowest = max(future.result(30).poll.late_ms for future in polls)
+    assert any(future.result().poll.problem for future in polls)
+    assert slowest < 1000
+
+
+def test_a_tick_polls_what_is_due(fleet: None, stub_feed: StubFeed) -> None:
+    stub_feed()
+    assert operations.poll_due() == 8
+    for future in list(polling.poller().polls):
+        future.result(30)
+    assert ProviderState.objects.filter(provider="stub", last_prop_count__gt=0).count() == 4
+    assert operations.poll_due() == 0
+
+
+def test_a_worker_that_stops_gives_its_claims_back(state: ProviderState, stub_feed: StubFeed) -> None:
+    stub_feed("timeout")
+    operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)
+    assert PollSlot.objects.filter(lease_until__isnull=False).count() == 1
+    polling.stop_poller()
+    assert PollSlot.objects.filter(lease_until__isnull=False).count() == 0
+    assert FetchAttempt.objects.count() == 0

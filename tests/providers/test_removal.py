@@ -1,0 +1,108 @@
+"""When a line counts as gone: only when a good answer that spoke of it does not hold it any more."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.backfill import Scope
+from providers.choices import Outcome
+from providers.feed import Answer, Call, Game, Line, Poll, distinct
+from providers.ingest import record
+from providers.models import PropLine, ProviderState
+from providers.polling import claim_due
+
+NOW = datetime(2026, 1, 5, 18, tzinfo=UTC)
+GAMES = (Game("one", "Home", "Away", NOW), Game("two", "Here", "There", NOW))
+Store = Callable[..., set[tuple[str, str]]]
+
+
+def line(event: str = "one", market: str = "h2h", player: str = "", side: str = "Home", price: float = 100) -> Line:
+    return Line(event, "draftkings", market, player, side, None if market == "h2h" else 1.5, price)
+
+
+MONEY, OTHER = line(), line("two")
+POINTS, OTHERS_POINTS = line(market="points", player="A"), line("two", "points", "B")
+EVERYTHING = (MONEY, OTHER, POINTS, OTHERS_POINTS)
+BOTH = frozenset({"one", "two"})
+
+
+@pytest.fixture
+def store(state: ProviderState) -> Store:
+    """Stores an answer that holds these lines; returns what is offered afterwards."""
+
+    def store(
+        *lines: Line,
+        games: tuple[Game, ...] = GAMES,
+        offered: frozenset[str] = BOTH,
+        player_offered: frozenset[str] = BOTH,
+    ) -> set[tuple[str, str]]:
+        [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
+        listed = frozenset(game.id for game in games)
+        answer = Answer(games, lines, listed, offered & listed, player_offered & listed)
+        assert record(claim, Poll((Call("/odds", NOW, 1.0, Outcome.OK),), answer))
+        rows = PropLine.objects.filter(removed_at=None)
+        return set(rows.values_list("event__external_id", "market"))
+
+    return store
+
+
+def test_a_line_that_is_no_more_offered_is_removed(store: Store) -> None:
+    store(*EVERYTHING)
+    assert store(OTHER, POINTS, OTHERS_POINTS) == {("two", "h2h"), ("one", "points"), ("two", "points")}
+
+
+def test_a_line_that_comes_back_is_offered_again(store: Store) -> None:
+    store(*EVERYTHING)
+    store(OTHER)
+    assert ("one", "h2h") in store(*EVERYTHING)
+    assert PropLine.objects.count() == 4
+
+
+def test_a_game_that_is_listed_no_more_takes_all_its_lines_along(store: Store) -> None:
+    store(*EVERYTHING)
+    assert store(MONEY, POINTS, games=GAMES[:1]) == {("one", "h2h"), ("one", "points")}
+
+
+def test_player_lines_stay_when_their_own_call_failed(store: Store) -> None:
+    store(*EVERYTHING)
+    assert ("one", "points") in store(MONEY, OTHER, OTHERS_POINTS, player_offered=frozenset({"two"}))
+
+
+def test_game_lines_stay_when_no_bookmaker_answered(store: Store) -> None:
+    store(*EVERYTHING)
+    assert ("one", "h2h") in store(OTHER, POINTS, OTHERS_POINTS, offered=frozenset({"two"}))
+
+
+def test_nothing_is_removed_by_an_answer_without_games(store: Store) -> None:
+    store(*EVERYTHING)
+    assert len(store(games=())) == 4
+
+
+def test_another_point_is_another_line(store: Store) -> None:
+    store(*EVERYTHING)
+    moved = Line("one", "draftkings", "points", "A", "Home", 2.5, 100)
+    store(MONEY, OTHER, moved, OTHERS_POINTS)
+    points = PropLine.objects.filter(player="A", removed_at=None).values_list("point", flat=True)
+    assert list(points) == [2.5]
+
+
+def test_another_states_lines_are_its_own(store: Store, state: ProviderState) -> None:
+    store(*EVERYTHING)
+    mine = PropLine.objects.get(event__external_id="one", market="h2h")
+    other = ProviderState.objects.get(provider="fanduel", sport="NBA")
+    PropLine.objects.create(state=other, event=mine.event, bookmaker="fanduel", market="h2h", side="Home", price=5)
+    store(OTHER, games=GAMES[1:])
+    assert list(PropLine.objects.filter(removed_at=None, state=other).values_list("price", flat=True)) == [5]
+
+
+lines = st.builds(line, st.sampled_from(["one", "two"]), st.sampled_from(["h2h", "points"]), price=st.floats(1, 9))
+
+
+@given(st.lists(lines))
+def test_each_line_counts_once_at_the_price_that_came_first(found: list[Line]) -> None:
+    kept = distinct(found)
+    assert len({line.identity for line in kept}) == len(kept)
+    assert all(next(other for other in found if other.identity == one.identity) is one for one in kept)

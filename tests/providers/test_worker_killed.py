@@ -1,0 +1,79 @@
+"""A real Celery worker, killed in the middle of a poll."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import web
+from django.conf import settings as django_settings
+from django.db import connection
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from providers import operations
+from providers.backfill import Scope
+from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState
+from rollout.actors import SYSTEM
+from tests.conftest import committed, served
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def worker(stub_feed_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker on this test's database and queues."""
+    database = connection.settings_dict
+    url = f"postgres://{database['USER']}:{database['PASSWORD']}@{quote(database['HOST'], safe='')}/{database['NAME']}"
+    environment = os.environ | {
+        "DATABASE_URL": url.replace(":@", "@"),
+        "REDIS_URL": django_settings.REDIS_URL,
+        "STUB_FEED_URL": stub_feed_url,
+    }
+    command = [sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "threads", "-Q", "polls"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    with process:
+        yield process
+        process.kill()
+
+
+@committed
+def test_its_slot_is_polled_again_after_the_lease(
+    state: ProviderState, stub_feed: Callable[..., str], settings: Settings
+) -> None:
+    from config.celery import app
+
+    asked = threading.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        asked.set()
+        await asyncio.sleep(60)
+        return web.Response()
+
+    feed = web.Application()
+    feed.router.add_get("/{path:.*}", hang)
+    ProviderState.objects.exclude(pk=state.pk).update(is_enabled=False)
+    operations.disable([], actor=SYSTEM)  # brings the slots up to date
+    with served(feed) as url, worker(url) as process:
+        app.send_task("providers.poll_due", queue="polls")
+        assert asked.wait(30)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    stub_feed()
+    assert operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM) == []  # the lease still holds
+    PollSlot.objects.update(lease_until=Now() - timedelta(seconds=1))
+    for _ in range(2):
+        [again] = operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)
+        assert again.result(30).is_stored
+    state.refresh_from_db()
+    assert PropLine.objects.count() == state.unique_props_seen == state.last_prop_count > 0
+    assert state.total_requests == FetchAttempt.objects.count()
+    assert not FetchAttempt.objects.exclude(outcome="ok").exists()

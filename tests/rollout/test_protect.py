@@ -1,0 +1,18 @@
+"""The registry of protected tables."""
+
+import pytest
+from django.core.exceptions import FieldDoesNotExist
+
+from providers.models import Provider, ProviderState, Sport
+from rollout.recovery.protect import protect, protected
+
+
+def test_the_fleet_is_protected() -> None:
+    volatile = {protection.model: protection.volatile for protection in protected()}
+    assert volatile.keys() >= {Sport, Provider, ProviderState}
+    assert volatile[ProviderState] == ("updated_at",)
+
+
+def test_it_refuses_a_column_that_the_table_lacks() -> None:
+    with pytest.raises(FieldDoesNotExist):
+        protect(Sport, volatile=("mood",))
