@@ -168,12 +168,16 @@ class Offered(admin.SimpleListFilter):
 class PropLineAdmin(ReadOnlyAdmin):
     intro = "Every line as the provider last sent it; the newest change comes first."
     when_empty = "Lines come with the first good poll of an enabled provider: python manage.py poll_providers --once"
-    list_display = ["market", "player", "side", "point", "price", "bookmaker", "event", "state", "changed", "offered"]
+    list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
     list_filter = ["state__sport", "state__provider", Offered]
     search_fields = ["player__istartswith", "market__istartswith"]
     search_help_text = "beginning of a player's or a market's name"
     list_select_related = ["state", "event"]
     ordering = ["-changed_at"]
+
+    @admin.display(description="Price", ordering="price")
+    def odds(self, line: PropLine) -> str:
+        return f"{line.price:+g}" if abs(line.price) >= 100 else f"{line.price:g}"  # American, else decimal
 
     @admin.display(description="Changed", ordering="changed_at")
     def changed(self, line: PropLine) -> SafeString | str:

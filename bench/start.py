@@ -1,0 +1,79 @@
+"""How long until the admin is served: a first `make run` on a fresh checkout, and a second one.
+
+    .venv/bin/python bench/start.py
+
+The first includes the downloads: pip's cache is empty. They are also measured by themselves.
+"""
+
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS = 3
+
+
+@contextmanager
+def checkout() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "slipway"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
+        yield copy
+        subprocess.run(["make", "-C", str(copy), "clean"], check=True)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "PATH"}
+    return kept | {"HOME": str(home), "WEB_PORT": "8765"}
+
+
+def run(folder: Path) -> float:
+    """Seconds from `make run` to the ready site; then it is stopped."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        ["make", "run"], cwd=folder, env=environment(folder.parent), stdout=subprocess.PIPE, stderr=2, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Slipway is ready"):
+            break
+    else:
+        sys.exit("it did not come up")
+    took = time.monotonic() - started
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return took
+
+
+def download(folder: Path) -> float:
+    """Seconds for the downloads alone, with the checkout's own pip."""
+    started = time.monotonic()
+    command = [".venv/bin/python", "-m", "pip", "download", "--quiet", "--require-hashes", "-r", "requirements.txt"]
+    subprocess.run(
+        [*command, "-d", str(folder.parent / "wheels")], cwd=folder, env=environment(folder.parent), check=True
+    )
+    return time.monotonic() - started
+
+
+def main() -> None:
+    firsts, downloads, seconds = [], [], []
+    for _ in range(ROUNDS):
+        with checkout() as folder:
+            firsts.append(run(folder))
+            seconds.append(run(folder))
+            shutil.rmtree(folder.parent / ".cache", ignore_errors=True)
+            downloads.append(download(folder))
+    for name, found in (("first run", firsts), ("of that downloads", downloads), ("second run", seconds)):
+        print(f"{name:<20} {statistics.median(found):6.1f} s   ({', '.join(f'{value:.1f}' for value in found)})")
+
+
+if __name__ == "__main__":
+    main()
