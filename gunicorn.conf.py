@@ -2,9 +2,9 @@
 
 import os
 
-from config.environment import load_env_file
+from config.entry import start
 
-load_env_file()
+start()  # here, in the master, so that a wrong setting ends it instead of each worker in turn
 bind = f"127.0.0.1:{os.environ.get('WEB_PORT', '8000')}"
 worker_class = "gthread"
 workers = 2

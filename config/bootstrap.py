@@ -30,10 +30,10 @@ def bootstrap(*, actor: Actor) -> Bootstrapped:
     call_command("migrate", verbosity=0, interactive=False)
     collect_static()
     make_groups()
-    password = make_admin()
     created = backfill(CATALOGUE.read_bytes(), actor=actor).created
     if created:
         say(f"providers: {len(created)} states from the catalogue")
+    password = make_admin()  # last, so that nothing can go wrong before it is told
     return Bootstrapped(len(created), password)
 
 

@@ -15,8 +15,8 @@ def main() -> None:
         place = place_of()
     except EmbeddedError as error:
         sys.exit(f"slipway: {error}")
-    users = open_lock(VAR / "users.lock")
-    if not try_lock(users):
+    users, run = open_lock(VAR / "users.lock"), open_lock(VAR / "run.lock")
+    if not try_lock(users) or not try_lock(run):
         sys.exit("slipway: the embedded servers are in use; stop what uses them (make run), then run it again")
     shutil.rmtree(place.home, ignore_errors=True)
     shutil.rmtree(place.sockets, ignore_errors=True)

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from config.environment import http_url, port
 from config.place import EmbeddedError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,45 +19,56 @@ def make_env_file(path: Path) -> str | None:
     if path.exists():
         return None
     token = secrets.token_urlsafe(24)
-    web_port = os.environ.get("WEB_PORT", "8000")
+    web = web_port()
+    require_free_port("WEB_PORT", web)  # a port in use is not to be written down
     lines = [
         "# Generated for development; .env.example documents each variable.",
         f"SECRET_KEY={secrets.token_urlsafe(48)}",
-        f"WEB_PORT={web_port}",
-        f"SITE_URL=http://127.0.0.1:{web_port}",
+        f"WEB_PORT={web}",
+        f"SITE_URL=http://127.0.0.1:{web}",
         "ALLOWED_HOSTS=127.0.0.1,localhost",
-        f"STUB_FEED_URL=http://127.0.0.1:{free_port(STUB_PORTS, but=int(web_port))}",
+        f"STUB_FEED_URL=http://127.0.0.1:{free_port(STUB_PORTS, but=web)}",
         f"# curl -H 'Authorization: Bearer {token}' ...",
         f"API_TOKENS=development:{hashlib.sha256(token.encode()).hexdigest()}",
         "",
     ]
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write("\n".join(lines))
+        os.link(draft, path)  # whole or not at all
     except OSError as error:
         raise EmbeddedError(f"cannot write {path} ({error.strerror})", "make the folder writable") from error
+    finally:
+        draft.unlink(missing_ok=True)
     return token
 
 
-def is_free(port: int) -> bool:
+def is_free(number: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", number))
         except OSError:
             return False
         return True
 
 
 def free_port(ports: range, *, but: int) -> int:
-    return secrets.choice([port for port in ports if port != but and is_free(port)])
+    return secrets.choice([number for number in ports if number != but and is_free(number)])
+
+
+def web_port() -> int:
+    return port("WEB_PORT", os.environ.get("WEB_PORT") or "8000")
+
+
+def require_free_port(variable: str, number: int) -> None:
+    """Raises EmbeddedError naming the variable."""
+    if not is_free(number):
+        raise EmbeddedError(f"port {number} is in use", f"set another in {variable} (file .env)")
 
 
 def require_ports() -> None:
-    """Raises EmbeddedError naming the variable of a port in use."""
-    ports = {"WEB_PORT": int(os.environ["WEB_PORT"])}
+    require_free_port("WEB_PORT", web_port())
     if url := os.environ.get("STUB_FEED_URL"):
-        ports["STUB_FEED_URL"] = urlsplit(url).port or 80
-    for variable, port in ports.items():
-        if not is_free(port):
-            raise EmbeddedError(f"port {port} is in use", f"set another in {variable} (file .env)")
+        require_free_port("STUB_FEED_URL", urlsplit(http_url("STUB_FEED_URL", url)).port or 80)

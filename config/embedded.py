@@ -10,19 +10,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 from config.place import VAR, EmbeddedError, Place, place_of
 from config.processes import is_locked, open_lock
-from config.servers import DATABASE, ROLE, SERVERS
+from config.servers import DATABASE, ROLE, SERVERS, make_system_home
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL_SECONDS = 0.05
 SAY_SO_AFTER_SECONDS = 2.0
 
 
-def database_url(var: Path = VAR) -> str:
-    return f"postgres://{ROLE}@{quote(str(place_of(var).sockets), safe='')}/{DATABASE}"
+def database(var: Path = VAR) -> dict[str, Any]:
+    """The embedded database as an entry of Django's DATABASES."""
+    sockets = str(place_of(var).sockets)
+    return {"ENGINE": "django.db.backends.postgresql", "NAME": DATABASE, "USER": ROLE, "PASSWORD": "", "HOST": sockets}
 
 
 def redis_url(var: Path = VAR) -> str:
@@ -58,12 +60,14 @@ def _start(place: Place, wanted: list[str]) -> None:
             problem = f"this checkout's servers run without {' and '.join(missing)}"
             raise EmbeddedError(problem, "stop what uses them (make run), then start again")
         return
+    if place.user:
+        make_system_home()
     place.own(place.home)
     place.own(place.sockets)
     for name in wanted:
         SERVERS[name].prepare(place)
     command = [sys.executable, "-m", "config.watchdog", str(place.var), *wanted]
-    with place.log("watchdog").open("ab") as log:
+    with place.open_log("watchdog") as log:
         watchdog = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

@@ -9,14 +9,16 @@ from config.place import EmbeddedError
 
 def start() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from config.environment import load_env_file
-
-    load_env_file()
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
+    from config.environment import load_env_file
+
     try:
+        load_env_file()
         embedded.ensure()
         settings.DEBUG  # noqa: B018 - loads them
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

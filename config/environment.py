@@ -1,11 +1,12 @@
 """The environment, read with django-environ; each fault is one line that names the variable."""
 
+import io
 import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -23,6 +24,17 @@ class Environment(environ.Env):
         except (ValueError, TypeError):
             raise malformed(var) from None
 
+    def database(self, var: str) -> dict[str, Any]:
+        """An entry of Django's DATABASES. Raises ImproperlyConfigured for anything but PostgreSQL."""
+        right = urlsplit(self.str(var)).scheme in ("postgres", "postgresql")
+        try:
+            found = dict(self.db_url(var)) if right else {}
+        except (ValueError, ImproperlyConfigured):
+            found = {}
+        if not found.get("NAME"):
+            raise malformed(var, "postgres://user:password@host:port/name")
+        return found | {"HOST": unquote(found["HOST"])}  # a folder of sockets is written %2Ftmp%2F...
+
     def flag(self, var: str) -> bool:
         """on or off (the default); django-environ takes each other word for off."""
         value = self.str(var, default="off").lower()
@@ -34,7 +46,7 @@ class Environment(environ.Env):
         """Django's EMAIL_* settings."""
         try:
             return dict(self.email_url(var, default=default))
-        except ImproperlyConfigured:
+        except (ValueError, ImproperlyConfigured):
             raise malformed(var, "smtp+tls://user:password@host:587") from None
 
 
@@ -44,8 +56,16 @@ def malformed(var: str, expected: str = "") -> ImproperlyConfigured:
 
 def load_env_file() -> None:
     """Take from .env what the environment does not say already; not under test, where the environment is all."""
-    if ENV_FILE.exists() and "PYTEST_VERSION" not in os.environ:
-        environ.Env.read_env(str(ENV_FILE))
+    if not ENV_FILE.exists() or "PYTEST_VERSION" in os.environ:
+        return
+    try:
+        text = ENV_FILE.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ImproperlyConfigured(f"{ENV_FILE} cannot be read; make it readable UTF-8, or remove it") from None
+    for number, line in enumerate(text.splitlines(), 1):  # named by number: it may hold a secret
+        if line.strip() and not re.match(r"\s*(#|(export )?\w+=)", line):
+            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} is no NAME=value; {HINT}")
+    environ.Env.read_env(io.StringIO(text))
 
 
 def http_url(var: str, value: str) -> str:
@@ -58,6 +78,23 @@ def http_url(var: str, value: str) -> str:
     if not right or parts.query or parts.fragment or parts.username:
         raise malformed(var, "http(s)://host[:port]")
     return value.rstrip("/")
+
+
+def port(var: str, value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        raise malformed(var, "a port from 1 to 65535")
+    return int(value)
+
+
+def redis_url(var: str, value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        right = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise malformed(var, "redis://host:port/0 or unix:///path")
+    return value
 
 
 def api_tokens(var: str, values: list[str]) -> dict[str, str]:

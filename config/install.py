@@ -3,6 +3,7 @@
 Run by whatever Python 3 there is, so it keeps to old syntax: a wrong version is to be named, not a SyntaxError.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -19,7 +20,10 @@ def stop(problem: str, remedy: str) -> None:
 
 def run(command: "list[str]", problem: str, remedy: str) -> None:
     """Run the command quietly; on failure keep what it said in a file and print one line."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except KeyboardInterrupt:
+        sys.exit(130)
     if done.returncode:
         log = os.path.join(VENV, "install.log")
         with open(log, "wb") as file:
@@ -37,6 +41,11 @@ def main(requirements: "list[str]") -> None:
         stop("cannot write to %s (%s)" % (ROOT, error.strerror), "use a folder that you may write to")
     if not os.access(VENV, os.W_OK):
         stop("cannot write to %s" % VENV, "remove it, or use a folder that you may write to")
+    lock = open(os.path.join(VENV, "install.lock"), "w")  # noqa: SIM115 - held until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except KeyboardInterrupt:
+        sys.exit(130)
     run(
         [sys.executable, "-m", "venv", VENV],
         "no virtual environment could be made",

@@ -7,6 +7,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 VAR = Path(__file__).resolve().parent.parent / "var"
 SYSTEM_HOME = Path("/var/lib/slipway")
@@ -30,8 +31,21 @@ class Place:
     def uid(self) -> int:
         return pwd.getpwnam(self.user).pw_uid if self.user else os.geteuid()
 
+    @property
+    def as_user(self) -> dict[str, Any]:
+        """Arguments for subprocess: the user and its group alone, and nothing of the starter's environment."""
+        env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+        if self.user is None:
+            return {"cwd": "/", "env": env}
+        entry = pwd.getpwnam(self.user)
+        return {"cwd": "/", "env": env, "user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
     def log(self, server: str) -> Path:
         return self.var / f"{server}.log"
+
+    def open_log(self, server: str) -> BinaryIO:
+        """To add to; private, since servers log what they were asked."""
+        return os.fdopen(os.open(self.log(server), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
     def own(self, folder: Path) -> None:
         """Make the folder, private to the servers' user. Refuses one that somebody else made."""
@@ -68,6 +82,8 @@ def _identity(var: Path) -> tuple[str, str]:
         if not file.exists():
             draft = var / f"id.{os.getpid()}.{secrets.token_hex(4)}"
             draft.write_text(f"{secrets.token_hex(8)} {var}")
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())  # as root it is the one way to the data
             try:
                 os.link(draft, file)  # unlike rename it never replaces another's
             except FileExistsError:
@@ -77,4 +93,6 @@ def _identity(var: Path) -> tuple[str, str]:
         name, made_at = file.read_text().split(" ", 1)
     except OSError as error:
         raise EmbeddedError(f"cannot write to {var} ({error.strerror})", "make it writable") from error
+    except ValueError:
+        raise EmbeddedError(f"{file} is damaged", f"start empty: rm -r {var}") from None
     return name, made_at

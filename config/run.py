@@ -7,23 +7,26 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from functools import partial
 from multiprocessing import Queue
 from pathlib import Path
 from typing import Any, NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
 from config import embedded
-from config.development import ROOT, make_env_file, require_ports
+from config.development import ROOT, make_env_file, require_ports, web_port
 from config.environment import ENV_FILE, load_env_file
 from config.place import VAR, EmbeddedError, place_of
 from config.processes import die_with, open_lock, try_lock
 
 WIND_DOWN_SECONDS = 15.0
+STOPPED = (130, 143)  # by Ctrl-C or SIGTERM
 
 
 class Tethered(Process):
@@ -32,8 +35,8 @@ class Tethered(Process):
     run_lock: int
 
     def run(self, events: "Queue[Any] | None" = None, ignore_signals: bool = False) -> None:
-        die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader; the process itself gets a SIGTERM
-        tether = partial(die_with, os.getpid(), signal.SIGTERM)
+        die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader, which ignores SIGTERM
+        tether = partial(die_with, os.getpid(), signal.SIGKILL)  # nobody is left to wait for an orderly end
         self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether)
         super().run(events, ignore_signals)
 
@@ -75,8 +78,10 @@ def take_run_lock() -> int:
     return lock
 
 
-def bootstrap() -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "manage.py", "bootstrap", "--json"], cwd=ROOT, stdout=subprocess.PIPE)
+def bootstrap(lock: int) -> dict[str, Any]:
+    command = [sys.executable, "manage.py", "bootstrap", "--json"]
+    tether = partial(die_with, os.getpid(), signal.SIGKILL)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=tether)
     if done.returncode:
         sys.exit(1)  # it said why
     return dict(json.loads(done.stdout))
@@ -84,45 +89,48 @@ def bootstrap() -> dict[str, Any]:
 
 def announce(lines: list[str]) -> None:
     """Print the lines once the site answers."""
-    url = f"http://127.0.0.1:{os.environ['WEB_PORT']}/readyz"
-    request = urllib.request.Request(url, headers={"Host": "localhost"})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+            direct.open(f"http://127.0.0.1:{web_port()}/readyz", timeout=5).close()
+            break
+        except urllib.error.HTTPError as error:
+            if error.code != 503:  # it answers, if only to say that it has another name
                 break
         except OSError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     print("\n".join(["", *lines, ""]), flush=True)
 
 
-def prepare() -> tuple[int, list[str]]:
-    """Everything before the processes start. Returns the run lock and what to tell once the site is up."""
+def prepare(secrets: list[str]) -> int:
+    """Everything before the processes start. Returns the run lock; adds to `secrets` what is told only once."""
     place_of()  # says so in one line when the folder cannot be used
     lock = take_run_lock()
-    token = make_env_file(ENV_FILE)
+    if token := make_env_file(ENV_FILE):
+        secrets.append(f"API token: {token}")
     load_env_file()
-    os.environ.setdefault("WEB_PORT", "8000")
+    os.environ["WEB_PORT"] = str(web_port())
     require_ports()
     embedded.ensure()
-    admin = bootstrap()["admin"]
-    lines = [f"Slipway is ready: {os.environ['SITE_URL']}/admin/   (Ctrl-C stops it)"]
+    admin = bootstrap(lock)["admin"]
     if admin["password"]:
-        lines.append(f"Admin user: {admin['username']}   password: {admin['password']}   (shown this once)")
-    if token:
-        lines.append(f"API token: {token}")
-    return lock, lines
+        secrets.append(f"Admin user: {admin['username']}   password: {admin['password']}   (shown this once)")
+    return lock
 
 
 def main() -> NoReturn:
     die_with(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    secrets: list[str] = []
     try:
-        Tethered.run_lock, lines = prepare()
-    except EmbeddedError as error:
+        Tethered.run_lock = prepare(secrets)
+    except (EmbeddedError, ImproperlyConfigured) as error:
+        print("".join(f"{line}\n" for line in secrets), end="", flush=True)  # it would not be told again
         sys.exit(f"slipway: {error}")
     except KeyboardInterrupt:
         sys.exit(0)
-    fleet = Fleet(lines)
+    fleet = Fleet([f"Slipway is ready: http://127.0.0.1:{web_port()}/admin/   (Ctrl-C stops it)", *secrets])
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}"}
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
@@ -130,10 +138,9 @@ def main() -> NoReturn:
         fleet.add_process(name, command, env=env, cwd=str(ROOT))
     try:
         fleet.loop()
-    except OSError:  # nobody reads what we print any more; our end is the others' end too
-        os._exit(1)
-    stopped_by_operator = fleet.returncode in (130, 143)
-    sys.exit(0 if stopped_by_operator else "slipway: a process ended by itself; its last lines above say why")
+    except BaseException:  # nobody reads what we print any more, or told to stop before all had started
+        os._exit(0 if fleet.returncode in STOPPED else 1)  # our end is the others' end too
+    sys.exit(0 if fleet.returncode in STOPPED else "slipway: a process ended by itself; its last lines above say why")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def wheel(package: str) -> Path:
 
 def runs(command: list[str], place: Place) -> bool:
     try:
-        return subprocess.run(command, user=place.user, cwd="/", capture_output=True).returncode == 0
+        return subprocess.run(command, **place.as_user, capture_output=True).returncode == 0
     except OSError:
         return False
 
@@ -51,15 +51,22 @@ def binary(place: Place, package: str, below: str, sibling: str = "") -> str:
     if not kept.exists():
         draft = SYSTEM_HOME / f".{package}.{secrets.token_hex(4)}"
         part = Path(below).parent.parent if sibling else Path(below).parent
-        SYSTEM_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_system_home()
         shutil.copytree(source / part, draft / package / part, symlinks=True)
         if sibling:
             shutil.copytree(source.parent / sibling, draft / sibling)
+        for path in (draft, *draft.rglob("*")):  # whatever umask the virtual environment was made with
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
         try:
             draft.rename(kept)
         except OSError:  # another process was faster
             shutil.rmtree(draft)
     return str(kept / package / below)
+
+
+def make_system_home() -> None:
+    SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
+    SYSTEM_HOME.chmod(0o755)  # also under a strict umask: the servers' user has to pass
 
 
 def postgres_binary(place: Place, name: str) -> str:
@@ -82,7 +89,10 @@ def make_cluster(place: Place) -> None:
 
 
 def carry_out(command: list[str], place: Place, stdin: str = "") -> None:
-    done = subprocess.run(command, user=place.user, cwd="/", input=stdin, text=True, capture_output=True)
+    try:
+        done = subprocess.run(command, **place.as_user, input=stdin, text=True, capture_output=True)
+    except OSError as error:
+        raise EmbeddedError(f"cannot run {command[0]} ({error.strerror})", "make it readable for everybody") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise EmbeddedError(f"{Path(command[0]).name} failed: {said}", f"check the free space at {place.home}")
@@ -94,6 +104,8 @@ def postgres_command(place: Place) -> list[str]:
         "unix_socket_directories": str(place.sockets),
         "max_connections": "200",
         "log_min_messages": "warning",
+        "log_min_error_statement": "panic",  # statements and keys hold values
+        "log_error_verbosity": "terse",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

@@ -1,10 +1,11 @@
 """Django's settings. What differs between deployments comes from the environment: see .env.example."""
 
+import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from config import embedded
-from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks
+from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks, port, redis_url
 from config.logs import configure, logging_dict
 from config.policy import STRICT
 from config.theme import UNFOLD  # noqa: F401 - a setting
@@ -18,7 +19,7 @@ SECRET_KEY = env.str("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     raise malformed("SECRET_KEY", "32 characters or more")
 DEBUG = env.flag("DEBUG")
-WEB_PORT = env.int("WEB_PORT", default=8000)
+WEB_PORT = port("WEB_PORT", env.str("WEB_PORT", default="8000"))
 SITE_URL = http_url("SITE_URL", env.str("SITE_URL"))
 IS_HTTPS = SITE_URL.startswith("https://")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])
@@ -31,6 +32,8 @@ if STUB_FEED_URL:
 NOTIFY_WEBHOOK_URL = env.str("NOTIFY_WEBHOOK_URL", default="")
 if NOTIFY_WEBHOOK_URL:
     NOTIFY_WEBHOOK_URL = http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
+REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
+SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
 vars().update(env.mail("EMAIL_URL", default="consolemail://"))
 
 INSTALLED_APPS = [
@@ -84,11 +87,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=embedded.database_url())}
-if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
-    raise malformed("DATABASE_URL", "postgres://user:password@host:port/name")
+DATABASES = {"default": env.database("DATABASE_URL") if os.environ.get("DATABASE_URL") else embedded.database()}
 DATABASES["default"] |= {
-    "HOST": unquote(DATABASES["default"]["HOST"]),  # a folder of sockets is written %2Ftmp%2F...
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
     "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode
@@ -96,9 +96,7 @@ DATABASES["default"] |= {
     "OPTIONS": {"connect_timeout": 5, "application_name": "slipway"} | DATABASES["default"].get("OPTIONS", {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.str("REDIS_URL", default=embedded.redis_url())
-if urlsplit(REDIS_URL).scheme not in ("redis", "rediss", "unix"):
-    raise malformed("REDIS_URL", "redis://host:port/0 or unix:///path")
+REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else embedded.redis_url()
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="slipway:")
 
 AUTH_PASSWORD_VALIDATORS = [

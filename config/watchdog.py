@@ -35,11 +35,10 @@ class Child:
             time.sleep(LOOK_SECONDS)
         for file in self.server.left_over(self.place):
             file.unlink(missing_ok=True)  # our lock proves its server dead; the pid in it may be a zombie's, or reused
-        with self.place.log(self.name).open("ab") as log:
+        with self.place.open_log(self.name) as log:
             self.process = subprocess.Popen(
                 self.server.command(self.place),
-                user=self.place.user,
-                cwd="/",
+                **self.place.as_user,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
