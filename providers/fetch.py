@@ -111,6 +111,8 @@ def _not_ok(status: int, body: bytes) -> _Unusable:
 
 
 async def _decode(body: bytes, answer: type[T]) -> T:
+    if b"\\u0000" in body:
+        raise _Unusable(Outcome.UNREADABLE, "it holds characters that no table can")
     try:
         if len(body) > DECODE_ASIDE_BYTES:
             return await asyncio.to_thread(msgspec.json.decode, body, type=answer)

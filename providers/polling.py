@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import structlog
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection
 
 from providers import sql
 from providers.adapters import POLLERS
@@ -69,6 +69,8 @@ def obstacle(claim: Claim) -> str:
     """Why the upstream cannot be called at all; empty when it can."""
     if claim.adapter not in POLLERS:
         return f"there is no adapter for {claim.adapter} yet"
+    if claim.sport not in POLLERS[claim.adapter].sports:
+        return f"{claim.adapter} has no {claim.sport}"
     if claim.credential_env and not os.environ.get(claim.credential_env):
         return f"{claim.credential_env} is not set"
     if not claim.base_url and not settings.STUB_FEED_URL:
@@ -93,9 +95,12 @@ async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
     deadline = asyncio.get_running_loop().time() + time_limit(claim)
     caller = Caller(session, url, os.environ.get(claim.credential_env, ""), deadline)
     try:
-        answer = await POLLERS[claim.adapter](claim, caller)
+        answer = await POLLERS[claim.adapter].poll(claim, caller)
     except CallFailed:
         answer = Answer()
+    except Exception as error:  # a fault of ours is on record too, and the slot goes on
+        log.exception("the adapter broke", adapter=claim.adapter, sport=claim.sport)
+        return Poll(tuple(caller.calls), problem=f"unexpected {type(error).__name__} in the adapter")
     failed = next((call for call in caller.calls if call.outcome != "ok"), None)
     return Poll(tuple(caller.calls), answer, failed.message if failed else "")
 
@@ -134,7 +139,11 @@ class Poller:
             await asyncio.shield(self._in_writer(lambda: release(claim)))
             raise
         poll = replace(poll, late_ms=late_ms)
-        is_stored = await self._in_writer(lambda: record(claim, poll))
+        try:
+            is_stored = await self._in_writer(lambda: record(claim, poll))
+        except DatabaseError:
+            log.exception("not stored; polled again after its lease", sport=claim.sport, members=sorted(claim.members))
+            raise
         self._tell(claim, poll, is_stored)
         return Polled(claim, poll, is_stored)
 

@@ -6,8 +6,9 @@ Source: the-odds-api.com/liveapi/guides/v4. A call costs as many credits as it a
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from providers.feed import Answer, Claim, Game, Line, distinct
 from providers.fetch import Caller, CallFailed
@@ -25,28 +26,34 @@ CALLS_AT_ONCE = 4
 EVERY_BOOKMAKER = {"stub", "theodds"}  # the others are bookmakers themselves, and are asked for by name
 
 
+Id = Annotated[str, Meta(min_length=1, max_length=64)]  # as long as the tables' columns
+Name = Annotated[str, Meta(max_length=100)]
+Moment = Annotated[datetime, Meta(tz=True)]
+UnixSeconds = Annotated[int, Meta(ge=0, le=4102444800)]  # to the year 2100
+
+
 class Outcome(Struct):
-    name: str
+    name: Name
     price: float
     point: float | None = None
-    description: str | None = None
+    description: Name | None = None
 
 
 class Market(Struct):
-    key: str
+    key: Id
     outcomes: list[Outcome]
 
 
 class Bookmaker(Struct):
-    key: str
+    key: Annotated[str, Meta(max_length=50)]
     markets: list[Market]
 
 
 class Event(Struct):
-    id: str
-    home_team: str | None
-    away_team: str | None
-    commence_time: datetime | int  # an integer with dateFormat=unix
+    id: Id
+    home_team: Name | None
+    away_team: Name | None
+    commence_time: Moment | UnixSeconds  # an integer with dateFormat=unix
     bookmakers: list[Bookmaker]
 
     @property
@@ -81,7 +88,7 @@ async def poll(claim: Claim, caller: Caller) -> Answer:
 def combine(events: list[Event], with_players: list[Event]) -> Answer:
     lines = [line for event in (*events, *with_players) for line in lines_of(event)]
     return Answer(
-        games=tuple(Game(e.id, e.home_team or "", e.away_team or "", e.starts_at) for e in events),
+        games=tuple({e.id: Game(e.id, e.home_team or "", e.away_team or "", e.starts_at) for e in events}.values()),
         lines=distinct(lines),
         listed=frozenset(event.id for event in events),
         offered=frozenset(event.id for event in events if event.bookmakers),
