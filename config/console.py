@@ -82,12 +82,13 @@ def verb(operation: Operation, *, label: str, permission: str, consequence: str)
 
         if "confirmed" not in request.POST:
             return _ask(model_admin, request, queryset)
+        chosen = list(queryset.values_list("pk", flat=True))
         try:
-            changed = operation(list(queryset.values_list("pk", flat=True)), actor=request.user)
+            changed = operation(chosen, actor=request.user)
         except SlipwayError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"{label}: {changed} changed of {queryset.count()} selected.")
+            messages.success(request, f"{label}: {changed} changed of {len(chosen)} selected.")
         return None
 
     def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
@@ -160,6 +161,11 @@ def register_accounts() -> None:
     class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
         intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
         form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+
+        def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+            """Only a superuser makes superusers, or gives single permissions."""
+            own = ["is_superuser", "user_permissions"]
+            return [*super().get_readonly_fields(request, obj), *([] if request.user.is_superuser else own)]
 
     class Groups(SlipwayAdmin, GroupAdmin):
         intro = "Viewer sees all, Operator also acts, Admin also edits. These three are reset by each upgrade."

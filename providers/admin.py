@@ -45,6 +45,13 @@ class ConfigurationAdmin(SlipwayAdmin):
         for row in queryset:
             operations.delete(row, actor=request.user)
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Their lines go along, too many to name, and nobody's to delete by themselves."""
+        names = [str(row) for row in objs]
+        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
+
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]

@@ -79,7 +79,7 @@ def backfill(
     require(actor, "providers.change_providerstate")
     with transaction.atomic(), acting(actor, "backfill"):
         with connection.cursor() as cursor:
-            cursor.execute(sql.ONE_BACKFILL_AT_A_TIME)
+            cursor.execute(sql.ONE_CHANGE_AT_A_TIME)
         catalogue = read(text, set(Sport.objects.in_bulk()), set(Provider.objects.in_bulk()))
         plan = _plan(catalogue, scope, reset=reset)
         if not dry_run:

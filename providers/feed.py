@@ -18,6 +18,7 @@ class Claim:
     credential_env: str
     sport: str
     timeout_seconds: int
+    deadline: datetime
     due_in_seconds: float
     members: dict[str, int]  # provider name to id of its state
 
@@ -81,16 +82,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The whole of one poll. `problem`: why no call was made, or the first call that failed; empty when all is well."""
+    """The whole of one poll. It is good when the list of games came, whatever single games' calls said.
+
+    problem: why no call was made, or the first call that failed; empty when all is well.
+    """
 
     calls: tuple[Call, ...] = ()
     answer: Answer = field(default_factory=Answer)
     problem: str = ""
+    is_good: bool = False
     late_ms: float = 0.0
-
-    @property
-    def is_good(self) -> bool:
-        return not self.problem
 
 
 def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:

@@ -25,9 +25,9 @@ class CallFailed(Exception):
 
 
 class _Unusable(Exception):
-    def __init__(self, outcome: Outcome, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, http_status: int | None = None) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.http_status = outcome, http_status
 
 
 class Refusal(msgspec.Struct):
@@ -47,13 +47,18 @@ class Caller:
 
     async def get(self, path: str, params: Mapping[str, str], answer: type[T]) -> T:
         """GET and decode. Raises CallFailed once the call is recorded with what was wrong."""
+        if self.deadline <= asyncio.get_running_loop().time():
+            raise CallFailed  # no call is made, so none is on record
         started_at, start = datetime.now(UTC), time.perf_counter()
-        call = Call(path, started_at, 0.0, Outcome.OK)
+        call = Call(path, started_at, 0.0, Outcome.UNREADABLE, message="a fault of ours")  # until it is known better
         try:
             call, body = await self._read(call, params)
-            return await _decode(body, answer)
+            decoded = await _decode(body, answer)
+            call = replace(call, outcome=Outcome.OK, message="")
+            return decoded
         except _Unusable as error:
-            call = replace(call, outcome=error.outcome, message=self._clean(str(error)))
+            status = error.http_status or call.http_status
+            call = replace(call, outcome=error.outcome, message=self._clean(str(error)), http_status=status)
             raise CallFailed from None
         finally:
             self.calls.append(replace(call, duration_ms=(time.perf_counter() - start) * 1000))
@@ -84,6 +89,7 @@ class Caller:
 
     def _clean(self, message: str) -> str:
         """Some upstreams send the key back in their error text."""
+        message = message.replace("\0", "")  # which no table holds
         return redact(message.replace(self.secret, "***") if self.secret else message)[:300]
 
 
@@ -93,7 +99,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         size += len(chunk)
         if size > MAX_BYTES:
             response.close()
-            raise _Unusable(Outcome.TOO_LARGE, f"the answer is larger than {MAX_BYTES} bytes")
+            raise _Unusable(Outcome.TOO_LARGE, f"the answer is larger than {MAX_BYTES} bytes", response.status)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -101,13 +107,13 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 def _not_ok(status: int, body: bytes) -> _Unusable:
     try:
         said = msgspec.json.decode(body, type=Refusal)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = Refusal()
     outcome = {401: Outcome.REFUSED, 403: Outcome.REFUSED, 429: Outcome.THROTTLED}.get(status, Outcome.HTTP_ERROR)
     reason = f"{said.error_code} {said.message}".strip()
     if 300 <= status < 400:
         reason = "redirects are not followed"
-    return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}")
+    return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}", status)
 
 
 async def _decode(body: bytes, answer: type[T]) -> T:
@@ -119,6 +125,6 @@ async def _decode(body: bytes, answer: type[T]) -> T:
         return msgspec.json.decode(body, type=answer)
     except msgspec.ValidationError as error:
         raise _Unusable(Outcome.UNREADABLE, f"another shape than expected: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         kind = "HTML, not JSON" if body.lstrip()[:1] == b"<" else f"no valid JSON: {error}"
         raise _Unusable(Outcome.UNREADABLE, kind) from None

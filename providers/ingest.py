@@ -23,6 +23,7 @@ def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
     False, with nothing stored, when the lease went to another worker meanwhile or polling was switched off.
     """
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.HOLD_STATES, {"states": list(claim.members.values())})
         cursor.execute(sql.HOLD_CLAIM, {"slot": claim.slot, "fence": claim.fence})
         if cursor.rowcount == 0:
             return False
@@ -44,7 +45,7 @@ def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
 
 
 def _finish(cursor: CursorWrapper, statement: str, claim: Claim) -> None:
-    cursor.execute(statement, {"slot": claim.slot, "fence": claim.fence})
+    cursor.execute(statement, {"slot": claim.slot, "fence": claim.fence, "deadline": claim.deadline})
 
 
 def _store_lines(cursor: CursorWrapper, claim: Claim, poll: Poll) -> dict[int, tuple[int, int]]:

@@ -1,5 +1,6 @@
 """What can be done to the fleet: one callable per verb, for admin, commands and tasks alike."""
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ PRUNE_BATCH = 1000
 def _verb(verb: str, permission: str, actor: Actor) -> Iterator[None]:
     require(actor, f"providers.{permission}")
     with transaction.atomic(), acting(actor, verb):
+        with connection.cursor() as cursor:
+            cursor.execute(sql.ONE_CHANGE_AT_A_TIME)
         yield
         sync_slots()
 
@@ -79,11 +82,14 @@ def _make_due(states: Sequence[int]) -> int:
 def save(row: Provider | ProviderState, *, actor: Actor) -> None:
     """Create a row, or store its configuration; never its counters, which polling has moved on meanwhile."""
     is_new = row._state.adding
+    was_enabled = isinstance(row, ProviderState) and ProviderState.objects.filter(pk=row.pk, is_enabled=True).exists()
     with _verb("add" if is_new else "change", f"{'add' if is_new else 'change'}_{row._meta.model_name}", actor):
         if is_new or isinstance(row, Provider):
             row.save()
         else:
             row.save(update_fields=[*CONFIGURATION, "updated_at"])
+    if isinstance(row, ProviderState) and not was_enabled:
+        _make_due([row.pk])
 
 
 def delete(row: Provider | ProviderState, *, actor: Actor) -> None:
@@ -98,9 +104,10 @@ def poll_due() -> int:
     """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
     with suppress(redis.RedisError):  # readyz reports it
         heartbeat.beat()
+    asked_at = time.monotonic()  # the claim's own time is lateness too
     claims = polling.claim_due()
     if claims:
-        polling.poller().dispatch(claims)
+        polling.poller().dispatch(claims, asked_at)
     return len(claims)
 
 
@@ -109,7 +116,8 @@ def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
     require(actor, "providers.poll_providerstate")
     if not Activation.objects.allows(Part.POLLING):
         raise Refused("polling is switched off", "switch it on again: manage.py reactivate polling")
-    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True))
+    asked_at = time.monotonic()
+    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True), asked_at)
 
 
 def prune() -> int:

@@ -50,9 +50,13 @@ def claim_due(*, horizon: timedelta = HORIZON, scope: Scope = Scope(), everythin
         "sport": scope.sport,
         "provider": scope.provider,
     }
+    claims: list[Claim] = []
     with connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_DUE, params)
-        return [_claim(row) for row in cursor.fetchall()]
+        while True:
+            cursor.execute(sql.CLAIM_DUE, params)
+            claims += [_claim(row) for row in cursor.fetchall()]
+            if cursor.rowcount < BATCH:
+                return claims
 
 
 def _claim(row: tuple[Any, ...]) -> Claim:
@@ -69,6 +73,8 @@ def obstacle(claim: Claim) -> str:
     """Why the upstream cannot be called at all; empty when it can."""
     if claim.adapter not in POLLERS:
         return f"there is no adapter for {claim.adapter} yet"
+    if not claim.members:
+        return "nobody wants it any more"
     if claim.sport not in POLLERS[claim.adapter].sports:
         return f"{claim.adapter} has no {claim.sport}"
     if claim.credential_env and not os.environ.get(claim.credential_env):
@@ -94,15 +100,17 @@ async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
         return Poll(problem=str(error))
     deadline = asyncio.get_running_loop().time() + time_limit(claim)
     caller = Caller(session, url, os.environ.get(claim.credential_env, ""), deadline)
+    is_good = False
     try:
         answer = await POLLERS[claim.adapter].poll(claim, caller)
+        is_good = True
     except CallFailed:
         answer = Answer()
     except Exception as error:  # a fault of ours is on record too, and the slot goes on
         log.exception("the adapter broke", adapter=claim.adapter, sport=claim.sport)
         return Poll(tuple(caller.calls), problem=f"unexpected {type(error).__name__} in the adapter")
     failed = next((call for call in caller.calls if call.outcome != "ok"), None)
-    return Poll(tuple(caller.calls), answer, failed.message if failed else "")
+    return Poll(tuple(caller.calls), answer, failed.message if failed else "", is_good)
 
 
 @dataclass(slots=True)
@@ -120,9 +128,8 @@ class Poller:
         self.thread.start()
         return self
 
-    def dispatch(self, claims: list[Claim]) -> list["Future[Polled]"]:
-        """Hand the claims to the loop and return at once."""
-        received = time.monotonic()
+    def dispatch(self, claims: list[Claim], received: float) -> list["Future[Polled]"]:
+        """Hand the claims to the loop and return at once. `received`: time.monotonic() when they were asked for."""
         started = [asyncio.run_coroutine_threadsafe(self._poll(claim, received), self.loop) for claim in claims]
         for poll in started:
             self.polls.add(poll)

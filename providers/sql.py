@@ -1,7 +1,8 @@
 """The statements written by hand, and why the ORM was not enough."""
 
-# A lock that the transaction's end releases, so that it works behind PgBouncer.
-ONE_BACKFILL_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('slipway.backfill'))"
+# Changes of configuration come one after the other, since each brings all slots up to date from what it sees. The
+# transaction's end releases the lock, so that it works behind PgBouncer.
+ONE_CHANGE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('slipway.fleet'))"
 
 # Set-based, in one round trip: a slot per account and sport, at the smallest interval of its members; a slot that
 # gained its first member is due at once, one that lost its last is due never.
@@ -20,7 +21,13 @@ WITH wanted AS (
 )
 INSERT INTO providers_pollslot AS slot
        (adapter, base_url, credential_env, sport, interval_seconds, timeout_seconds, next_poll_at)
-SELECT adapter, base_url, credential_env, sport, interval_seconds, timeout_seconds, now() FROM wanted
+SELECT adapter, base_url, credential_env, sport, interval_seconds, timeout_seconds, now() FROM wanted w
+ WHERE NOT EXISTS (  -- a slot that is as it should be is not even locked, so that its claims and results go on
+       SELECT FROM providers_pollslot s
+        WHERE (s.adapter, s.base_url, s.credential_env, s.sport) = (w.adapter, w.base_url, w.credential_env, w.sport)
+          AND (s.interval_seconds, s.timeout_seconds) = (w.interval_seconds, w.timeout_seconds)
+          AND s.next_poll_at IS NOT NULL)
+ ORDER BY adapter, base_url, credential_env, sport
     ON CONFLICT (adapter, base_url, credential_env, sport) DO UPDATE
    SET interval_seconds = excluded.interval_seconds, timeout_seconds = excluded.timeout_seconds,
        next_poll_at = least(coalesce(slot.next_poll_at, now()),
@@ -57,6 +64,7 @@ UPDATE providers_pollslot slot
        fence = slot.fence + 1
   FROM due WHERE slot.id = due.id
 RETURNING slot.id, slot.fence, slot.adapter, slot.base_url, slot.credential_env, slot.sport, slot.timeout_seconds,
+          slot.next_poll_at,
           CASE WHEN %(everything)s THEN 0 ELSE extract(epoch FROM slot.next_poll_at - now()) END::float8,
           coalesce((SELECT jsonb_object_agg(s.provider_name, s.id)
              FROM provider_states s JOIN providers_provider p ON p.name = s.provider_name
@@ -64,12 +72,17 @@ RETURNING slot.id, slot.fence, slot.adapter, slot.base_url, slot.credential_env,
               AND (p.adapter, p.base_url, p.credential_env)
                 = (slot.adapter, slot.base_url, slot.credential_env)), '{}')::text"""
 
+# In the order in which the verbs lock: states first, then slots.
+HOLD_STATES = "SELECT FROM provider_states WHERE id = ANY(%(states)s) ORDER BY id FOR NO KEY UPDATE"
+
 # Takes the slot for this transaction if its fence is still the claim's.
 HOLD_CLAIM = "SELECT FROM providers_pollslot WHERE id = %(slot)s AND fence = %(fence)s FOR UPDATE"
 
-# The next deadline lies on the slot's own grid, so that lateness never adds up and missed ticks are not replayed.
+# A deadline that was set meanwhile (poll now, a new member) stands. Else the next one lies on the slot's own grid, so
+# that lateness never adds up and missed ticks are not replayed.
 FINISH_CLAIM = """
-UPDATE providers_pollslot SET lease_until = NULL, next_poll_at = CASE WHEN next_poll_at > now() THEN next_poll_at
+UPDATE providers_pollslot SET lease_until = NULL, next_poll_at = CASE
+       WHEN next_poll_at > now() OR next_poll_at <> %(deadline)s THEN next_poll_at
        ELSE next_poll_at + make_interval(secs => interval_seconds
             * (floor(extract(epoch FROM now() - next_poll_at) / interval_seconds) + 1)) END
  WHERE id = %(slot)s AND fence = %(fence)s"""

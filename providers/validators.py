@@ -6,19 +6,27 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
+# IPv6 ranges that lead to an IPv4 address in them: compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo.
+CARRIES_IPV4 = [ipaddress.IPv6Network(net) for net in ("::/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
 CREDENTIAL = r"^$|^[A-Z][A-Z0-9_]*_API_KEY$"
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address, as text, lies in the public internet. Raises ValueError when it is none."""
     parsed = ipaddress.ip_address(address.split("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_global and not parsed.is_multicast
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        elif any(parsed in network for network in CARRIES_IPV4):
+            return False
+    return parsed.is_global and not parsed.is_multicast
 
 
 def names_private_host(url: str) -> bool:
     """Whether the address names a private host without asking a name server (names are checked when connecting)."""
     host = (urlsplit(url).hostname or "").rstrip(".")
+    if not re.fullmatch(r"[a-z0-9._:-]+", host):
+        return True  # other characters, as full-width digits, would be turned into plain ones on the way
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True
     try:
@@ -38,7 +46,7 @@ def validate_base_url(value: str) -> None:
         wrong = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
     except ValueError:
         wrong = True
-    if wrong or parts.username or parts.query or parts.fragment:
+    if wrong or parts.username or parts.password or parts.query or parts.fragment:
         raise ValidationError("Must be http(s)://host[:port][/path], without user, query or fragment.")
     if names_private_host(value):
         raise ValidationError("Must be a public address; the stub feed's stands in STUB_FEED_URL: leave this empty.")

@@ -35,6 +35,13 @@ PRIVATE = [
     "http://[fd00::1]",
     "http://224.0.0.1",
     "http://intranet",
+    "http://①②⑦.⓪.⓪.①:8000",
+    "http://127.0。0.1",
+    "http://１69.254.169.254",
+    "http://%3127.0.0.1",
+    "http://[::127.0.0.1]",
+    "http://[64:ff9b::7f00:1]",
+    "http://[2002:7f00:1::]",
     "http://db.internal",
 ]
 
@@ -47,7 +54,9 @@ def test_it_refuses_a_private_address(url: str) -> None:
         refuse_private(url, stub_feed_url="http://127.0.0.1:8001")
 
 
-@pytest.mark.parametrize("url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://[::"])
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://:p@8.8.8.8", "http://[::"]
+)
 def test_it_refuses_what_is_no_plain_address(url: str) -> None:
     with pytest.raises(ValidationError, match=r"http\(s\)://host"):
         validate_base_url(url)

@@ -214,3 +214,24 @@ def test_the_admin_alone_needs_more_of_the_policy(browse: Callable[[str], Client
     assert "script-src 'self' 'unsafe-eval'" in admin
     assert "unsafe" not in other
     assert "default-src 'none'" in other
+
+
+def test_a_state_goes_with_its_lines(state: ProviderState, browse: Callable[[str], Client]) -> None:
+    event = Event.objects.create(
+        source="stub", external_id="x", sport_id="NBA", home_team="H", away_team="A", starts_at="2026-01-05T12:00Z"
+    )
+    PropLine.objects.create(state=state, event=event, bookmaker="b", market="h2h", side="H", price=100)
+    url = f"{STATES}{state.pk}/delete/"
+    assert browse("Operator").post(url, {"post": "yes"}).status_code == 403
+    client = browse("Admin")
+    client.post(url, {"post": "yes"})
+    assert not PropLine.objects.exists()
+    assert not ProviderState.objects.filter(pk=state.pk).exists()
+
+
+def test_an_admin_does_not_make_superusers(browse: Callable[[str], Client]) -> None:
+    client, me = browse("Admin"), User.objects.get(username="admin")
+    fields = {"username": "admin", "is_active": "on", "is_staff": "on", "is_superuser": "on"}
+    client.post(f"/admin/auth/user/{me.pk}/change/", fields)
+    me.refresh_from_db()
+    assert not me.is_superuser

@@ -1,19 +1,27 @@
 """Whole polls over HTTP against the stub feed, well-behaved and not."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import web
+from django.db import connection
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from providers import fetch, operations, polling
 from providers.backfill import Scope
 from providers.feed import Poll
+from providers.ingest import record
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
 from rollout.actors import SYSTEM
 from tests.conftest import committed, served
+from tests.processes import until
 
 pytestmark = committed
 StubFeed = Callable[..., str]
@@ -131,6 +139,7 @@ def test_a_bad_answer_is_counted_and_removes_nothing(
     attempt = FetchAttempt.objects.latest("pk")
     outcome, message = BROKEN[fault]
     assert attempt.outcome == outcome
+    assert attempt.http_status == (int(fault) if fault.isdigit() else None if fault == "timeout" else 200)
     assert attempt.message.startswith(message)
     assert state.last_error == done.problem == attempt.message
     assert (state.consecutive_errors, state.failed_requests) == (1, 1)
@@ -266,3 +275,68 @@ def test_a_fault_of_ours_is_on_record_and_the_slot_goes_on(
     state.refresh_from_db()
     assert state.consecutive_errors == 1
     assert not PollSlot.objects.filter(lease_until__isnull=False).exists()
+
+
+def test_a_tick_waits_for_no_other_ticks_fetches(fleet: None, settings: Settings) -> None:
+    """One feed hangs; the tick returns all the same, and the next tick's feed is served meanwhile."""
+    hanging, done = threading.Event(), asyncio.Event()
+
+    async def say(request: web.Request) -> web.Response:
+        if "basketball" in request.path:
+            hanging.set()
+            await done.wait()
+        return web.json_response([])
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    ProviderState.objects.exclude(provider="stub").update(is_enabled=False)
+    operations.disable([], actor=SYSTEM)
+    later = PollSlot.objects.filter(base_url="").exclude(sport="NBA")
+    later.update(next_poll_at=Now() + timedelta(minutes=1))
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        assert operations.poll_due() == 1
+        assert hanging.wait(10)
+        later.update(next_poll_at=Now())
+        assert operations.poll_due() == 3
+        assert until(lambda: FetchAttempt.objects.filter(outcome="ok").count() == 3)
+        assert [poll.done() for poll in polling.poller().polls] == [False]
+        polling.stop_poller()
+
+
+def test_one_games_failed_call_leaves_the_poll_good(state: ProviderState, settings: Settings) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+    async def say(request: web.Request) -> web.Response:
+        if "/events/" in request.path:
+            return web.json_response({"message": "Event not found", "error_code": "EVENT_NOT_FOUND"}, status=404)
+        return web.json_response([event(commence_time=soon)])
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        assert poll().is_good
+    state.refresh_from_db()
+    assert (state.consecutive_errors, state.failed_requests) == (0, 1)
+    assert state.last_error == "HTTP 404: EVENT_NOT_FOUND Event not found"
+
+
+def test_a_deadline_set_during_a_poll_stands(state: ProviderState) -> None:
+    [claim] = polling.claim_due(scope=Scope("stub", "NBA"))
+    operations.poll_now([state.pk], actor=SYSTEM)
+    asked = PollSlot.objects.get(pk=claim.slot).next_poll_at
+    record(claim, Poll(problem="none"))
+    assert PollSlot.objects.get(pk=claim.slot).next_poll_at == asked
+
+
+def test_two_verbs_at_once_leave_no_slot_without_members(fleet: None) -> None:
+    def disable(provider: str) -> None:
+        try:
+            operations.disable([ProviderState.objects.get(provider=provider, sport="NBA").pk], actor=SYSTEM)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(disable, ["draftkings", "fanduel"]))
+    assert PollSlot.objects.exclude(base_url="").get(sport="NBA").next_poll_at is None

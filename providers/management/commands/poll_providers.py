@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import DatabaseError, close_old_connections
 
 from providers import operations, polling
 from providers.backfill import Scope
@@ -47,7 +48,11 @@ class Command(SlipwayCommand):
         self.stderr.write("polling until Ctrl-C ...")
         try:
             while True:
-                operations.poll_due()
+                try:
+                    operations.poll_due()
+                except DatabaseError as error:
+                    self.stderr.write(f"the database did not answer, trying again: {str(error).splitlines()[0]}")
+                    close_old_connections()
                 time.sleep(TICK_SECONDS)
         except KeyboardInterrupt:
             self.stderr.write("stopped")
