@@ -147,7 +147,7 @@ class Poller:
             raise
         poll = replace(poll, late_ms=late_ms)
         try:
-            is_stored = await self._in_writer(lambda: record(claim, poll))
+            is_stored = await asyncio.shield(self._in_writer(lambda: record(claim, poll)))  # also when stopped
         except DatabaseError:
             log.exception("not stored; polled again after its lease", sport=claim.sport, members=sorted(claim.members))
             raise
