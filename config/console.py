@@ -116,19 +116,16 @@ def verb(operation: Operation, *, label: str, permission: str, consequence: str)
 
 def badge(choice: HasLook) -> SafeString:
     """A choice as symbol, colour and word."""
-    return format_html(
-        '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>',
-        choice.colour,
-        choice.symbol,
-        choice.label,
-    )
+    return _mark(choice.colour, choice.symbol, choice.label)
 
 
 def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
-    colour, symbol, word = ("green", "✓", on) if is_on else ("gray", "–", off)
-    return format_html(
-        '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>', colour, symbol, word
-    )
+    return _mark("green", "✓", on) if is_on else _mark("gray", "–", off)
+
+
+def _mark(colour: str, symbol: str, word: str) -> SafeString:
+    html = '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>'
+    return format_html(html, colour, symbol, word)
 
 
 def ago(moment: datetime | None, never: str = "never") -> SafeString | str:

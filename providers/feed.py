@@ -39,7 +39,6 @@ class Call:
     http_status: int | None = None
     message: str = ""
     size_bytes: int = 0
-    line_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

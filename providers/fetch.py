@@ -16,12 +16,11 @@ from providers.feed import Call
 from rollout.redact import redact
 
 MAX_BYTES = 20 * 1024 * 1024
-DECODE_ASIDE_BYTES = 256 * 1024  # a larger body would hold the loop up
 T = TypeVar("T")
 
 
 class CallFailed(Exception):
-    """The call was made and recorded; its answer cannot be used."""
+    """There is no answer to use: the call is on record with what was wrong, or no time was left to make it."""
 
 
 class _Unusable(Exception):
@@ -46,14 +45,14 @@ class Caller:
     calls: list[Call] = field(default_factory=list)
 
     async def get(self, path: str, params: Mapping[str, str], answer: type[T]) -> T:
-        """GET and decode. Raises CallFailed once the call is recorded with what was wrong."""
+        """GET and decode. Raises CallFailed."""
         if self.deadline <= asyncio.get_running_loop().time():
             raise CallFailed  # no call is made, so none is on record
         started_at, start = datetime.now(UTC), time.perf_counter()
         call = Call(path, started_at, 0.0, Outcome.UNREADABLE, message="a fault of ours")  # until it is known better
         try:
             call, body = await self._read(call, params)
-            decoded = await _decode(body, answer)
+            decoded = _decode(body, answer)
             call = replace(call, outcome=Outcome.OK, message="")
             return decoded
         except _Unusable as error:
@@ -116,12 +115,10 @@ def _not_ok(status: int, body: bytes) -> _Unusable:
     return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}", status)
 
 
-async def _decode(body: bytes, answer: type[T]) -> T:
+def _decode(body: bytes, answer: type[T]) -> T:
     if b"\\u0000" in body:
         raise _Unusable(Outcome.UNREADABLE, "it holds characters that no table can")
     try:
-        if len(body) > DECODE_ASIDE_BYTES:
-            return await asyncio.to_thread(msgspec.json.decode, body, type=answer)
         return msgspec.json.decode(body, type=answer)
     except msgspec.ValidationError as error:
         raise _Unusable(Outcome.UNREADABLE, f"another shape than expected: {error}") from None

@@ -165,7 +165,6 @@ class FetchAttempt(models.Model):
     http_status = models.PositiveSmallIntegerField(null=True, blank=True)
     message = models.TextField(blank=True, default="")
     size_bytes = models.PositiveIntegerField(default=0)
-    line_count = models.PositiveIntegerField(default=0)
 
     class Meta:
         indexes = [models.Index(fields=["slot", "-started_at"], name="fetch_attempt_slot")]

@@ -142,7 +142,6 @@ class Migration(migrations.Migration):
                 ('http_status', models.PositiveSmallIntegerField(blank=True, null=True)),
                 ('message', models.TextField(blank=True, default='')),
                 ('size_bytes', models.PositiveIntegerField(default=0)),
-                ('line_count', models.PositiveIntegerField(default=0)),
                 ('slot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='providers.pollslot')),
             ],
         ),
