@@ -1,6 +1,7 @@
 """Loaded by pytest before the settings: the tests' own environment, and the servers they need."""
 
 import os
+from pathlib import Path
 
 os.environ |= {
     "SECRET_KEY": "for the tests only, thirty-two characters or more",
@@ -16,6 +17,9 @@ os.environ |= {
     "REDIS_PREFIX": f"test-{os.getpid()}:",
     "EMAIL_URL": "memorymail://",
 }
+
+# `bootstrap` collects static files into it; whitenoise warns where nobody has run that yet.
+(Path(__file__).parent.parent / "var" / "static").mkdir(parents=True, exist_ok=True)
 
 from config import embedded
 
