@@ -18,9 +18,8 @@ os.environ |= {
     "EMAIL_URL": "memorymail://",
 }
 
-# `bootstrap` collects static files into it; whitenoise warns where nobody has run that yet.
-(Path(__file__).parent.parent / "var" / "static").mkdir(parents=True, exist_ok=True)
-
 from config import embedded
 
+# `bootstrap` collects static files into it; whitenoise warns where nobody has run that yet.
+(Path(__file__).parent.parent / "var" / "static").mkdir(parents=True, exist_ok=True)
 embedded.ensure()
