@@ -1,0 +1,52 @@
+"""What the upstreams said: games and the lines offered on them."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from providers.models.fleet import ProviderState, Sport
+
+
+class Event(models.Model):
+    source = models.CharField(max_length=16, help_text="`stub`, or the adapter it came through")
+    external_id = models.CharField(max_length=64)
+    sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
+    home_team = models.CharField(max_length=100)
+    away_team = models.CharField(max_length=100)
+    starts_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "external_id"], name="event_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.away_team} at {self.home_team}"
+
+
+class PropLine(models.Model):
+    """One side of one market; last seen at its state's last good fetch unless removed."""
+
+    state = models.ForeignKey(ProviderState, models.CASCADE, related_name="lines")
+    event = models.ForeignKey(Event, models.CASCADE, related_name="lines")
+    bookmaker = models.CharField(max_length=50)
+    market = models.CharField(max_length=64)
+    player = models.CharField(max_length=100, blank=True, default="", help_text="empty for a game's own markets")
+    side = models.CharField(max_length=100, help_text="Over, Under or a team")
+    point = models.FloatField(null=True, blank=True)
+    price = models.FloatField(help_text="as the upstream sends it, American by default")
+    first_seen = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now(), db_index=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "line"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["state", "event", "bookmaker", "market", "player", "point", "side"],
+                name="prop_line_unique",
+                nulls_distinct=False,
+            ),
+        ]
+        indexes = [models.Index(fields=["state"], condition=Q(removed_at__isnull=True), name="prop_line_offered")]
+
+    def __str__(self) -> str:
+        return f"{self.bookmaker} {self.market} {self.player or self.side}"
