@@ -160,6 +160,12 @@ class ProviderAdmin(ConfigurationAdmin):
         return ["name"] if obj else []
 
 
+def price(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:+g}" if abs(value) >= 100 else f"{value:g}"  # American, else decimal
+
+
 class Offered(admin.SimpleListFilter):
     title = "offered"
     parameter_name = "offered"
@@ -184,7 +190,7 @@ class PropLineAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Price", ordering="price")
     def odds(self, line: PropLine) -> str:
-        return f"{line.price:+g}" if abs(line.price) >= 100 else f"{line.price:g}"  # American, else decimal
+        return price(line.price)
 
     @admin.display(description="Changed", ordering="changed_at")
     def changed(self, line: PropLine) -> SafeString | str:

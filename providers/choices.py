@@ -32,6 +32,7 @@ class Outcome(Look):
     UNREACHABLE = "unreachable", "⌀", "red", "Unreachable"
     REFUSED = "refused", "⛔", "red", "Refused"  # 401 or 403, or an address that may not be called
     THROTTLED = "throttled", "≋", "orange", "Throttled"
+    OUT_OF_QUOTA = "out_of_quota", "∅", "red", "Out of quota"
     HTTP_ERROR = "http_error", "✕", "red", "HTTP error"
     UNREADABLE = "unreadable", "?", "red", "Unreadable"
     TOO_LARGE = "too_large", "⇪", "red", "Too large"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from providers.choices import Outcome
+from providers.health import Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +19,21 @@ class Claim:
     credential_env: str
     sport: str
     timeout_seconds: int
+    max_retries: int
+    requests_per_minute: int  # of the whole account
     deadline: datetime
     due_in_seconds: float
     members: dict[str, int]  # provider name to id of its state
+
+    @property
+    def account(self) -> str:
+        """What an upstream bills and limits."""
+        return f"{self.adapter} {self.base_url} {self.credential_env}"
+
+    @property
+    def name(self) -> str:
+        """The slot's, the same wherever it is claimed."""
+        return f"{self.account} {self.sport}"
 
     @property
     def source(self) -> str:
@@ -51,13 +64,13 @@ class Game:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    event: str  # the game's id
+    event: str  # the game's id; empty for a line of no single game
     bookmaker: str
     market: str
     player: str  # empty for a game's own markets
-    side: str
+    side: str  # empty where there is but one
     point: float | None
-    price: float
+    price: float | None  # None: the upstream sends none
 
     @property
     def identity(self) -> tuple[str, str, str, str, str, float | None]:
@@ -69,7 +82,7 @@ class Answer:
     """What the good calls of one poll said, and what they spoke of: only that can have disappeared.
 
     listed: games of a list that held some. offered: those listed with bookmakers. player_offered: those whose own
-    answer held player lines.
+    answer held player lines. has_gameless: it holds all lines of no single game that there are.
     """
 
     games: tuple[Game, ...] = ()
@@ -77,13 +90,23 @@ class Answer:
     listed: frozenset[str] = frozenset()
     offered: frozenset[str] = frozenset()
     player_offered: frozenset[str] = frozenset()
+    has_gameless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What the upstream said of the account's credits: those left, and what this poll cost."""
+
+    left: float
+    cost: float
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
     """The whole of one poll. It is good when the list of games came, whatever single games' calls said.
 
-    problem: why no call was made, or the first call that failed; empty when all is well.
+    problem: why no call was made, or the first call that failed; empty when all is well. pause_seconds: when throttled,
+    for how long the upstream wants no call.
     """
 
     calls: tuple[Call, ...] = ()
@@ -91,6 +114,14 @@ class Poll:
     problem: str = ""
     is_good: bool = False
     late_ms: float = 0.0
+    pause_seconds: float | None = None
+    quota: Quota | None = None
+
+    @property
+    def ended(self) -> Ended:
+        if self.is_good:
+            return Ended.GOOD
+        return Ended.FAILED if self.pause_seconds is None else Ended.THROTTLED
 
 
 def distinct(lines: Iterable[Line]) -> tuple[Line, ...]:

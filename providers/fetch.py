@@ -1,32 +1,46 @@
-"""One upstream call: limits on time and size, errors as outcomes, no secret in any text."""
+"""One upstream call: limits on time, size and rate, errors as outcomes, no secret in any text."""
 
 import asyncio
+import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from email.utils import parsedate_to_datetime
+from typing import Protocol, TypeVar
 
 import aiohttp
 import msgspec
 
 from providers.addresses import PrivateAddress
 from providers.choices import Outcome
-from providers.feed import Call
+from providers.feed import Answer, Call, Poll, Quota
+from providers.health import retry_delay
+from providers.schedule import LONGEST_PAUSE
 from rollout.redact import redact
 
 MAX_BYTES = 20 * 1024 * 1024
+TRANSIENT = {500, 502, 503, 504}  # what may be gone a second later
+OUT_OF_CREDITS = "OUT_OF_USAGE_CREDITS"  # of The Odds API: comes as a 401, as a bad key does
 T = TypeVar("T")
 
 
 class CallFailed(Exception):
-    """There is no answer to use: the call is on record with what was wrong, or no time was left to make it."""
+    """There is no answer to use: the call is on record with what was wrong, or it could not be made in time."""
+
+
+class Limit(Protocol):
+    async def take(self, longest_seconds: float, /) -> float: ...
+    async def pause(self, seconds: float, /) -> None: ...
 
 
 class _Unusable(Exception):
-    def __init__(self, outcome: Outcome, message: str, http_status: int | None = None) -> None:
+    def __init__(
+        self, outcome: Outcome, message: str, http_status: int | None = None, pause_seconds: float | None = None
+    ) -> None:
         super().__init__(message)
-        self.outcome, self.http_status = outcome, http_status
+        self.outcome, self.http_status, self.pause_seconds = outcome, http_status, pause_seconds
 
 
 class Refusal(msgspec.Struct):
@@ -36,40 +50,89 @@ class Refusal(msgspec.Struct):
 
 @dataclass(slots=True)
 class Caller:
-    """Makes the calls of one poll, within one deadline, and keeps a record of each."""
+    """Makes the calls of one poll, within one deadline and a number of retries, and keeps a record of each."""
 
     session: aiohttp.ClientSession
     base_url: str
     secret: str
     deadline: float  # of the loop's clock
+    limit: Limit
+    retries: int = 0  # left, for all calls together
+    headers: Mapping[str, str] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    quota: Quota | None = None
+    pause_seconds: float | None = None  # once throttled, no further call is made
+    held_back: str = ""  # why a call was not made
+
+    def poll(self, answer: Answer | None) -> Poll:
+        """The whole of it; None: the answer that the poll stands on could not be had."""
+        failed = next((call.message for call in self.calls if call.outcome != Outcome.OK), self.held_back)
+        pause = 0.0 if self.held_back and not self.calls else self.pause_seconds
+        return Poll(
+            tuple(self.calls),
+            answer or Answer(),
+            problem=failed,
+            is_good=answer is not None,
+            pause_seconds=pause,
+            quota=self.quota,
+        )
 
     async def get(self, path: str, params: Mapping[str, str], answer: type[T]) -> T:
-        """GET and decode. Raises CallFailed."""
-        if self.deadline <= asyncio.get_running_loop().time():
-            raise CallFailed  # no call is made, so none is on record
+        """GET and decode, again where the failure may be gone a moment later. Raises CallFailed."""
+        attempt = 0
+        while True:
+            await self._wait_for_turn()
+            call, decoded = await self._once(path, params, answer)
+            if decoded is not None:
+                return decoded
+            delay = retry_delay(attempt, random.random())  # noqa: S311
+            is_transient = call.outcome == Outcome.UNREACHABLE or call.http_status in TRANSIENT
+            if not is_transient or self.retries == 0 or delay >= self._left():
+                raise CallFailed
+            self.retries, attempt = self.retries - 1, attempt + 1
+            await asyncio.sleep(delay)
+
+    async def _wait_for_turn(self) -> None:
+        """No call without time, against a pause, or over the account's requests per minute: so none is on record."""
+        if self.pause_seconds is not None or self._left() <= 0:
+            raise CallFailed
+        wait = await self.limit.take(self._left())
+        if wait < 0:
+            self.held_back = f"the account's requests per minute are used up for {-wait:.0f} s"
+            raise CallFailed
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def _left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+    async def _once(self, path: str, params: Mapping[str, str], answer: type[T]) -> tuple[Call, T | None]:
         started_at, start = datetime.now(UTC), time.perf_counter()
         call = Call(path, started_at, 0.0, Outcome.UNREADABLE, message="a fault of ours")  # until it is known better
+        decoded: T | None = None
         try:
             call, body = await self._read(call, params)
             decoded = _decode(body, answer)
             call = replace(call, outcome=Outcome.OK, message="")
-            return decoded
         except _Unusable as error:
             status = error.http_status or call.http_status
             call = replace(call, outcome=error.outcome, message=self._clean(str(error)), http_status=status)
-            raise CallFailed from None
+            if error.outcome == Outcome.THROTTLED:
+                self.pause_seconds = min(error.pause_seconds or 0.0, LONGEST_PAUSE)
+                await self.limit.pause(self.pause_seconds)
         finally:
-            self.calls.append(replace(call, duration_ms=(time.perf_counter() - start) * 1000))
+            call = replace(call, duration_ms=(time.perf_counter() - start) * 1000)
+            self.calls.append(call)
+        return call, decoded
 
     async def _read(self, call: Call, params: Mapping[str, str]) -> tuple[Call, bytes]:
-        left = self.deadline - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(self._left()):
                 async with self.session.get(
-                    self.base_url + call.path, params=params, allow_redirects=False
+                    self.base_url + call.path, params=params, headers=self.headers, allow_redirects=False
                 ) as response:
                     call = replace(call, http_status=response.status)
+                    self._note_quota(response.headers)
                     body = await _body(response)
         except TimeoutError:
             raise _Unusable(Outcome.TIMEOUT, "no answer within the time limit") from None
@@ -83,8 +146,17 @@ class Caller:
             raise _Unusable(Outcome.UNREACHABLE, f"the connection broke: {type(error).__name__}") from None
         call = replace(call, size_bytes=len(body))
         if response.status != 200:
-            raise _not_ok(response.status, body)
+            raise _not_ok(response.status, body, response.headers)
         return call, body
+
+    def _note_quota(self, headers: Mapping[str, str]) -> None:
+        """The Odds API tells what is left of the month, and what the call cost; nobody else sends these."""
+        try:
+            left, cost = float(headers["x-requests-remaining"]), float(headers["x-requests-last"])
+        except (KeyError, ValueError):
+            return
+        if left >= 0 and cost >= 0:  # which no NaN is
+            self.quota = Quota(left, cost + (self.quota.cost if self.quota else 0.0))
 
     def _clean(self, message: str) -> str:
         """Some upstreams send the key back in their error text."""
@@ -103,16 +175,35 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _not_ok(status: int, body: bytes) -> _Unusable:
-    try:
-        said = msgspec.json.decode(body, type=Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = Refusal()
+def _not_ok(status: int, body: bytes, headers: Mapping[str, str]) -> _Unusable:
+    said = refusal(body)
     outcome = {401: Outcome.REFUSED, 403: Outcome.REFUSED, 429: Outcome.THROTTLED}.get(status, Outcome.HTTP_ERROR)
     reason = f"{said.error_code} {said.message}".strip()
+    if status == 401 and said.error_code == OUT_OF_CREDITS:
+        outcome = Outcome.OUT_OF_QUOTA
     if 300 <= status < 400:
         reason = "redirects are not followed"
-    return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}", status)
+    pause = _retry_after(headers.get("Retry-After", "")) if status == 429 else None
+    return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}", status, pause)
+
+
+def refusal(body: bytes) -> Refusal:
+    """What the upstream says went wrong; gateways say it in HTML."""
+    try:
+        return msgspec.json.decode(body, type=Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        words = re.sub(r"<[^>]*>", " ", body[:2000].decode(errors="replace")) if body.lstrip()[:1] == b"<" else ""
+        return Refusal(" ".join(words.split())[:100])
+
+
+def _retry_after(value: str) -> float:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3); 0 where it holds none."""
+    try:
+        if value.strip().isdigit():
+            return float(value)
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _decode(body: bytes, answer: type[T]) -> T:

@@ -1,126 +1,144 @@
 """Store what a poll brought: one transaction, and only while the claim still holds."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from providers import sql
-from providers.adapters.odds_api import EVERY_BOOKMAKER
+from providers import health, schedule, sql
 from providers.choices import Status
-from providers.feed import Claim, Line, Poll
+from providers.feed import Claim, Poll
+from providers.health import Health
 from providers.models import FetchAttempt
 from providers.status import change_status
+from providers.store import Counted, store_lines
 from rollout.actors import SYSTEM, Actor
-from rollout.choices import Part
-from rollout.models import Activation
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    id: int
+    status: Status
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The slot as it is while this transaction holds it."""
+
+    now: datetime
+    next_poll_at: datetime | None
+    interval_seconds: int
+    effective_interval_seconds: float
+    level: int
+    is_polling: bool
 
 
 def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
-    """Store lines, calls and counters, and set the slot's next deadline.
+    """Store lines, calls, counters and health, and set the slot's next deadline.
 
     False, with nothing stored, when the lease went to another worker meanwhile or polling was switched off.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.HOLD_STATES, {"states": list(claim.members.values())})
+        members = [Member(id, Status(status), failures) for id, status, failures in cursor.fetchall()]
         cursor.execute(sql.HOLD_CLAIM, {"slot": claim.slot, "fence": claim.fence})
-        if cursor.rowcount == 0:
+        row = cursor.fetchone()
+        if row is None:
             return False
-        if not Activation.objects.allows(Part.POLLING):
-            _finish(cursor, sql.RELEASE_CLAIM, claim)
+        held = Held(*row)
+        if not held.is_polling:
+            cursor.execute(sql.RELEASE_CLAIM, {"slot": claim.slot, "fence": claim.fence})
             return False
-        stored = _store_lines(cursor, claim, poll)
-        _store_calls(claim, poll)
-        for state in claim.members.values():
-            lines, new = stored.get(state, (0, 0))
-            if poll.calls:
-                _count(cursor, state, poll, lines, new)
-            else:
-                cursor.execute(sql.NOTE_PROBLEM, {"state": state, "problem": poll.problem})
-            if poll.calls and poll.is_good:
-                change_status([state], Status.ACTIVE, only_from=Status.INACTIVE, cause="first good fetch", actor=actor)
-        _finish(cursor, sql.FINISH_CLAIM, claim)
+        level = held.level
+        if poll.calls:
+            counted = store_lines(cursor, claim, poll.answer)
+            _store_calls(claim, poll, counted)
+            level = _store_health(cursor, held, members, poll, counted, actor)
+        else:
+            cursor.execute(sql.NOTE_PROBLEM, {"states": list(claim.members.values()), "problem": poll.problem})
+        _finish(cursor, claim, poll, held, level)
     return True
 
 
-def _finish(cursor: CursorWrapper, statement: str, claim: Claim) -> None:
-    cursor.execute(statement, {"slot": claim.slot, "fence": claim.fence, "deadline": claim.deadline})
-
-
-def _store_lines(cursor: CursorWrapper, claim: Claim, poll: Poll) -> dict[int, tuple[int, int]]:
-    """Returns, per member's state, how many lines the answer held and how many of them were new."""
-    answer = poll.answer
-    if not answer.games:
-        return {}
-    events = _store_games(cursor, claim, poll)
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
-    held = dict.fromkeys(claim.members.values(), 0)
-    for provider, state in claim.members.items():
-        for line in answer.lines:
-            if line.event in events and is_of(line, provider):
-                held[state] += 1
-                for name, value in zip(_COLUMNS, _row(state, events, line), strict=True):
-                    columns[name].append(value)
-    cursor.execute(sql.STORE_LINES, columns)
-    new = dict(cursor.fetchall())
-    spoken_of: dict[str, Any] = {
-        "members": list(claim.members.values()),
-        "is_listed": bool(answer.listed),
-        "listed": list(answer.listed),
-        "offered": list(answer.offered),
-        "player_offered": list(answer.player_offered),
-    }
-    cursor.execute(sql.MARK_REMOVED, columns | spoken_of)
-    return {state: (count, new.get(state, 0)) for state, count in held.items()}
-
-
-_COLUMNS = ("states", "events", "bookmakers", "markets", "players", "sides", "points", "prices")
-
-
-def _row(state: int, events: dict[str, int], line: Line) -> tuple[Any, ...]:
-    return state, events[line.event], line.bookmaker, line.market, line.player, line.side, line.point, line.price
-
-
-def is_of(line: Line, provider: str) -> bool:
-    return provider in EVERY_BOOKMAKER or line.bookmaker == provider
-
-
-def _store_games(cursor: CursorWrapper, claim: Claim, poll: Poll) -> dict[str, int]:
-    """Returns the row ids of the games, by the upstream's id."""
-    games = poll.answer.games
-    columns: dict[str, Any] = {
-        "source": claim.source,
-        "sport": claim.sport,
-        "ids": [game.id for game in games],
-        "homes": [game.home_team for game in games],
-        "aways": [game.away_team for game in games],
-        "starts": [game.starts_at for game in games],
-    }
-    cursor.execute(sql.STORE_EVENTS, columns)
-    return dict(cursor.fetchall())
-
-
-def _store_calls(claim: Claim, poll: Poll) -> None:
+def _store_calls(claim: Claim, poll: Poll, counted: dict[int, Counted]) -> None:
+    """The first call of a good poll also says how many lines each provider had."""
+    providers = sorted(claim.members)
+    counts = [counted.get(claim.members[name], Counted()).lines for name in providers] if poll.is_good else []
     FetchAttempt.objects.bulk_create(
         FetchAttempt(
-            slot_id=claim.slot, providers=sorted(claim.members), sport=claim.sport, late_ms=poll.late_ms, **asdict(call)
+            slot_id=claim.slot,
+            providers=providers,
+            sport=claim.sport,
+            late_ms=poll.late_ms,
+            lines=counts if number == 0 else [],
+            **asdict(call),
         )
-        for call in poll.calls
+        for number, call in enumerate(poll.calls)
     )
 
 
-def _count(cursor: CursorWrapper, state: int, poll: Poll, lines: int, new: int) -> None:
+def _store_health(
+    cursor: CursorWrapper, held: Held, members: list[Member], poll: Poll, counted: dict[int, Counted], actor: Actor
+) -> int:
+    """Count the poll for each member, and change the status of those that it changes. Returns the slot's level."""
+    worst = max((member.failures for member in members), default=0)
+    level = health.after(Health(worst, held.level), poll.ended, held.effective_interval_seconds).level
+    after = {m: health.after(Health(m.failures, held.level), poll.ended, held.interval_seconds) for m in members}
     counts: dict[str, Any] = {
+        "states": [member.id for member in members],
+        "failures": [after[member].failures for member in members],
+        "lines": [counted.get(member.id, Counted()).lines for member in members],
+        "new_lines": [counted.get(member.id, Counted()).new for member in members],
         "calls": len(poll.calls),
         "good_calls": sum(call.outcome == "ok" for call in poll.calls),
         "sum_ms": sum(call.duration_ms for call in poll.calls),
-    }
-    result: dict[str, Any] = {
-        "state": state,
         "error": poll.problem,
         "is_good": poll.is_good,
-        "lines": lines,
-        "new_lines": new,
     }
-    cursor.execute(sql.COUNT_POLL, counts | result)
+    cursor.execute(sql.COUNT_POLL, counts)
+    for member in members:
+        failures = after[member].failures
+        to = health.status(member.status, Health(failures, level), poll.ended)
+        if to is not member.status:
+            change_status([member.id], to, cause=_cause(member.status, to, failures, poll), actor=actor)
+    return level
+
+
+def _cause(was: Status, to: Status, failures: int, poll: Poll) -> str:
+    if to is Status.ERROR:
+        return f"{failures} failed polls in a row: {poll.problem}"
+    return "first good fetch" if was is Status.INACTIVE else "it answers again"
+
+
+def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held, level: int) -> None:
+    effective = _effective_interval(cursor, claim, poll, held)
+    polled_at = claim.deadline + timedelta(milliseconds=poll.late_ms)
+    if level:
+        following = schedule.probe(polled_at, held.now, health.wait_seconds(effective, level))
+    else:
+        following = schedule.on_grid(polled_at, held.now, effective, schedule.share(claim.name))
+    if poll.pause_seconds is not None:
+        following = max(following, held.now + timedelta(seconds=poll.pause_seconds))
+    slot: dict[str, Any] = {
+        "slot": claim.slot,
+        "fence": claim.fence,
+        "deadline": claim.deadline,
+        "next_poll_at": following,
+    }
+    credits = poll.quota.cost if poll.quota else None
+    rest = {"level": level, "effective_interval_seconds": effective, "credits": credits}
+    cursor.execute(sql.FINISH_CLAIM, slot | rest)
+
+
+def _effective_interval(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held) -> float:
+    if poll.quota is None:
+        return held.effective_interval_seconds
+    account = {"adapter": claim.adapter, "base_url": claim.base_url, "credential_env": claim.credential_env}
+    cursor.execute(sql.CREDITS_PER_SECOND, account | {"slot": claim.slot})
+    (others,) = cursor.fetchone()
+    own = poll.quota.cost / held.interval_seconds
+    left = schedule.seconds_of_month_left(held.now)
+    return schedule.stretched(held.interval_seconds, others + own, poll.quota.left, left)

@@ -12,9 +12,10 @@ from django.db.models import ProtectedError
 from django.db.models.functions import Now
 
 from providers import polling, sql
+from providers.alert import watch_fleet
 from providers.backfill import Scope, sync_slots
 from providers.choices import Status
-from providers.models import CONFIGURATION, FetchAttempt, Provider, ProviderState, StatusChange
+from providers.models import CONFIGURATION, FetchAttempt, PriceMove, Provider, ProviderState, StatusChange
 from providers.status import change_status
 from rollout import heartbeat
 from rollout.actors import Actor, require
@@ -24,6 +25,11 @@ from rollout.errors import Refused
 from rollout.models import Activation
 
 PRUNE_BATCH = 1000
+KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove], str]] = [
+    (FetchAttempt, "started_at"),
+    (StatusChange, "changed_at"),
+    (PriceMove, "moved_at"),
+]
 
 
 @contextmanager
@@ -69,6 +75,9 @@ def return_to_service(states: Sequence[int], *, actor: Actor) -> int:
         changed = change_status(
             states, Status.INACTIVE, only_from=Status.MAINTENANCE, cause="returned to service", actor=actor
         )
+        for change in changed:  # its failures from before say nothing about now
+            state = ProviderState.objects.filter(provider=change.provider_name, sport=change.sport)
+            state.update(consecutive_errors=0)
     _make_due(states)
     return len(changed)
 
@@ -108,6 +117,7 @@ def poll_due() -> int:
     claims = polling.claim_due()
     if claims:
         polling.poller().dispatch(claims, asked_at)
+    watch_fleet()
     return len(claims)
 
 
@@ -123,7 +133,7 @@ def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
 def prune() -> int:
     """Delete log rows past their retention, a batch at a time. Returns how many."""
     deleted = 0
-    for model, column in ((FetchAttempt, "started_at"), (StatusChange, "changed_at")):
+    for model, column in KEPT:
         statement = sql.PRUNE.format(table=model._meta.db_table, column=column)
         while True:
             with connection.cursor() as cursor:

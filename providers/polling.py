@@ -15,14 +15,17 @@ import aiohttp
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
+from redis.asyncio import Redis
 
 from providers import sql
-from providers.adapters import POLLERS
+from providers.adapters import UPSTREAMS
 from providers.addresses import PrivateAddress, PublicResolver, refuse_private
 from providers.backfill import Scope
-from providers.feed import Answer, Claim, Poll
-from providers.fetch import Caller, CallFailed
+from providers.bucket import Bucket
+from providers.feed import Claim, Poll
+from providers.fetch import Caller, CallFailed, Limit
 from providers.ingest import record
+from rollout.redis import asynchronous_client, key
 
 HORIZON = timedelta(seconds=8)  # more than a tick of 5 s, so that dispatch never makes a poll late
 STORING = timedelta(seconds=15)
@@ -71,11 +74,11 @@ def release(claim: Claim) -> None:
 
 def obstacle(claim: Claim) -> str:
     """Why the upstream cannot be called at all; empty when it can."""
-    if claim.adapter not in POLLERS:
+    if claim.adapter not in UPSTREAMS:
         return f"there is no adapter for {claim.adapter} yet"
     if not claim.members:
         return "nobody wants it any more"
-    if claim.sport not in POLLERS[claim.adapter].sports:
+    if claim.sport not in UPSTREAMS[claim.adapter].sports:
         return f"{claim.adapter} has no {claim.sport}"
     if claim.credential_env and not os.environ.get(claim.credential_env):
         return f"{claim.credential_env} is not set"
@@ -89,7 +92,7 @@ def time_limit(claim: Claim) -> float:
     return claim.timeout_seconds
 
 
-async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
+async def carry_out(claim: Claim, session: aiohttp.ClientSession, limit: Limit) -> Poll:
     """Make the poll's calls. Never raises for what an upstream does."""
     if problem := obstacle(claim):
         return Poll(problem=problem)
@@ -99,18 +102,17 @@ async def carry_out(claim: Claim, session: aiohttp.ClientSession) -> Poll:
     except PrivateAddress as error:
         return Poll(problem=str(error))
     deadline = asyncio.get_running_loop().time() + time_limit(claim)
-    caller = Caller(session, url, os.environ.get(claim.credential_env, ""), deadline)
-    is_good = False
+    secret = os.environ.get(claim.credential_env, "")
+    caller = Caller(session, url, secret, deadline, limit, claim.max_retries)
+    answer = None
     try:
-        answer = await POLLERS[claim.adapter].poll(claim, caller)
-        is_good = True
+        answer = await UPSTREAMS[claim.adapter].poll(claim, caller)
     except CallFailed:
-        answer = Answer()
+        pass
     except Exception as error:  # a fault of ours is on record too, and the slot goes on
         log.exception("the adapter broke", adapter=claim.adapter, sport=claim.sport)
         return Poll(tuple(caller.calls), problem=f"unexpected {type(error).__name__} in the adapter")
-    failed = next((call for call in caller.calls if call.outcome != "ok"), None)
-    return Poll(tuple(caller.calls), answer, failed.message if failed else "", is_good)
+    return caller.poll(answer)
 
 
 @dataclass(slots=True)
@@ -120,6 +122,7 @@ class Poller:
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "poll-writer"))
     session: aiohttp.ClientSession | None = None
+    redis: "Redis | None" = None
     polls: set["Future[Polled]"] = field(default_factory=set)
     thread: threading.Thread = field(init=False)
 
@@ -141,7 +144,7 @@ class Poller:
         try:
             await asyncio.sleep(deadline - time.monotonic())
             late_ms = (time.monotonic() - deadline) * 1000
-            poll = await carry_out(claim, await self._session())
+            poll = await carry_out(claim, await self._session(), self._limit(claim))
         except asyncio.CancelledError:
             await asyncio.shield(self._in_writer(lambda: release(claim)))
             raise
@@ -162,6 +165,11 @@ class Poller:
                 connector=connector, timeout=no_limit, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
             )
         return self.session
+
+    def _limit(self, claim: Claim) -> Bucket:
+        if self.redis is None:
+            self.redis = asynchronous_client()
+        return Bucket(self.redis, key(f"bucket:{claim.account}"), claim.requests_per_minute)
 
     async def _in_writer(self, work: Callable[[], "bool | None"]) -> bool:
         def with_fresh_connection() -> bool:
@@ -206,6 +214,8 @@ class Poller:
         await asyncio.gather(*others, return_exceptions=True)
         if self.session:
             await self.session.close()
+        if self.redis:
+            await self.redis.aclose()
 
 
 def _close_connection(together: threading.Barrier) -> None:

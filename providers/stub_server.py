@@ -10,12 +10,12 @@ from aiohttp import web
 from providers.stub_faults import Fault, misbehave, refusal
 from providers.stub_world import BOOKS, BY_KEY, GAME_MARKETS, Board, Game, Roster, event, games
 
-MONTHLY_QUOTA = 20_000
+MONTHLY_QUOTA = 50_000_000  # enough for the whole catalogue at 30 s, so that no interval stretches
 
 
 class StubFeed:
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, quota: int) -> None:
+        self.seed, self.quota = seed, quota
         self.used: Counter[str] = Counter()  # credits, by key
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,7 +65,7 @@ class StubFeed:
         key = request.query.get("apiKey", "")
         self.used[key] += cost
         quota = {"x-requests-last": cost, "x-requests-used": self.used[key]}
-        quota["x-requests-remaining"] = max(0, MONTHLY_QUOTA - self.used[key])
+        quota["x-requests-remaining"] = max(0, self.quota - self.used[key])
         headers = {name: str(value) for name, value in quota.items()}
         return web.Response(body=msgspec.json.encode(body), content_type="application/json", headers=headers)
 
@@ -91,7 +91,7 @@ def _refused(status: int, code: str, message: str) -> web.HTTPException:
     return classes[status](text=answer.text, content_type="application/json")
 
 
-def make_app(seed: int, fault: Fault | None = None) -> web.Application:
+def make_app(seed: int, fault: Fault | None = None, *, quota: int = MONTHLY_QUOTA) -> web.Application:
     app = web.Application(middlewares=[misbehave(fault, seed)] if fault else [])
-    app.add_routes(StubFeed(seed).routes())
+    app.add_routes(StubFeed(seed, quota).routes())
     return app

@@ -3,6 +3,7 @@
 from functools import cache
 
 import redis
+import redis.asyncio
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -18,6 +19,13 @@ def client() -> "redis.Redis":
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+    )
+
+
+def asynchronous_client() -> "redis.asyncio.Redis":
+    """For an event loop, which may be busy for longer than a thread is."""
+    return redis.asyncio.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
     )
 
 

@@ -3,15 +3,15 @@
 Source: the-odds-api.com/liveapi/guides/v4. A call costs as many credits as it asks for markets and regions.
 """
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from providers.adapters.fields import BookKey, Id, Moment, Name, each
 from providers.feed import Answer, Claim, Game, Line, distinct
-from providers.fetch import Caller, CallFailed
+from providers.fetch import Caller
 
 SPORT_KEYS = {"MLB": "baseball_mlb", "NBA": "basketball_nba", "NFL": "americanfootball_nfl", "NHL": "icehockey_nhl"}
 GAME_MARKETS = "h2h,spreads,totals"
@@ -22,13 +22,11 @@ PLAYER_MARKETS = {
     "NHL": "player_points,player_assists,player_shots_on_goal,player_blocked_shots",
 }
 PLAYERS_AHEAD = timedelta(hours=36)  # books open player lines about a day before the game
-CALLS_AT_ONCE = 4
-EVERY_BOOKMAKER = {"stub", "theodds"}  # the others are bookmakers themselves, and are asked for by name
-
-
-Id = Annotated[str, Meta(min_length=1, max_length=64)]  # as long as the tables' columns
-Name = Annotated[str, Meta(max_length=100)]
-Moment = Annotated[datetime, Meta(tz=True)]
+# A provider of one of these names is that bookmaker, asked for by name; one of another name takes them all.
+BOOKMAKERS = frozenset(
+    """ballybet barstool betmgm betonlineag betparx betrivers betus bovada draftkings espnbet fanatics fanduel fliff
+    hardrockbet lowvig mybookieag pointsbetus superbook unibet_us williamhill_us wynnbet""".split()  # noqa: SIM905
+)
 UnixSeconds = Annotated[int, Meta(ge=0, le=4102444800)]  # to the year 2100
 
 
@@ -45,16 +43,17 @@ class Market(Struct):
 
 
 class Bookmaker(Struct):
-    key: Annotated[str, Meta(max_length=50)]
+    key: BookKey
     markets: list[Market]
 
 
-class Event(Struct):
+class Listed(Struct):
+    """A game without odds, as the lists of events and scores have it."""
+
     id: Id
     home_team: Name | None
     away_team: Name | None
     commence_time: Moment | UnixSeconds  # an integer with dateFormat=unix
-    bookmakers: list[Bookmaker]
 
     @property
     def starts_at(self) -> datetime:
@@ -62,27 +61,29 @@ class Event(Struct):
         return datetime.fromtimestamp(start, UTC) if isinstance(start, int) else start
 
 
+class Event(Listed):
+    bookmakers: list[Bookmaker]
+
+
 async def poll(claim: Claim, caller: Caller) -> Answer:
     """Ask for all members' lines in shared calls. Raises CallFailed when the list of games could not be had."""
     base = f"/v4/sports/{SPORT_KEYS[claim.sport]}"
     params = {"regions": "us", "oddsFormat": "american"} | ({"apiKey": caller.secret} if caller.secret else {})
-    if not claim.members.keys() & EVERY_BOOKMAKER:
+    if claim.members.keys() <= BOOKMAKERS:
         params["bookmakers"] = ",".join(sorted(claim.members))
     events = await caller.get(f"{base}/odds", params | {"markets": GAME_MARKETS}, list[Event])
     now = datetime.now(UTC)
     soon = [event for event in events if event.starts_at < now + PLAYERS_AHEAD]
-    several = asyncio.Semaphore(CALLS_AT_ONCE)
 
-    async def players_of(event: Event) -> Event | None:
-        async with several:
-            try:
-                path, markets = f"{base}/events/{event.id}/odds", {"markets": PLAYER_MARKETS[claim.sport]}
-                return await caller.get(path, params | markets, Event)
-            except CallFailed:
-                return None  # on record; the other games' lines still count
+    async def players_of(event: Event) -> Event:
+        path, markets = f"{base}/events/{event.id}/odds", {"markets": PLAYER_MARKETS[claim.sport]}
+        return await caller.get(path, params | markets, Event)
 
-    answers = await asyncio.gather(*map(players_of, soon))
-    return combine(events, [event for event in answers if event])
+    return combine(events, await each(players_of, soon))
+
+
+def is_of(line: Line, provider: str) -> bool:
+    return provider not in BOOKMAKERS or line.bookmaker == provider
 
 
 def combine(events: list[Event], with_players: list[Event]) -> Answer:

@@ -4,6 +4,7 @@ from providers.models.fleet import (
     CONFIGURATION,
     COUNTERS,
     FetchAttempt,
+    FleetAlert,
     PollSlot,
     Provider,
     ProviderState,
@@ -11,18 +12,24 @@ from providers.models.fleet import (
     Sport,
     StatusChange,
 )
-from providers.models.lines import Event, PropLine
+from providers.models.gamelogs import GameLog, GameLogUpload, UploadedPart
+from providers.models.lines import Event, PriceMove, PropLine
 
 __all__ = [
     "CONFIGURATION",
     "COUNTERS",
     "Event",
     "FetchAttempt",
+    "FleetAlert",
+    "GameLog",
+    "GameLogUpload",
     "PollSlot",
+    "PriceMove",
     "PropLine",
     "Provider",
     "ProviderState",
     "ProviderStateQuerySet",
     "Sport",
     "StatusChange",
+    "UploadedPart",
 ]

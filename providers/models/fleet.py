@@ -131,11 +131,15 @@ class PollSlot(models.Model):
     credential_env = models.CharField(max_length=64, blank=True, default="")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     interval_seconds = models.PositiveIntegerField(help_text="the smallest of the members'")
+    effective_interval_seconds = models.FloatField(help_text="longer where the account's month would not last")
     timeout_seconds = models.PositiveIntegerField(help_text="the smallest of the members'")
+    max_retries = models.PositiveIntegerField(help_text="the smallest of the members'")
+    requests_per_minute = models.PositiveIntegerField(help_text="the account's: the smallest of its members'")
+    credits_per_poll = models.FloatField(db_default=0, help_text="what the last poll cost, where the upstream tells")
     next_poll_at = models.DateTimeField(null=True, blank=True, help_text="empty: no member is to be polled")
     lease_until = models.DateTimeField(null=True, blank=True, help_text="a worker has it until then")
     fence = models.PositiveBigIntegerField(db_default=0, help_text="one more with every claim")
-    backoff_level = models.PositiveSmallIntegerField(db_default=0)
+    backoff_level = models.PositiveSmallIntegerField(db_default=0, help_text="0: well; else members are in error")
 
     class Meta:
         constraints = [
@@ -165,6 +169,9 @@ class FetchAttempt(models.Model):
     http_status = models.PositiveSmallIntegerField(null=True, blank=True)
     message = models.TextField(blank=True, default="")
     size_bytes = models.PositiveIntegerField(default=0)
+    lines = ArrayField(
+        models.PositiveIntegerField(), default=list, help_text="of each provider, in a good poll's first call"
+    )
 
     class Meta:
         indexes = [models.Index(fields=["slot", "-started_at"], name="fetch_attempt_slot")]
@@ -193,3 +200,12 @@ class StatusChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider_name} {self.sport}: {self.from_status} to {self.to_status}"
+
+
+class FleetAlert(models.Model):
+    """The fleet's one alert: since when more than half of it fails at once. One row, made by migration."""
+
+    since = models.DateTimeField(null=True, help_text="empty: no alert")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="fleet_alert_one_row")]

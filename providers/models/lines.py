@@ -11,7 +11,7 @@ class Event(models.Model):
     source = models.CharField(max_length=16, help_text="`stub`, or the adapter it came through")
     external_id = models.CharField(max_length=64)
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
-    home_team = models.CharField(max_length=100)
+    home_team = models.CharField(max_length=100, help_text="both teams, where it is not known which is at home")
     away_team = models.CharField(max_length=100)
     starts_at = models.DateTimeField(db_index=True)
 
@@ -19,20 +19,22 @@ class Event(models.Model):
         constraints = [models.UniqueConstraint(fields=["source", "external_id"], name="event_unique")]
 
     def __str__(self) -> str:
-        return f"{self.away_team} at {self.home_team}"
+        return " at ".join(filter(None, (self.away_team, self.home_team)))
 
 
 class PropLine(models.Model):
     """One side of one market; last seen at its state's last good fetch unless removed."""
 
     state = models.ForeignKey(ProviderState, models.CASCADE, related_name="lines")
-    event = models.ForeignKey(Event, models.CASCADE, related_name="lines")
+    event = models.ForeignKey(
+        Event, models.CASCADE, related_name="lines", null=True, help_text="empty: a line of no single game"
+    )
     bookmaker = models.CharField(max_length=50)
     market = models.CharField(max_length=64)
     player = models.CharField(max_length=100, blank=True, default="", help_text="empty for a game's own markets")
-    side = models.CharField(max_length=100, help_text="Over, Under or a team")
+    side = models.CharField(max_length=100, blank=True, default="", help_text="Over, Under or a team; may be empty")
     point = models.FloatField(null=True, blank=True)
-    price = models.FloatField(help_text="as the upstream sends it, American by default")
+    price = models.FloatField(null=True, help_text="as the upstream sends it, American by default; empty: none")
     first_seen = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now(), db_index=True)
     removed_at = models.DateTimeField(null=True, blank=True)
@@ -50,3 +52,20 @@ class PropLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bookmaker} {self.market} {self.player or self.side}"
+
+
+class PriceMove(models.Model):
+    """A line's price changed. What it was before the first move stands in that move. Kept for 90 days."""
+
+    KEEP_DAYS = 90
+
+    line = models.ForeignKey(PropLine, models.CASCADE, related_name="moves")
+    was = models.FloatField(null=True)
+    price = models.FloatField(null=True)
+    moved_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["line", "moved_at"], name="price_move_line")]
+
+    def __str__(self) -> str:
+        return f"{self.was} to {self.price}"

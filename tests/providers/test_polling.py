@@ -17,7 +17,7 @@ from providers import fetch, operations, polling
 from providers.backfill import Scope
 from providers.feed import Poll
 from providers.ingest import record
-from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, StatusChange
+from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
 from rollout.actors import SYSTEM
 from tests.conftest import committed, served
 from tests.processes import until
@@ -72,6 +72,7 @@ def test_it_rewrites_only_what_moved(state: ProviderState, stub_feed: StubFeed) 
     assert changed >= set(PropLine.objects.filter(market="h2h").values_list("pk", flat=True))
     assert len(changed) < len(before)
     for line in PropLine.objects.select_related("event"):
+        assert line.event
         identity = (line.event.external_id, line.bookmaker, line.market, line.player, line.side, line.point)
         assert line.price == prices[identity]
 
@@ -98,10 +99,11 @@ def test_it_says_that_there_is_no_stub_feed(state: ProviderState) -> None:
     assert poll().problem == "STUB_FEED_URL is not set"
 
 
-def test_it_says_that_an_adapter_is_missing(fleet: None) -> None:
-    sportsradar = ProviderState.objects.get(provider="sportsradar", sport="NBA")
-    operations.enable([sportsradar.pk], actor=SYSTEM)
-    assert poll("sportsradar").problem == "there is no adapter for sportradar yet"
+def test_it_says_that_an_adapter_has_no_such_sport(fleet: None) -> None:
+    Sport.objects.create(code="CRICKET", name="Cricket")
+    state = ProviderState.objects.create(provider_id="prizepicks", sport_id="CRICKET")
+    operations.enable([state.pk], actor=SYSTEM)
+    assert poll("prizepicks", "CRICKET").problem == "prizepicks has no CRICKET"
 
 
 BROKEN = {
@@ -135,7 +137,8 @@ def test_a_bad_answer_is_counted_and_removes_nothing(
     assert attempt.http_status == (int(fault) if fault.isdigit() else None if fault == "timeout" else 200)
     assert attempt.message.startswith(message)
     assert state.last_error == done.problem == attempt.message
-    assert (state.consecutive_errors, state.failed_requests) == (1, 1)
+    retried = 1 if fault == "500" else 0
+    assert (state.consecutive_errors, state.failed_requests) == (0 if fault == "429" else 1, 1 + retried)
     assert offered() == before
 
 
@@ -160,7 +163,7 @@ def test_a_slow_answer_is_a_good_one(
 def test_an_unreachable_upstream_is_said_to_be(state: ProviderState, settings: Settings) -> None:
     settings.STUB_FEED_URL = "http://127.0.0.1:9"
     assert poll().problem.startswith("cannot connect")
-    assert FetchAttempt.objects.get().outcome == "unreachable"
+    assert list(FetchAttempt.objects.values_list("outcome", flat=True)) == ["unreachable"] * 2  # one retry
 
 
 def test_a_good_poll_ends_a_row_of_failures(state: ProviderState, stub_feed: StubFeed) -> None:

@@ -1,0 +1,51 @@
+"""Requests per minute, kept per account over all workers: a token bucket in Redis.
+
+An account has as many tokens as its upstream allows requests a minute, and each comes back a minute after the call that
+took it. So no minute, wherever it begins, sees more calls than allowed, and none fewer than it could. A call that finds
+no token reserves the one that comes back next, and is told how long to wait for it.
+"""
+
+import structlog
+from redis import RedisError
+from redis.asyncio import Redis
+
+# Of each token: when it was (or, reserved, will be) taken, oldest first. Beside it: until when no call is wanted.
+TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local tokens, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
+redis.call('LTRIM', KEYS[1], -tokens, -1)
+local start = math.max(now, tonumber(redis.call('GET', KEYS[2]) or 0))
+local all_taken = redis.call('LLEN', KEYS[1]) >= tokens
+if all_taken then start = math.max(start, redis.call('LINDEX', KEYS[1], 0) + 60) end
+if start - now > longest then return tostring(now - start) end
+if all_taken then redis.call('LPOP', KEYS[1]) end
+redis.call('RPUSH', KEYS[1], string.format('%.6f', start))
+redis.call('PEXPIRE', KEYS[1], math.ceil((start - now + 60) * 1000))
+return tostring(start - now)"""
+PAUSE = """
+redis.call('SET', KEYS[1], redis.call('TIME')[1] + ARGV[1], 'PX', math.ceil(ARGV[1] * 1000) + 1000)"""
+log = structlog.get_logger("slipway.bucket")
+
+
+class Bucket:
+    """One account's. Without Redis every call is let through: the upstream's own limit is still there."""
+
+    def __init__(self, redis: "Redis", key: str, requests_per_minute: int) -> None:
+        self.redis, self.key, self.tokens = redis, key, requests_per_minute
+
+    async def take(self, longest_seconds: float) -> float:
+        """Seconds to wait before the call; negative, with no token taken, where that is longer than allowed."""
+        try:
+            keys = self.key, f"{self.key}:paused"
+            return float(await self.redis.eval(TAKE, 2, *keys, self.tokens, longest_seconds))
+        except RedisError as error:
+            log.warning("no bucket, so the call goes through", problem=type(error).__name__)
+            return 0.0
+
+    async def pause(self, seconds: float) -> None:
+        """The upstream wants no call for so long: nobody of this account makes one."""
+        try:
+            await self.redis.eval(PAUSE, 1, f"{self.key}:paused", seconds)
+        except RedisError as error:
+            log.warning("no bucket, so others go on", problem=type(error).__name__)

@@ -1,0 +1,80 @@
+"""Box scores, one row per player and game, and the uploads that bring them."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from providers.models.fleet import Sport
+
+
+class GameLog(models.Model):
+    source = models.CharField(max_length=16, help_text="`stub`, or the format it was imported from")
+    sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
+    player_id = models.CharField(max_length=64, help_text="the source's; the name where it has none")
+    player = models.CharField(max_length=100)
+    team = models.CharField(max_length=100, blank=True, default="")
+    position = models.CharField(max_length=16, blank=True, default="")
+    game = models.CharField(max_length=64)
+    played_on = models.DateField()
+    stats = models.JSONField(help_text="statistic to count")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "sport", "game", "player_id"], name="game_log_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["sport", "player", "-played_on"], name="game_log_player"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.player} on {self.played_on}"
+
+
+class GameLogUpload(models.Model):
+    """A file that came through the admin, waiting for a worker. Its bytes go once it has ended; kept for 90 days."""
+
+    KEEP_DAYS = 90
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+
+    sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
+    name = models.CharField(max_length=200, help_text="the file's")
+    size_bytes = models.PositiveBigIntegerField()
+    format = models.CharField(max_length=16, blank=True, default="", help_text="empty: told by its columns")
+    mapping = models.JSONField(default=dict, blank=True, help_text="column to statistic, where they differ")
+    skip_bad = models.BooleanField(default=False)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    outcome = models.JSONField(default=dict, blank=True)
+    problem = models.TextField(blank=True, default="")
+    uploaded_by = models.CharField(max_length=150)
+    uploaded_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "game log upload"
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=["waiting", "done", "failed"]), name="upload_state_known"),
+        ]
+        permissions = [("import_gamelog", "Can import game logs")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UploadedPart(models.Model):
+    """A piece of an uploaded file, so that neither side ever holds all of it."""
+
+    class Kind(models.TextChoices):
+        LOGS = "logs", "Game logs"
+        SCHEDULE = "schedule", "Schedule"
+
+    upload = models.ForeignKey(GameLogUpload, models.CASCADE, related_name="parts")
+    kind = models.CharField(max_length=8, choices=Kind)
+    number = models.PositiveIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["upload", "kind", "number"], name="uploaded_part_unique")]

@@ -1,0 +1,150 @@
+"""Each API's answers over HTTP, well-behaved and with every fault of the stub feed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from aiohttp import web
+from pytest_django import Settings
+
+from providers import fetch, operations, polling
+from providers.models import Event, FetchAttempt, PropLine, ProviderState
+from providers.stub_faults import KINDS, Fault, misbehave
+from rollout.actors import SYSTEM
+from tests.conftest import committed, served
+from tests.providers import answers
+from tests.providers.polls import poll
+
+pytestmark = committed
+KEY = "a-key-of-sportradar"
+Upstream = Callable[..., list[web.Request]]
+
+
+@pytest.fixture
+def upstream(fleet: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
+    """Serves both APIs, with a fault if asked for, and points the providers there. Returns the requests to come."""
+    monkeypatch.setenv("SPORTSRADAR_API_KEY", KEY)
+    with ExitStack() as running:
+
+        def start(fault: str = "") -> list[web.Request]:
+            running.close()
+            seen: list[web.Request] = []
+
+            async def say(request: web.Request) -> web.Response:
+                seen.append(request)
+                if request.path == "/projections":
+                    return web.json_response(answers.prizepicks())
+                props = "players_props" in request.path
+                return web.json_response(answers.sportradar_props() if props else answers.sportradar_markets())
+
+            app = web.Application(middlewares=[misbehave(Fault.parse(fault), 7)] if fault else [])
+            app.router.add_get("/{path:.*}", say)
+            settings.STUB_FEED_URL = running.enter_context(served(app))
+            for name in ("prizepicks", "sportsradar"):
+                state = ProviderState.objects.get(provider=name, sport="NBA")
+                type(state.provider).objects.filter(name=name).update(base_url="")
+                operations.enable([state.pk], actor=SYSTEM)
+            return seen
+
+        yield start
+        polling.stop_poller()
+
+
+def lines(provider: str) -> set[tuple[object, ...]]:
+    rows = PropLine.objects.filter(state__provider=provider, removed_at=None)
+    return set(rows.values_list("event__external_id", "bookmaker", "market", "player", "side", "point", "price"))
+
+
+def test_prizepicks_brings_players_lines(upstream: Upstream) -> None:
+    requests = upstream()
+    poll("prizepicks")
+    assert [request.query["league_id"] for request in requests] == ["7"]
+    assert lines("prizepicks") == {
+        ("G1", "prizepicks", "Points", "LeBron James", "", 25.5, None),
+        ("G1", "prizepicks", "Points", "LeBron James", "", 30.5, None),
+        ("G1", "prizepicks", "Points (Combo)", "LeBron James + Nikola Jokic", "", 49, None),
+        (None, "prizepicks", "30+ Points Games", "player 9", "", 15.5, None),
+    }
+    assert str(Event.objects.get()) == "DEN v LAL"
+    poll("prizepicks")
+    assert PropLine.objects.count() == 4  # the line of no game is found again, too
+
+
+def test_a_line_of_no_game_that_is_no_more_offered_is_removed(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream()
+    poll("prizepicks")
+    whole = answers.prizepicks()
+    other = {**whole["data"][-1], "id": "6", "attributes": whole["data"][-1]["attributes"] | {"line_score": 9.5}}
+    monkeypatch.setattr(answers, "prizepicks", lambda: whole | {"data": [*whole["data"][:-1], other]})
+    poll("prizepicks")
+    assert {line[5] for line in lines("prizepicks") if line[0] is None} == {9.5}
+
+
+def test_sportradar_brings_markets_and_players_lines(upstream: Upstream) -> None:
+    requests = upstream()
+    assert poll("sportsradar").is_good
+    assert lines("sportsradar") == {
+        ("sr:sport_event:1", "draftkings", "winner (incl. overtime)", "", "home", None, -120),
+        ("sr:sport_event:1", "fanduel", "winner (incl. overtime)", "", "home", None, -120),
+        ("sr:sport_event:1", "draftkings", "total (incl. overtime)", "", "over", 221.5, 105),
+        ("sr:sport_event:1", "draftkings", "total points (incl. overtime)", "LeBron James", "over", 25.5, -115),
+    }
+    assert str(Event.objects.get()) == "Denver Nuggets at Los Angeles Lakers"
+    assert [request.headers["x-api-key"] for request in requests] == [KEY, KEY]
+    assert not any(KEY in str(request.url) for request in requests)
+
+
+def test_sportradars_gateway_speaks_html(upstream: Upstream, settings: Settings) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status, text=f"<h1>{status} Service Not Found</h1>", content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", refuse)
+    upstream()
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        for status, outcome in ((596, "http_error"), (403, "refused")):
+            assert poll("sportsradar").problem == f"HTTP {status}: {status} Service Not Found"
+            assert FetchAttempt.objects.latest("pk").outcome == outcome
+    assert FetchAttempt.objects.count() == 2  # neither is retried
+
+
+OUTCOMES = {
+    "timeout": "timeout",
+    "slow": "ok",
+    "500": "http_error",
+    "429": "throttled",
+    "401": "refused",
+    "html": "unreadable",
+    "truncated": "unreadable",
+    "empty": "ok",
+    "huge": "too_large",
+    "wrong-type": "unreadable",
+}
+
+
+@pytest.mark.parametrize("provider", ["prizepicks", "sportsradar"])
+@pytest.mark.parametrize("fault", KINDS)
+def test_every_fault_is_told_apart_and_removes_nothing(
+    fault: str, provider: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream()
+    poll(provider)
+    before, newest = lines(provider), FetchAttempt.objects.latest("pk").pk
+    monkeypatch.setattr("providers.stub_faults.SLOW_SECONDS", 0.05)
+    monkeypatch.setattr("providers.fetch.retry_delay", lambda attempt, dice: 0.0)
+    monkeypatch.setattr(fetch, "MAX_BYTES", 1024 * 1024)
+    if fault == "timeout":  # the shortest that the table holds is ten seconds
+        monkeypatch.setattr(polling, "time_limit", lambda claim: 0.3)
+    upstream(fault)
+    done = poll(provider)
+    calls = FetchAttempt.objects.filter(pk__gt=newest)
+    assert {call.outcome for call in calls} == {OUTCOMES[fault]}
+    assert lines(provider) == before
+    assert done.is_good == (OUTCOMES[fault] == "ok")
+    assert calls.count() == (4 if fault == "500" else 2 if (fault, provider) == ("slow", "sportsradar") else 1)
+    state = ProviderState.objects.get(provider=provider, sport="NBA")
+    assert (state.last_error == "") == done.is_good
+    assert KEY not in state.last_error

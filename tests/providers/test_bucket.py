@@ -1,0 +1,77 @@
+"""Requests per minute of an account, over all workers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from providers.bucket import Bucket
+from rollout.redis import asynchronous_client, client, key
+
+NAME = "bucket:test"
+
+
+def with_bucket(tokens: int, use: Callable[[Bucket], Awaitable[list[float]]]) -> list[float]:
+    async def run() -> list[float]:
+        redis = asynchronous_client()
+        try:
+            return await use(Bucket(redis, key(NAME), tokens))
+        finally:
+            await redis.aclose()
+
+    return asyncio.run(run())
+
+
+async def take(bucket: Bucket, times: int, longest: float = 1_000_000) -> list[float]:
+    return [await bucket.take(longest) for _ in range(times)]
+
+
+def test_a_minutes_requests_may_come_at_once_and_then_no_more() -> None:
+    waits = with_bucket(5, lambda bucket: take(bucket, 12))
+    assert waits[:5] == [0] * 5
+    assert all(59 < wait <= 60 for wait in waits[5:10])
+    assert all(119 < wait <= 120 for wait in waits[10:])
+
+
+def test_what_would_wait_too_long_takes_no_token() -> None:
+    waits = with_bucket(2, lambda bucket: take(bucket, 5, longest=10))
+    assert waits[:2] == [0, 0]
+    assert all(-60 <= wait < -59 for wait in waits[2:])
+    assert client().llen(key(NAME)) == 2
+
+
+def test_many_workers_share_it() -> None:
+    async def at_once(bucket: Bucket) -> list[float]:
+        many = [Bucket(bucket.redis, bucket.key, bucket.tokens) for _ in range(50)]
+        return list(await asyncio.gather(*(one.take(1000) for one in many)))
+
+    assert sorted(with_bucket(20, at_once))[:21].count(0) == 20
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 10), st.integers(1, 40))
+def test_no_minute_sees_more_than_allowed(tokens: int, calls: int) -> None:
+    client().delete(key(NAME))
+    starts = sorted(with_bucket(tokens, lambda bucket: take(bucket, calls)))
+    assert all(later - sooner >= 59 for sooner, later in zip(starts, starts[tokens:], strict=False))
+
+
+def test_a_pause_holds_everybody_back() -> None:
+    async def use(bucket: Bucket) -> list[float]:
+        await bucket.pause(100)
+        return await take(bucket, 2)
+
+    assert all(98 < wait <= 100 for wait in with_bucket(5, use))
+
+
+def test_without_redis_a_call_goes_through() -> None:
+    async def run() -> float:
+        gone = Redis.from_url("redis://127.0.0.1:9", socket_connect_timeout=0.1)
+        try:
+            return await Bucket(gone, "x", 1).take(1)
+        finally:
+            await gone.aclose()
+
+    assert asyncio.run(run()) == 0
