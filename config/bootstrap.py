@@ -13,6 +13,7 @@ from django.core.management import call_command
 
 from config.groups import make_groups
 from providers.backfill import CATALOGUE, backfill
+from providers.gamelogs.operations import import_missing_from_stub
 from rollout.actors import Actor
 
 ADMIN = "admin"
@@ -21,11 +22,14 @@ ADMIN = "admin"
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
     states_created: int
+    game_logs_created: int
     password: str | None  # of a user that was made just now; it is kept nowhere
 
 
 def bootstrap(*, actor: Actor) -> Bootstrapped:
-    """Migrate, collect static files, make groups, an admin user and the catalogue's rows, where they are missing."""
+    """Migrate, collect static files, make groups, an admin user, the catalogue's rows and, where there is a stub feed,
+    its season: whatever is missing.
+    """
     say("database: migrations")
     call_command("migrate", verbosity=0, interactive=False)
     collect_static()
@@ -33,8 +37,11 @@ def bootstrap(*, actor: Actor) -> Bootstrapped:
     created = backfill(CATALOGUE.read_bytes(), actor=actor).created
     if created:
         say(f"providers: {len(created)} states from the catalogue")
+    seasons = import_missing_from_stub(actor=actor) if settings.STUB_FEED_URL else []
+    for season in seasons:
+        say(f"game logs: {season.created} of {season.sport}, made up by the stub feed")
     password = make_admin()  # last, so that nothing can go wrong before it is told
-    return Bootstrapped(len(created), password)
+    return Bootstrapped(len(created), sum(season.created for season in seasons), password)
 
 
 def say(line: str) -> None:

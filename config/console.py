@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Model, QuerySet
@@ -17,9 +18,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "FileField",
     "ReadOnlyAdmin",
     "SlipwayAdmin",
     "UserChangeForm",
@@ -30,6 +33,10 @@ __all__ = [
     "verb",
 ]
 NAMED_AT_MOST = 30  # objects named on a confirmation page
+
+
+class FileField(forms.FileField):
+    widget = UnfoldAdminFileFieldWidget
 
 
 class HasLook(Protocol):

@@ -130,13 +130,22 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_PREFIX}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_ROUTES = {"providers.poll_due": {"queue": "polls"}, "providers.prune": {"queue": "slow"}}
+CELERY_TASK_ROUTES = {
+    "providers.poll_due": {"queue": "polls"},
+    "providers.prune": {"queue": "slow"},
+    "providers.import_uploads": {"queue": "slow"},
+}
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     # `expire_seconds`: ticks that nobody took never pile up
     "poll due feeds": {"task": "providers.poll_due", "schedule": 5.0, "options": {"expire_seconds": 5}},
+    "import what was uploaded": {
+        "task": "providers.import_uploads",
+        "schedule": 60.0,
+        "options": {"expire_seconds": 60},
+    },
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

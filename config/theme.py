@@ -45,6 +45,13 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Box scores",
+                "items": [
+                    page("Game logs", "scoreboard", "providers_gamelog", "providers.view_gamelog"),
+                    page("Uploads", "upload_file", "providers_gamelogupload", "providers.view_gamelogupload"),
+                ],
+            },
+            {
                 "title": "People",
                 "items": [
                     page("Users", "person", "auth_user", "auth.view_user"),

@@ -6,3 +6,5 @@ from config.entry import start
 
 start()
 application = get_wsgi_application()
+
+import config.celery  # noqa: E402, F401 - so that tasks that a request sends find their broker

@@ -11,3 +11,4 @@ class ProvidersConfig(AppConfig):
         protect(models.Sport)
         protect(models.Provider)
         protect(models.ProviderState, volatile=("updated_at",))
+        protect(models.GameLog)

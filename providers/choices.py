@@ -38,6 +38,12 @@ class Outcome(Look):
     TOO_LARGE = "too_large", "⇪", "red", "Too large"
 
 
+class ImportState(Look):
+    WAITING = "waiting", "◔", "blue", "Waiting"
+    DONE = "done", "✓", "green", "Done"
+    FAILED = "failed", "✕", "red", "Failed"
+
+
 class Adapter(models.TextChoices):
     ODDS_API = "odds_api", "The Odds API v4"
     SPORTRADAR = "sportradar", "Sportradar"

@@ -15,7 +15,15 @@ from providers import polling, sql
 from providers.alert import watch_fleet
 from providers.backfill import Scope, sync_slots
 from providers.choices import Status
-from providers.models import CONFIGURATION, FetchAttempt, PriceMove, Provider, ProviderState, StatusChange
+from providers.models import (
+    CONFIGURATION,
+    FetchAttempt,
+    GameLogUpload,
+    PriceMove,
+    Provider,
+    ProviderState,
+    StatusChange,
+)
 from providers.status import change_status
 from rollout import heartbeat
 from rollout.actors import Actor, require
@@ -25,10 +33,11 @@ from rollout.errors import Refused
 from rollout.models import Activation
 
 PRUNE_BATCH = 1000
-KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove], str]] = [
+KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove | GameLogUpload], str]] = [
     (FetchAttempt, "started_at"),
     (StatusChange, "changed_at"),
     (PriceMove, "moved_at"),
+    (GameLogUpload, "uploaded_at"),
 ]
 
 

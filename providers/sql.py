@@ -221,3 +221,12 @@ SELECT count(*) FILTER (WHERE consecutive_errors > 0), count(*) FROM provider_st
 # Compare-and-set: of all workers that see it, one tells people.
 RAISE_ALERT = "UPDATE providers_fleetalert SET since = now() WHERE since IS NULL"
 END_ALERT = "UPDATE providers_fleetalert SET since = NULL WHERE since IS NOT NULL"
+
+# Aggregated where the rows are: a slot polled each 30 s makes some ten thousand calls a day.
+LAST_DAY = """
+SELECT date_bin(make_interval(mins => %(minutes)s), started_at, %(since)s),
+       avg(duration_ms), avg((outcome = 'ok')::int)::float8,
+       avg(lines[array_position(providers, %(provider)s)])::float8
+  FROM providers_fetchattempt
+ WHERE slot_id = %(slot)s AND started_at >= %(since)s AND providers @> ARRAY[%(provider)s]::varchar[]
+ GROUP BY 1"""

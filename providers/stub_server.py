@@ -1,15 +1,22 @@
-"""The stub feed: an HTTP server that speaks The Odds API v4."""
+"""The stub feed: an HTTP server that speaks The Odds API v4, and serves a synthetic season of box scores."""
 
+import asyncio
+import threading
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from providers.stub_faults import Fault, misbehave, refusal
+from providers.stub_gamelogs import game_logs
 from providers.stub_world import BOOKS, BY_KEY, GAME_MARKETS, Board, Game, Roster, event, games
 
+PAGE = 500
+SEED = 7
 MONTHLY_QUOTA = 50_000_000  # enough for the whole catalogue at 30 s, so that no interval stretches
 
 
@@ -24,6 +31,7 @@ class StubFeed:
             web.get("/v4/sports/{sport}/events", self.events),
             web.get("/v4/sports/{sport}/odds", self.odds),
             web.get("/v4/sports/{sport}/events/{event}/odds", self.event_odds),
+            web.get("/stub/v1/gamelogs", self.game_logs),
         ]
 
     async def sports(self, request: web.Request) -> web.Response:
@@ -52,6 +60,21 @@ class StubFeed:
             if game.id == request.match_info["event"]:
                 return self._answer(request, self._board(request, roster, game, now, markets), cost=len(markets))
         raise _refused(404, "EVENT_NOT_FOUND", "Event not found. The event may have expired or is not valid")
+
+    async def game_logs(self, request: web.Request) -> web.Response:
+        """`?sport=NBA`, with `&since=2026-01-31` and `&page=2` where wanted. `next_page` is null on the last one."""
+        sport, today = request.query.get("sport", "").upper(), datetime.now(UTC).date()
+        try:
+            since, page = request.query.get("since"), int(request.query.get("page", 1))
+            logs = game_logs(sport, self.seed, today, date.fromisoformat(since) if since else None)
+        except KeyError:
+            raise _refused(404, "UNKNOWN_SPORT", "Unknown sport") from None
+        except ValueError:
+            raise _refused(422, "INVALID_PARAMETER", "since is a date, page a number") from None
+        first = (max(1, page) - 1) * PAGE
+        following = page + 1 if first + PAGE < len(logs) else None
+        answer = {"sport": sport, "source": "stub", "seed": self.seed, "logs": logs[first : first + PAGE]}
+        return self._answer(request, answer | {"next_page": following, "total": len(logs)}, cost=0)
 
     def _board(
         self, request: web.Request, roster: Roster, game: Game, now: datetime, markets: list[str]
@@ -95,3 +118,27 @@ def make_app(seed: int, fault: Fault | None = None, *, quota: int = MONTHLY_QUOT
     app = web.Application(middlewares=[misbehave(fault, seed)] if fault else [])
     app.add_routes(StubFeed(seed, quota).routes())
     return app
+
+
+@contextmanager
+def served(app: web.Application) -> Iterator[str]:
+    """Serve an application on a free port of this machine, from a thread; yields its address."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+
+    async def start() -> str:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    url = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -6,6 +6,7 @@ from celery import shared_task
 from celery.signals import worker_shutdown
 
 from providers import operations, polling
+from providers.gamelogs import uploads
 
 
 @shared_task(name="providers.poll_due", ignore_result=True)
@@ -16,6 +17,11 @@ def poll_due() -> None:
 @shared_task(name="providers.prune", ignore_result=True)
 def prune() -> None:
     operations.prune()
+
+
+@shared_task(name="providers.import_uploads", ignore_result=True)
+def import_uploads() -> None:
+    uploads.import_waiting()
 
 
 @worker_shutdown.connect

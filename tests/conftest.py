@@ -1,22 +1,20 @@
 """What the tests share: a database per process, users of each group, a stub feed in a thread."""
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
-from aiohttp import web
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from pytest_django import DjangoDbBlocker, Settings
 
+import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
 from config.groups import make_groups
 from providers import polling
 from providers.backfill import CATALOGUE, backfill
 from providers.models import ProviderState
 from providers.stub_faults import Fault
-from providers.stub_server import make_app
+from providers.stub_server import make_app, served
 from rollout.actors import SYSTEM
 from rollout.append_only import FLAG
 from rollout.redis import client, key
@@ -80,30 +78,6 @@ def member(db: None) -> Callable[[str], User]:
         return user
 
     return make
-
-
-@contextmanager
-def served(app: web.Application) -> Iterator[str]:
-    """Serve an aiohttp application on a free port of this machine; yields its address."""
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-
-    async def start() -> str:
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-    url = loop.run_until_complete(start())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield url
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture

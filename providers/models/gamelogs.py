@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from providers.choices import ImportState
 from providers.models.fleet import Sport
 
 
@@ -35,18 +36,13 @@ class GameLogUpload(models.Model):
 
     KEEP_DAYS = 90
 
-    class State(models.TextChoices):
-        WAITING = "waiting", "Waiting"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
-
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     name = models.CharField(max_length=200, help_text="the file's")
     size_bytes = models.PositiveBigIntegerField()
     format = models.CharField(max_length=16, blank=True, default="", help_text="empty: told by its columns")
     mapping = models.JSONField(default=dict, blank=True, help_text="column to statistic, where they differ")
     skip_bad = models.BooleanField(default=False)
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    state = models.CharField(max_length=8, choices=ImportState, default=ImportState.WAITING)
     outcome = models.JSONField(default=dict, blank=True)
     problem = models.TextField(blank=True, default="")
     uploaded_by = models.CharField(max_length=150)
@@ -56,7 +52,7 @@ class GameLogUpload(models.Model):
     class Meta:
         verbose_name = "game log upload"
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=["waiting", "done", "failed"]), name="upload_state_known"),
+            models.CheckConstraint(condition=Q(state__in=ImportState.values), name="upload_state_known"),
         ]
         permissions = [("import_gamelog", "Can import game logs")]
 

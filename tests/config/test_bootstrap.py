@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from pytest_django import Settings
 
-from providers.models import ProviderState
+from providers.models import GameLog, ProviderState
 from tests.conftest import committed
 
 
@@ -36,8 +36,22 @@ def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], setti
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Admin"}
     assert (settings.STATIC_ROOT / "slipway" / "slipway.css").exists()
     before = list(ProviderState.objects.values()), list(User.objects.values())
-    assert bootstrap() == {"states_created": 0, "admin": {"username": "admin", "password": None}}
+    nothing = {"states_created": 0, "game_logs_created": 0}
+    assert bootstrap() == nothing | {"admin": {"username": "admin", "password": None}}
     assert (list(ProviderState.objects.values()), list(User.objects.values())) == before
+
+
+@committed
+def test_it_gives_each_sport_without_game_logs_the_stubs_season(
+    bootstrap: Callable[[], dict[str, Any]], settings: Settings
+) -> None:
+    settings.STUB_FEED_URL = "http://127.0.0.1:9"  # not running yet: it brings a stub feed of its own
+    assert bootstrap()["game_logs_created"] == GameLog.objects.count() > 15_000
+    GameLog.objects.exclude(sport="NBA").delete()
+    GameLog.objects.filter(sport="NBA").update(source="nflverse")
+    bootstrap()
+    sources = set(GameLog.objects.values_list("sport", "source"))
+    assert sources == {("NBA", "nflverse"), ("MLB", "stub"), ("NFL", "stub"), ("NHL", "stub")}
 
 
 def permissions(member: User) -> set[str]:

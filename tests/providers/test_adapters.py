@@ -10,8 +10,9 @@ from pytest_django import Settings
 from providers import fetch, operations, polling
 from providers.models import Event, FetchAttempt, PropLine, ProviderState
 from providers.stub_faults import KINDS, Fault, misbehave
+from providers.stub_server import served
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 from tests.providers import answers
 from tests.providers.polls import poll
 

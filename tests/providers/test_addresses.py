@@ -12,9 +12,10 @@ from providers import operations
 from providers.addresses import PrivateAddress, PublicResolver, refuse_private
 from providers.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState
+from providers.stub_server import served
 from providers.validators import is_public, validate_base_url, validate_credential_env
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 
 PRIVATE = [
     "http://127.0.0.1",

@@ -10,8 +10,9 @@ from pytest_django import Settings
 from providers import operations
 from providers.feed import Poll
 from providers.models import Event, FetchAttempt, PollSlot, ProviderState, Sport
+from providers.stub_server import served
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 from tests.providers.polls import event, poll
 
 pytestmark = committed

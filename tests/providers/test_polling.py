@@ -18,8 +18,9 @@ from providers.backfill import Scope
 from providers.feed import Poll
 from providers.ingest import record
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
+from providers.stub_server import served
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 from tests.processes import until
 from tests.providers.polls import event, poll
 

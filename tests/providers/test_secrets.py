@@ -11,9 +11,10 @@ from pytest_django import Settings
 from providers import operations
 from providers.backfill import Scope
 from providers.models import FetchAttempt, Provider, ProviderState
+from providers.stub_server import served
 from rollout.actors import SYSTEM
 from rollout.redact import hide, redact
-from tests.conftest import committed, served
+from tests.conftest import committed
 
 KEY = "k3y-that-nobody-may-see"
 

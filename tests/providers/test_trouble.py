@@ -16,9 +16,10 @@ from providers.alert import watch_fleet
 from providers.backfill import Scope
 from providers.feed import Poll
 from providers.models import FetchAttempt, PollSlot, ProviderState, StatusChange
+from providers.stub_server import served
 from rollout import notify
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 from tests.providers.polls import event, poll
 
 pytestmark = committed

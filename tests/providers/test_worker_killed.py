@@ -21,8 +21,9 @@ from pytest_django import Settings
 from providers import operations
 from providers.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState
+from providers.stub_server import served
 from rollout.actors import SYSTEM
-from tests.conftest import committed, served
+from tests.conftest import committed
 
 ROOT = Path(__file__).resolve().parents[2]
 

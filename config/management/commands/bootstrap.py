@@ -15,4 +15,5 @@ class Command(SlipwayCommand):
         text = "Ready."
         if done.password:
             text += f" Admin user: {ADMIN}   password: {done.password}   (shown this once)"
-        self.report({"states_created": done.states_created, "admin": admin}, text)
+        made = {"states_created": done.states_created, "game_logs_created": done.game_logs_created}
+        self.report(made | {"admin": admin}, text)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from providers.stub_faults import KINDS, Fault
-from providers.stub_server import make_app
+from providers.stub_server import SEED, make_app
 from rollout.commands import SlipwayCommand
 from rollout.errors import SlipwayError
 
@@ -21,7 +21,7 @@ class Command(SlipwayCommand):
         super().add_arguments(parser)
         port = urlsplit(settings.STUB_FEED_URL).port or 8001
         parser.add_argument("--port", type=int, default=port, help="default: that of STUB_FEED_URL, else 8001")
-        parser.add_argument("--seed", type=int, default=7, help="another seed is another world")
+        parser.add_argument("--seed", type=int, default=SEED, help="another seed is another world")
         parser.add_argument("--fault", metavar="KIND[:RATE]", help=f"one of {', '.join(KINDS)}")
 
     def handle(self, *args: Any, port: int, seed: int, fault: str | None, **options: Any) -> None:

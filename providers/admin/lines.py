@@ -1,0 +1,75 @@
+"""Lines and games in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+
+from config.console import ReadOnlyAdmin, ago, on_off
+from providers.admin.charts import price_chart
+from providers.models import Event, PropLine
+
+
+def price(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:+g}" if abs(value) >= 100 else f"{value:g}"  # American, else decimal
+
+
+class Offered(admin.SimpleListFilter):
+    title = "offered"
+    parameter_name = "offered"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Offered now"), ("no", "Removed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PropLine]) -> QuerySet[PropLine]:
+        return queryset.filter(removed_at__isnull=self.value() == "yes") if self.value() else queryset
+
+
+@admin.register(PropLine)
+class PropLineAdmin(ReadOnlyAdmin):
+    intro = "Every line as the provider last sent it; the newest change comes first."
+    when_empty = "Lines come with the first good poll of an enabled provider: python manage.py poll_providers --once"
+    list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
+    list_filter = ["state__sport", "state__provider", Offered]
+    search_fields = ["player__istartswith", "market__istartswith"]
+    search_help_text = "beginning of a player's or a market's name"
+    list_select_related = ["state", "event"]
+    ordering = ["-changed_at"]
+    change_form_outer_before_template = "console/chart.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        line = self.get_object(request, object_id)
+        shown = {"chart": price_chart(line)} if line else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})  # type: ignore[no-any-return]
+
+    @admin.display(description="Price", ordering="price")
+    def odds(self, line: PropLine) -> str:
+        return price(line.price)
+
+    @admin.display(description="Changed", ordering="changed_at")
+    def changed(self, line: PropLine) -> SafeString | str:
+        return ago(line.changed_at)
+
+    @admin.display(description="Offered")
+    def offered(self, line: PropLine) -> SafeString:
+        return on_off(line.removed_at is None, on="offered", off="removed")
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    intro = "The games that lines are offered on."
+    when_empty = "Games come with the first good poll of an enabled provider."
+    list_display = ["__str__", "sport", "starts", "source"]
+    list_filter = ["sport", "source"]
+    search_fields = ["home_team", "away_team"]
+    ordering = ["-starts_at"]
+
+    @admin.display(description="Starts", ordering="starts_at")
+    def starts(self, event: Event) -> SafeString | str:
+        return ago(event.starts_at)

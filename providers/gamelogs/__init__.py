@@ -1,0 +1,1 @@
+"""Game logs: one box score per player and game, from files and from the stub feed."""

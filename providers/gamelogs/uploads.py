@@ -1,0 +1,184 @@
+"""Files that come through the admin: kept in the database until a worker, on whichever machine, has imported them."""
+
+import io
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, cast
+
+import redis
+import structlog
+from django.db import transaction
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
+
+from providers.choices import ImportState
+from providers.gamelogs.load import BadFile
+from providers.gamelogs.operations import PERMISSION, import_file
+from providers.models import GameLogUpload, UploadedPart
+from rollout.actors import Actor, Machine, require
+from rollout.errors import SlipwayError, WrongInput
+from rollout.redis import client, key
+
+PART_BYTES = 1024 * 1024
+MAX_BYTES = 500 * 1024 * 1024
+log = structlog.get_logger("slipway.gamelogs")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    rows: int
+    share: float  # of the file's bytes, 0 to 1
+
+
+@transaction.atomic
+def upload(
+    name: str,
+    chunks: Iterable[bytes],
+    sport: str,
+    *,
+    actor: Actor,
+    schedule: Iterable[bytes] = (),
+    format: str = "",
+    mapping: Mapping[str, str] | None = None,
+    skip_bad: bool = False,
+) -> GameLogUpload:
+    """Keep a file for import; a worker takes it once the transaction is over. Raises WrongInput for one too large."""
+    require(actor, PERMISSION)
+    made = GameLogUpload.objects.create(
+        name=name[:200],
+        sport_id=sport,
+        size_bytes=0,
+        format=format,
+        mapping=mapping or {},
+        skip_bad=skip_bad,
+        uploaded_by=actor.get_username(),
+    )
+    made.size_bytes = _keep(made, UploadedPart.Kind.LOGS, chunks)
+    made.save(update_fields=["size_bytes"])
+    _keep(made, UploadedPart.Kind.SCHEDULE, schedule)
+    transaction.on_commit(_wake)
+    return made
+
+
+def _keep(made: GameLogUpload, kind: UploadedPart.Kind, chunks: Iterable[bytes]) -> int:
+    size = 0
+    for number, part in enumerate(_parts(chunks)):
+        size += len(part)
+        if size > MAX_BYTES:
+            limit = MAX_BYTES // 1024 // 1024
+            raise WrongInput(f"the file is larger than {limit} MiB", "use manage.py import_game_logs")
+        UploadedPart.objects.create(upload=made, kind=kind, number=number, content=part)
+    return size
+
+
+def _parts(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= PART_BYTES:
+            yield bytes(held[:PART_BYTES])
+            del held[:PART_BYTES]
+    if held:
+        yield bytes(held)
+
+
+def _wake() -> None:
+    """Without a broker the next minute's tick finds it."""
+    from providers.tasks import import_uploads  # here, since the tasks import this module
+
+    with suppress(redis.RedisError, OperationalError):
+        import_uploads.apply_async(retry=False, ignore_result=True)
+
+
+def import_waiting() -> int:
+    """Import what waits, one file after the other. Returns how many ended. Several workers never take the same one."""
+    ended = 0
+    while _import_next():
+        ended += 1
+    return ended
+
+
+@transaction.atomic
+def _import_next() -> bool:
+    """The row is locked until the import is over, so that a killed worker's file is simply waiting again."""
+    waiting = GameLogUpload.objects.select_for_update(skip_locked=True).filter(state=ImportState.WAITING)
+    found = waiting.order_by("pk").first()
+    if found is None:
+        return False
+    found.state = ImportState.FAILED
+    try:
+        with transaction.atomic():
+            found.outcome = _import(found)
+        found.state = ImportState.DONE
+    except BadFile as error:
+        found.outcome, found.problem = error.imported.document(), str(error)
+    except SlipwayError as error:
+        found.problem = str(error)
+    except Exception as error:  # whatever it is, the next file gets its turn
+        log.exception("the import broke", upload=found.pk)
+        found.problem = f"unexpected {type(error).__name__}; look at the worker's log"
+    found.save(update_fields=["state", "outcome", "problem"])
+    GameLogUpload.objects.filter(pk=found.pk).update(ended_at=Now())
+    found.parts.all().delete()
+    return True
+
+
+def _import(found: GameLogUpload) -> dict[str, Any]:
+    file = Parts(found.pk, UploadedPart.Kind.LOGS)
+    has_schedule = found.parts.filter(kind=UploadedPart.Kind.SCHEDULE).exists()
+    schedule = Parts(found.pk, UploadedPart.Kind.SCHEDULE)
+    return import_file(
+        cast(BinaryIO, io.BufferedReader(file)),
+        found.sport_id,
+        actor=Machine(found.uploaded_by),
+        format=found.format,
+        mapping=found.mapping,
+        schedule=cast(BinaryIO, io.BufferedReader(schedule)) if has_schedule else None,
+        skip_bad=found.skip_bad,
+        progress=partial(_report, found, file),
+    ).document()
+
+
+class Parts(io.RawIOBase):
+    """An uploaded file as a stream; one part is held at a time."""
+
+    def __init__(self, upload: int, kind: UploadedPart.Kind) -> None:
+        self.parts = UploadedPart.objects.filter(upload=upload, kind=kind)
+        self.number, self.read_bytes, self.rest = 0, 0, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self.rest:
+            part = self.parts.filter(number=self.number).values_list("content", flat=True).first()
+            if part is None:
+                return 0
+            self.number, self.rest = self.number + 1, memoryview(part)
+        size = min(len(buffer), len(self.rest))
+        buffer[:size] = self.rest[:size]
+        self.rest = self.rest[size:]
+        self.read_bytes += size
+        return size
+
+
+def _report(found: GameLogUpload, file: Parts, rows: int) -> None:
+    """In Redis, for the import's own transaction shows nothing before its end."""
+    with suppress(redis.RedisError):
+        client().set(_key(found.pk), f"{rows} {file.read_bytes / max(1, found.size_bytes):.4f}", ex=3600)
+
+
+def progress(found: GameLogUpload) -> Progress | None:
+    """How far the import is; None while none runs, or nobody can tell."""
+    with suppress(redis.RedisError):
+        said = client().get(_key(found.pk))
+        if isinstance(said, bytes) and found.state == ImportState.WAITING:
+            rows, share = said.split()
+            return Progress(int(rows), float(share))
+    return None
+
+
+def _key(pk: int) -> str:
+    return key(f"import:{pk}")

@@ -1,0 +1,284 @@
+"""Importing box scores: all of a file or nothing, and what is bad is named."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from providers.gamelogs import operations
+from providers.gamelogs.load import BadFile, Imported
+from providers.models import GameLog
+from rollout.actors import SYSTEM
+from rollout.errors import Refused, WrongInput
+
+pytestmark = pytest.mark.django_db
+HEADER = "date,game,player,player_id,team,position,points,rebounds"
+LEBRON = "2026-01-05,g1,LeBron James,lj,LAL,F,28,8"
+LUKA = "2026-01-05,g1,Luka Doncic,ld,LAL,G,31,9"
+PLAIN = "\n".join([HEADER, LEBRON, LUKA])
+
+NFL_HEADER = (
+    "player_id,player_display_name,position,position_group,recent_team,season,week,opponent_team,"
+    "rushing_tds,receiving_tds,special_teams_tds,passing_tds,passing_yards,sacks"
+)
+HENRY = "00-1,Derrick Henry,RB,RB,BAL,2024,1,KC,2,1,0,0,0,0"
+SCHEDULE = "game_id,season,week,gameday,away_team,home_team\n2024_01_BAL_KC,2024,1,2024-09-05,BAL,KC\n"
+
+
+def run(text: str | bytes, sport: str = "NBA", **options: Any) -> Imported:
+    file = io.BytesIO(text if isinstance(text, bytes) else text.encode())
+    return operations.import_file(file, sport, actor=SYSTEM, **options)
+
+
+@pytest.fixture(autouse=True)
+def _fleet(fleet: None) -> None: ...
+
+
+def test_it_stores_one_row_per_player_and_game() -> None:
+    done = run(PLAIN)
+    assert (done.rows, done.created, done.updated, done.bad_count, done.source) == (2, 2, 0, 0, "plain")
+    log = GameLog.objects.get(player="LeBron James")
+    assert (log.player_id, log.team, log.position, log.game, str(log.played_on)) == (
+        "lj",
+        "LAL",
+        "F",
+        "g1",
+        "2026-01-05",
+    )
+    assert log.stats == {"points": 28, "rebounds": 8}
+
+
+def test_the_same_file_again_changes_nothing() -> None:
+    run(PLAIN)
+    assert (again := run(PLAIN)).unchanged == 2
+    assert (again.created, again.updated) == (0, 0)
+
+
+def test_a_corrected_file_changes_what_it_corrects() -> None:
+    run(PLAIN)
+    done = run(PLAIN.replace(",28,", ",29,"))
+    assert (done.created, done.updated, done.unchanged) == (0, 1, 1)
+    assert GameLog.objects.get(player_id="lj").stats["points"] == 29
+
+
+def test_it_stores_nothing_dry() -> None:
+    assert run(PLAIN, dry_run=True).created == 2
+    assert GameLog.objects.count() == 0
+
+
+def test_a_mapping_names_other_columns() -> None:
+    text = "When,Match,Who,PTS,OREB,DREB\n2026-01-05,g1,LeBron James,28,2,6"
+    mapping = {
+        "When": "played_on",
+        "Match": "game",
+        "Who": "player",
+        "PTS": "points",
+        "OREB": "rebounds",
+        "DREB": "rebounds",
+    }
+    run(text, mapping=mapping)
+    assert GameLog.objects.get().stats == {"points": 28, "rebounds": 8}
+
+
+def test_an_empty_cell_is_no_zero() -> None:
+    run(f"{HEADER}\n2026-01-05,g1,LeBron James,lj,LAL,F,,8")
+    assert GameLog.objects.get().stats == {"rebounds": 8}
+
+
+def test_nflverse_takes_dates_and_games_from_its_schedule() -> None:
+    done = run(f"{NFL_HEADER}\n{HENRY}", "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
+    log = GameLog.objects.get()
+    assert (done.source, log.source, log.game, str(log.played_on)) == (
+        "nflverse",
+        "nflverse",
+        "2024_01_BAL_KC",
+        "2024-09-05",
+    )
+    assert log.stats["touchdowns"] == 3  # his own, not those that he passed
+    assert log.position == "RB"
+
+
+def test_nflverse_finds_the_game_by_the_own_team_alone() -> None:
+    run(f"{NFL_HEADER}\n{HENRY.replace(',KC,', ',BAL,')}", "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
+    assert GameLog.objects.get().game == "2024_01_BAL_KC"
+
+
+BAD = {
+    "a bad number in the last line": (
+        f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,12,many",
+        4,
+        "rebounds",
+        "'many' is no number",
+    ),
+    "nothing that is no count": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,nan,1", 4, "points", "'nan' is no number"),
+    "no such day": (f"{PLAIN}\n2026-02-30,g2,X,x,LAL,F,1,1", 4, "date", "'2026-02-30' is no date"),
+    "a duplicate": (f"{PLAIN}\n{LEBRON}", 4, "", "the same player and game as line 2"),
+    "a cell too few": (f"{PLAIN}\n2026-01-06,g2,X", 4, "", "3 cells where the header has 8"),
+    "no player": (f"{PLAIN}\n2026-01-06,g2,,x,LAL,F,1,1", 4, "player", "empty"),
+    "a long name": (f"{PLAIN}\n2026-01-06,g2,{'X' * 101},x,LAL,F,1,1", 4, "player", "longer than 100"),
+    "no statistic": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,,", 4, "points", "no statistic at all"),
+    "an open quote": (f'{PLAIN}\n"2026-01-06,g2,X', 4, "", "no CSV"),
+    "an underscore": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,1_0,1", 4, "points", "'1_0' is no number"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_row_stores_nothing_and_is_named(what: str) -> None:
+    text, line, column, reason = BAD[what]
+    with pytest.raises(BadFile, match="nothing stored") as caught:
+        run(text)
+    [bad] = caught.value.imported.bad
+    assert (bad.line, bad.column) == (line, column)
+    assert bad.reason.startswith(reason)
+    assert GameLog.objects.count() == 0
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_rows_can_be_left_out(what: str) -> None:
+    done = run(BAD[what][0], skip_bad=True)
+    assert (done.rows, done.created, done.bad_count) == (2, 2, 1)
+    assert set(GameLog.objects.values_list("player_id", flat=True)) == {"lj", "ld"}
+
+
+def test_the_first_hundred_bad_rows_are_named_and_all_are_counted() -> None:
+    rows = [f"2026-01-06,g{n},X,x,LAL,F,bad,1" for n in range(250)]
+    with pytest.raises(BadFile, match="250 bad rows") as caught:
+        run("\n".join([HEADER, *rows]))
+    assert [bad.line for bad in caught.value.imported.bad] == list(range(2, 102))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_another_encoding_is_told_with_its_place(encoding: str) -> None:
+    with pytest.raises(BadFile, match="line 4, column player: not UTF-8"):
+        run(f"{PLAIN}\n2026-01-06,g2,José,x,LAL,F,1,1".encode(encoding))
+    assert GameLog.objects.count() == 0
+
+
+def test_utf_16_is_told() -> None:
+    with pytest.raises(WrongInput, match="not in UTF-8"):
+        run(PLAIN.encode("utf-16"))
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    assert run(PLAIN.encode("utf-8-sig")).created == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "problem"),
+    [
+        ("", {}, "holds no header"),
+        ("a,b,c\n1,2,3", {}, r"lacks columns for player \(player or player_name or name\), game"),
+        ("player,game,date\nX,g,2026-01-05", {}, "lacks any statistic of NBA"),
+        (PLAIN, {"mapping": {"PTS": "points"}}, "the mapping names columns that the file lacks: PTS"),
+        ("player,player,game,date,points\n", {}, "names player twice"),
+        (f"{NFL_HEADER}\n{HENRY}", {}, "of the NFL"),
+        (PLAIN, {"format": "nflverse"}, r"lacks columns for player \(player_display_name\)"),
+    ],
+)
+def test_wrong_columns_are_named(text: str, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(WrongInput, match=problem):
+        run(text, **options)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "problem"),
+    [
+        (None, "add its schedule file"),
+        ("a,b\n1,2", "lacks the columns season"),
+        (f"{SCHEDULE}x,y\n", "line 3 cannot be read"),
+    ],
+)
+def test_a_schedule_that_is_no_schedule_is_told(schedule: str | None, problem: str) -> None:
+    with pytest.raises(WrongInput, match=problem):
+        run(f"{NFL_HEADER}\n{HENRY}", "NFL", schedule=io.BytesIO(schedule.encode()) if schedule else None)
+
+
+def test_a_week_that_the_schedule_lacks_is_told() -> None:
+    with pytest.raises(BadFile, match="line 2, column week: the schedule has no game of BAL in week 2 of 2024"):
+        run(f"{NFL_HEADER}\n{HENRY.replace(',2024,1,', ',2024,2,')}", "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
+
+
+def test_only_who_may_imports(member: Callable[[str], User]) -> None:
+    with pytest.raises(Refused, match="import_gamelog"):
+        operations.import_file(io.BytesIO(PLAIN.encode()), "NBA", actor=member("Viewer"))
+    assert operations.import_file(io.BytesIO(PLAIN.encode()), "NBA", actor=member("Operator")).created == 2
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "logs.csv"
+    path.write_text(PLAIN)
+    return path
+
+
+def test_the_command_tells_what_it_did(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("import_game_logs", str(file), "--sport", "nba", "--json")
+    assert json.loads(capsys.readouterr().out)["created"] == 2
+    call_command("import_game_logs", str(file), "--sport", "nba")
+    assert "stored 2 game logs of NBA (0 new, 0 changed, 2 as they were)" in capsys.readouterr().out
+
+
+def test_the_command_names_bad_rows_and_fails(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,many,1")
+    with pytest.raises(CommandError, match="1 bad row, nothing stored") as caught:
+        call_command("import_game_logs", str(file), "--sport", "NBA", "--json")
+    out = capsys.readouterr()
+    assert caught.value.returncode == 1
+    assert "line 4, column points: 'many' is no number" in out.err
+    assert json.loads(out.out)["bad"] == [{"line": 4, "column": "points", "reason": "'many' is no number"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["/nowhere.csv", "--sport", "NBA"], "cannot read /nowhere.csv"),
+        (["--sport", "NBA"], "name either a file or --from-stub"),
+        (["{file}", "--sport", "CURLING"], "there is no sport CURLING"),
+        (["--from-stub", "--sport", "NBA"], "STUB_FEED_URL is not set"),
+        (["{file}", "--sport", "NBA", "--map", "{file}"], "is no JSON"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments: list[str], problem: str, file: Path) -> None:
+    with pytest.raises(CommandError, match=problem):
+        call_command("import_game_logs", *(argument.format(file=file) for argument in arguments))
+
+
+def test_it_imports_the_stubs_season(stub_feed: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    stub_feed()
+    call_command("import_game_logs", "--from-stub", "--sport", "NBA")
+    assert "stored 4000 game logs of NBA" in capsys.readouterr().out
+    assert GameLog.objects.filter(source="stub", player="LeBron James").count() == 50
+
+
+def test_a_stub_feed_that_is_not_there_is_told(settings: Settings) -> None:
+    settings.STUB_FEED_URL = "http://127.0.0.1:9"
+    with pytest.raises(CommandError, match="does not answer"):
+        call_command("import_game_logs", "--from-stub", "--sport", "NBA")
+
+
+RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the samples are not beside the checkout")
+@pytest.mark.parametrize("name", ["nfl_player_stats_2023", "nfl_player_stats_2024", "mlb_batting_2020"])
+def test_the_samples_give_the_expected_figures(name: str) -> None:
+    about = json.loads((RECORDED / "EXPECTED.json").read_bytes())["gamelogs"][f"{name}.csv"]
+    logs = RECORDED / "gamelogs"
+    with (logs / f"{name}.csv").open("rb") as file, (logs / "nfl_games_2023_2024.csv").open("rb") as schedule:
+        games = schedule if about["sport"] == "NFL" else None
+        done = operations.import_file(file, about["sport"], actor=SYSTEM, schedule=games)
+    stored = list(GameLog.objects.all())
+    assert (done.rows, done.created, len(stored)) == (about["rows"],) * 3
+    assert len({log.player_id for log in stored}) == about["players"]
+    assert len({log.game for log in stored}) == about["games"]
+    days = sorted(str(log.played_on) for log in stored)
+    assert (days[0], days[-1]) == (about["dates"]["first"], about["dates"]["last"])
+    for statistic, expected in about["sums"].items():
+        if statistic != "touchdowns_with_passing":
+            assert sum(log.stats.get(statistic, 0) for log in stored) == expected

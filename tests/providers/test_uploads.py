@@ -1,0 +1,184 @@
+"""Files uploaded in the admin: kept in the database, imported by whichever worker is free."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+
+from providers import tasks
+from providers.gamelogs import uploads
+from providers.models import GameLog, GameLogUpload, UploadedPart
+from rollout.actors import SYSTEM
+from rollout.errors import Refused, WrongInput
+from tests.conftest import committed
+from tests.providers.test_game_logs import LEBRON, NFL_HEADER, PLAIN, SCHEDULE
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/providers/gamelogupload/"
+
+
+@pytest.fixture(autouse=True)
+def _fleet(fleet: None) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 64)
+
+
+def keep(text: str = PLAIN, *, skip_bad: bool = False) -> GameLogUpload:
+    return uploads.upload("logs.csv", [text.encode()], "NBA", actor=SYSTEM, skip_bad=skip_bad)
+
+
+def test_a_worker_imports_it_and_its_bytes_go() -> None:
+    made = keep()
+    assert made.parts.count() > 2
+    assert made.size_bytes == len(PLAIN)
+    tasks.import_uploads()
+    made.refresh_from_db()
+    assert (made.state, made.outcome["created"], made.problem) == ("done", 2, "")
+    assert made.ended_at is not None
+    assert GameLog.objects.count() == 2
+    assert UploadedPart.objects.count() == 0
+
+
+def test_a_large_one_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [LEBRON.replace("g1", f"g{n}").replace("lj", f"p{n}") for n in range(5000)]
+    made = keep("\n".join([PLAIN, *rows]))
+    seen: list[uploads.Progress | None] = []
+    report = uploads._report
+
+    def watch(found: GameLogUpload, file: uploads.Parts, rows: int) -> None:
+        report(found, file, rows)
+        seen.append(uploads.progress(made))
+
+    monkeypatch.setattr(uploads, "_report", watch)
+    tasks.import_uploads()
+    assert GameLog.objects.count() == 5002
+    assert [progress.rows for progress in seen if progress] == [2000, 4000, 5002]
+    assert [progress.share for progress in seen if progress] == sorted(p.share for p in seen if p)
+    made.refresh_from_db()
+    assert uploads.progress(made) is None
+
+
+def test_a_bad_row_stores_nothing_and_is_kept_with_its_place() -> None:
+    made = keep(f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,many,1")
+    uploads.import_waiting()
+    made.refresh_from_db()
+    assert (made.state, GameLog.objects.count()) == ("failed", 0)
+    assert made.problem.startswith("1 bad row, nothing stored: line 4, column points: 'many' is no number")
+    assert made.outcome["bad"][0]["line"] == 4
+
+
+def test_one_that_breaks_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, good = keep(), keep()
+    whole = uploads._import
+
+    def _import(found: GameLogUpload) -> dict[str, object]:
+        if found.pk == broken.pk:
+            raise KeyError
+        return whole(found)
+
+    monkeypatch.setattr(uploads, "_import", _import)
+    assert uploads.import_waiting() == 2
+    broken.refresh_from_db()
+    good.refresh_from_db()
+    assert (broken.state, broken.problem) == ("failed", "unexpected KeyError; look at the worker's log")
+    assert good.state == "done"
+
+
+def test_one_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_BYTES", 100)
+    with pytest.raises(WrongInput, match="larger than"):
+        keep()
+    assert GameLogUpload.objects.count() == UploadedPart.objects.count() == 0
+
+
+@committed
+def test_several_workers_never_take_the_same(fleet: None) -> None:
+    for _ in range(6):
+        keep()
+
+    def work(_: int) -> int:
+        try:
+            return uploads.import_waiting()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) == 6
+    assert set(GameLogUpload.objects.values_list("state", flat=True)) == {"done"}
+    assert sum(made.outcome["created"] for made in GameLogUpload.objects.all()) == 2
+
+
+@pytest.fixture
+def browse(member: Callable[[str], User], client: Client) -> Callable[[str], Client]:
+    def log_in(group: str) -> Client:
+        client.force_login(member(group))
+        return client
+
+    return log_in
+
+
+def form(text: str = PLAIN, sport: str = "NBA", **more: Any) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("logs.csv", text.encode()), "sport": sport} | more
+
+
+def test_the_form_takes_a_file(browse: Callable[[str], Client]) -> None:
+    client = browse("Operator")
+    page = client.get(f"{LIST}add/").content.decode()
+    assert "multipart/form-data" in page
+    answer = client.post(f"{LIST}add/", form(mapping=json.dumps({"points": "points"})), follow=True)
+    assert "logs.csv" in answer.content.decode()
+    uploads.import_waiting()
+    made = GameLogUpload.objects.get()
+    assert (made.state, made.uploaded_by, made.mapping) == ("done", "operator", {"points": "points"})
+    page = client.get(f"{LIST}{made.pk}/change/").content.decode()
+    assert "2 new" in page
+
+
+def test_the_form_takes_a_schedule(browse: Callable[[str], Client]) -> None:
+    text = f"{NFL_HEADER}\n00-1,Derrick Henry,RB,RB,BAL,2024,1,KC,2,1,0,0,0,0"
+    schedule = SimpleUploadedFile("games.csv", SCHEDULE.encode())
+    browse("Operator").post(f"{LIST}add/", form(text, "NFL", schedule=schedule))
+    uploads.import_waiting()
+    assert GameLog.objects.get().game == "2024_01_BAL_KC"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({"file": ""}, "required"), ({"mapping": "["}, "valid JSON"), ({"mapping": "[1]"}, "columns to statistics")],
+)
+def test_the_form_says_what_is_wrong(change: dict[str, Any], problem: str, browse: Callable[[str], Client]) -> None:
+    answer = browse("Operator").post(f"{LIST}add/", form(**change))
+    assert problem in answer.content.decode()
+    assert GameLogUpload.objects.count() == 0
+
+
+def test_a_viewer_only_looks(browse: Callable[[str], Client]) -> None:
+    client = browse("Viewer")
+    assert client.get(LIST).status_code == 200
+    assert client.get(f"{LIST}add/").status_code == 403
+    assert client.post(f"{LIST}add/", form()).status_code == 403
+    with pytest.raises(Refused):
+        uploads.upload("x", [b""], "NBA", actor=User.objects.get(username="viewer"))
+
+
+def test_the_list_shows_how_far_it_is(browse: Callable[[str], Client]) -> None:
+    made = keep()
+    uploads._report(made, parts := uploads.Parts(made.pk, UploadedPart.Kind.LOGS), 1)
+    parts.read_bytes = made.size_bytes // 2
+    uploads._report(made, parts, 1)
+    client = browse("Viewer")
+    page = client.get(LIST).content.decode()
+    assert "<progress" in page
+    assert "1 rows" in page
+    assert 'http-equiv="refresh"' in page  # until it has ended
+    uploads.import_waiting()
+    assert 'http-equiv="refresh"' not in client.get(LIST).content.decode()
