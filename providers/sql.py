@@ -46,8 +46,9 @@ SELECT adapter, base_url, credential_env, sport, interval_seconds, interval_seco
            WHEN slot.interval_seconds = excluded.interval_seconds THEN slot.next_poll_at
            WHEN slot.backoff_level > 0
            THEN least(slot.next_poll_at, now() + make_interval(secs => excluded.interval_seconds))
-           ELSE greatest(now(), slot.next_poll_at + make_interval(
-                secs => excluded.interval_seconds - slot.effective_interval_seconds)) END
+           ELSE least(now() + make_interval(secs => excluded.interval_seconds),
+                      greatest(now(), slot.next_poll_at + make_interval(
+                          secs => excluded.interval_seconds - slot.effective_interval_seconds))) END
  WHERE slot.next_poll_at IS NULL
     OR (slot.interval_seconds, slot.timeout_seconds, slot.max_retries, slot.requests_per_minute)
     <> (excluded.interval_seconds, excluded.timeout_seconds, excluded.max_retries, excluded.requests_per_minute)"""

@@ -13,6 +13,8 @@ from rollout.errors import WrongInput
 
 KINDS = ("timeout", "slow", "500", "429", "401", "html", "truncated", "empty", "huge", "wrong-type")
 SLOW_SECONDS = 3
+CONTROL = "/stub/v1/fault"
+HOLD_SECONDS = 0.5
 HUGE_BYTES = 200 * 1024 * 1024
 
 
@@ -34,17 +36,45 @@ class Fault:
         return fault
 
 
+@dataclass(slots=True)
+class Mood:
+    """How a stub feed behaves at the moment."""
+
+    fault: Fault | None = None
+
+
 def refusal(status: int, code: str, message: str, **headers: str) -> web.Response:
     return web.json_response({"message": message, "error_code": code}, status=status, headers=headers)
 
 
-def misbehave(fault: Fault, seed: int) -> Any:
+async def hold(request: web.Request, mood: Mood) -> web.StreamResponse:
+    """Misbehave for as long as whoever asks for it stays connected, however he goes."""
+    try:
+        fault = Fault.parse(request.query.get("fault", ""))
+    except WrongInput as error:
+        return refusal(422, "INVALID_FAULT", str(error))
+    response = web.StreamResponse()
+    await response.prepare(request)
+    mood.fault = fault
+    try:
+        while True:
+            await response.write(b".")
+            await asyncio.sleep(HOLD_SECONDS)
+    except ConnectionError:
+        pass
+    finally:
+        mood.fault = None
+    return response
+
+
+def misbehave(mood: Mood, seed: int) -> Any:
     """A middleware that carries the fault out, at its rate, the same for the same seed."""
     dice = random.Random(seed)  # noqa: S311
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if dice.random() >= fault.rate:
+        fault = mood.fault
+        if fault is None or request.path == CONTROL or dice.random() >= fault.rate:
             return await handler(request)
         if fault.kind == "timeout":
             await asyncio.sleep(3600)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from providers.stub_faults import Fault, misbehave, refusal
+from providers.stub_faults import CONTROL, Fault, Mood, hold, misbehave, refusal
 from providers.stub_gamelogs import game_logs
 from providers.stub_world import BOOKS, BY_KEY, GAME_MARKETS, Board, Game, Roster, event, games
 
@@ -115,8 +116,10 @@ def _refused(status: int, code: str, message: str) -> web.HTTPException:
 
 
 def make_app(seed: int, fault: Fault | None = None, *, quota: int = MONTHLY_QUOTA) -> web.Application:
-    app = web.Application(middlewares=[misbehave(fault, seed)] if fault else [])
+    mood = Mood(fault)
+    app = web.Application(middlewares=[misbehave(mood, seed)])
     app.add_routes(StubFeed(seed, quota).routes())
+    app.router.add_post(CONTROL, partial(hold, mood=mood))
     return app
 
 

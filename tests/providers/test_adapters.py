@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from providers import fetch, operations, polling
 from providers.models import Event, FetchAttempt, PropLine, ProviderState
-from providers.stub_faults import KINDS, Fault, misbehave
+from providers.stub_faults import KINDS, Fault, Mood, misbehave
 from providers.stub_server import served
 from rollout.actors import SYSTEM
 from tests.conftest import committed
@@ -38,7 +38,7 @@ def upstream(fleet: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
                 props = "players_props" in request.path
                 return web.json_response(answers.sportradar_props() if props else answers.sportradar_markets())
 
-            app = web.Application(middlewares=[misbehave(Fault.parse(fault), 7)] if fault else [])
+            app = web.Application(middlewares=[misbehave(Mood(Fault.parse(fault) if fault else None), 7)])
             app.router.add_get("/{path:.*}", say)
             settings.STUB_FEED_URL = running.enter_context(served(app))
             for name in ("prizepicks", "sportsradar"):

@@ -2,21 +2,28 @@
 
 import json
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.stub_faults import KINDS
-from providers.stub_server import MONTHLY_QUOTA
+from providers.stub_server import MONTHLY_QUOTA, served
 from providers.stub_world import ROSTERS, Board, american, games
+from tests.processes import until
 
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 NBA = ROSTERS["NBA"]
 StubFeed = Callable[..., str]
@@ -151,3 +158,21 @@ def test_it_says_when_its_port_is_taken(stub_feed: StubFeed) -> None:
     port = stub_feed().rsplit(":", 1)[1]
     with pytest.raises(CommandError, match=f"cannot listen on port {port}"):
         call_command("stub_feed", "--port", port)
+
+
+def test_one_that_runs_misbehaves_while_another_asks_for_it(url: str, stub_feed: StubFeed) -> None:
+    port = str(urlsplit(url).port)
+    command = [sys.executable, str(MANAGE), "stub_feed", "--port", port, "--fault", "500"]
+    asker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert asker.stdout
+    assert "misbehaves (500)" in asker.stdout.readline()
+    assert get(url)[0] == 500
+    asker.kill()
+    asker.wait()
+    asker.stdout.close()
+    assert until(lambda: get(url)[0] == 200)
+
+
+def test_a_port_that_is_taken_by_something_else_is_told(stub_feed: StubFeed) -> None:
+    with served(web.Application()) as url, pytest.raises(CommandError, match="not by a stub feed"):
+        call_command("stub_feed", "--port", url.rsplit(":", 1)[1], "--fault", "500")

@@ -258,3 +258,11 @@ def test_a_new_interval_counts_from_the_last_poll(state: ProviderState, interval
     operations.save(state, actor=SYSTEM)
     assert wait() == pytest.approx(expected, abs=2)
     assert slot().effective_interval_seconds == interval
+
+
+def test_a_new_interval_is_the_longest_wait(state: ProviderState) -> None:
+    """A first poll, off the grid, may be followed after one and a half intervals."""
+    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now() + timedelta(seconds=440))
+    state.poll_interval_seconds = 30
+    operations.save(state, actor=SYSTEM)
+    assert wait() <= 30
