@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 640, 130, 26, 20, 8, 8
+WIDTH, HEIGHT, MARGIN = 1000, 100, 4  # of the drawing, which is stretched to its place; lines keep their width
 Point = tuple[float, float | None]  # where in time, 0 to 1; the value, None: not measured
+HTML = (
+    '<figure class="sw-chart" role="img" aria-label="{summary}">'
+    "<figcaption><b>{title}</b><span>{range}</span></figcaption>"
+    '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{lines}{dots}</svg>'
+    '<div class="sw-chart-ends"><span>{start}</span><span>{end}</span></div></figure>'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +29,25 @@ class Chart:
     highest: float | None = None
     steps: bool = False
 
-    def svg(self) -> SafeString:
+    def html(self) -> SafeString:
         values = [value for _, value in self.points if value is not None]
         if not values:
-            return format_html('<p class="sw-chart-empty"><b>{}</b> nothing measured yet</p>', self.title)
+            return format_html('<p class="sw-chart-empty"><b>{}</b>: nothing measured yet</p>', self.title)
+        now, least, most = map(self._said, (values[-1], min(values), max(values)))
         low = min(values) if self.lowest is None else self.lowest
         high = max(values) if self.highest is None else self.highest
-        now, least, most = map(self._said, (values[-1], min(values), max(values)))
-        summary = f"{self.title}: now {now}, from {least} to {most}"
+        lines, dots = self._marks(low, high)
         return format_html(
-            '<svg class="sw-chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>'
-            '<text x="{}" y="16" class="sw-chart-title">{}</text><text x="{}" y="16" text-anchor="end">{}</text>'
-            '<line x1="{}" x2="{}" y1="{}" y2="{}" class="sw-chart-base"/>{}{}'
-            '<text x="{}" y="{}">{}</text><text x="{}" y="{}" text-anchor="end">{}</text></svg>',
-            *(WIDTH, HEIGHT, summary, summary),
-            *(LEFT, self.title, WIDTH - RIGHT, f"{now} · {self._said(low)} to {self._said(high)}"),
-            *(LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM),
-            *self._marks(low, high),
-            *(LEFT, HEIGHT - 5, self.start, WIDTH - RIGHT, HEIGHT - 5, self.end),
+            HTML,
+            summary=f"{self.title}: now {now}, from {least} to {most}",
+            title=self.title,
+            range=f"now {now} · {least} to {most}",
+            width=WIDTH,
+            height=HEIGHT,
+            lines=lines,
+            dots=dots,
+            start=self.start,
+            end=self.end,
         )
 
     def _said(self, value: float) -> str:
@@ -53,17 +60,17 @@ class Chart:
             if value is None:
                 runs.append([])
             else:
-                x, y = LEFT + at * (WIDTH - LEFT - RIGHT), self._height(value, low, high)
+                x, y = MARGIN + at * (WIDTH - 2 * MARGIN), self._height(value, low, high)
                 if self.steps and runs[-1]:
                     runs[-1].append((x, runs[-1][-1][1]))
                 runs[-1].append((x, y))
         paths = [" ".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs if len(run) > 1]
-        alone = [run[0] for run in runs if len(run) == 1]
+        alone = [f"{run[0][0]:.1f},{run[0][1]:.1f}" for run in runs if len(run) == 1]
         return (
             format_html_join("", '<polyline points="{}"/>', ((path,) for path in paths)),
-            format_html_join("", '<circle cx="{}" cy="{}" r="2.5"/>', ((f"{x:.1f}", f"{y:.1f}") for x, y in alone)),
+            format_html_join("", '<path d="M{}h0"/>', ((place,) for place in alone)),
         )
 
     def _height(self, value: float, low: float, high: float) -> float:
         share = 0.5 if high == low else (min(max(value, low), high) - low) / (high - low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)

@@ -18,13 +18,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminFileFieldWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 __all__ = [
     "AdminPasswordChangeForm",
     "FileField",
+    "JsonField",
     "ReadOnlyAdmin",
+    "RowField",
     "SlipwayAdmin",
+    "SwitchField",
     "UserChangeForm",
     "UserCreationForm",
     "ago",
@@ -37,6 +45,18 @@ NAMED_AT_MOST = 30  # objects named on a confirmation page
 
 class FileField(forms.FileField):
     widget = UnfoldAdminFileFieldWidget
+
+
+class RowField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    widget = UnfoldAdminSelectWidget
+
+
+class JsonField(forms.JSONField):
+    widget = UnfoldAdminTextareaWidget
+
+
+class SwitchField(forms.BooleanField):
+    widget = UnfoldBooleanSwitchWidget
 
 
 class HasLook(Protocol):

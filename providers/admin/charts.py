@@ -55,9 +55,9 @@ def _charts(day: list[history.Quarter]) -> list[SafeString]:
     success = [(at, None if q.success is None else 100 * q.success) for at, q in zip(places, day, strict=True)]
     lines = [(at, quarter.lines) for at, quarter in zip(places, day, strict=True)]
     return [
-        Chart("Response time", response, *ends, unit=" ms", lowest=0).svg(),
-        Chart("Successful calls", success, *ends, unit=" %", lowest=0, highest=100).svg(),
-        Chart("Lines", lines, *ends, lowest=0).svg(),
+        Chart("Response time", response, *ends, unit=" ms", lowest=0).html(),
+        Chart("Successful calls", success, *ends, unit=" %", lowest=0, highest=100).html(),
+        Chart("Lines", lines, *ends, lowest=0).html(),
     ]
 
 
@@ -69,4 +69,4 @@ def price_chart(line: PropLine) -> SafeString:
     points = [((at - first).total_seconds() / span, price) for at, price in prices]
     points.append((1.0, prices[-1][1]))
     start, end = elapsed((timezone.now() - first).total_seconds()), "removed" if line.removed_at else "now"
-    return Chart("Price", points, start, end, steps=True).svg()
+    return Chart("Price", points, start, end, steps=True).html()

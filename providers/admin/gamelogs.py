@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import FileField, ReadOnlyAdmin, ago, badge
+from config.console import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField, ago, badge
 from providers.choices import ImportState
 from providers.gamelogs import uploads
 from providers.gamelogs.operations import PERMISSION
@@ -35,11 +35,13 @@ class GameLogAdmin(ReadOnlyAdmin):
 class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
     file = FileField(help_text="CSV in UTF-8, one line per player and game; or nflverse's player statistics")
     schedule = FileField(required=False, help_text="nflverse's games.csv; only for nflverse's player statistics")
-    sport = forms.ModelChoiceField(Sport.objects.order_by("code"))
-    mapping = forms.JSONField(
-        required=False, help_text='only where columns have other names, as {"PTS": "points", "Who": "player"}'
+    sport = RowField(Sport.objects.order_by("code"))
+    mapping = JsonField(
+        required=False,
+        initial=dict,
+        help_text='where columns have other names, as {"PTS": "points", "Who": "player"}',
     )
-    skip_bad = forms.BooleanField(required=False, label="Leave bad rows out instead of storing nothing")
+    skip_bad = SwitchField(required=False, label="Leave bad rows out instead of storing nothing")
 
     class Meta:
         model = GameLogUpload
