@@ -24,11 +24,11 @@ lint: .venv/test.done ## style, types, import contracts, missing migrations
 	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 
-bench: .venv/test.done ## measure the figures of docs/benchmarks.md again
+bench: .venv/bench.done ## measure the figures of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
 lock: .venv/test.done ## resolve requirements*.in to requirements*.txt
-	@for set in requirements requirements-dev; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
+	@for set in requirements requirements-dev requirements-bench; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the embedded servers, remove .venv, var/ and all data in it
@@ -37,6 +37,10 @@ clean: ## stop the embedded servers, remove .venv, var/ and all data in it
 
 .venv/run.done: requirements.txt config/install.py
 	$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/bench.done: .venv/test.done requirements-bench.txt
+	$(INSTALL) requirements.txt requirements-dev.txt requirements-bench.txt
 	@touch $@
 
 .venv/test.done: requirements.txt requirements-dev.txt config/install.py

@@ -24,6 +24,7 @@ class Claim:
     deadline: datetime
     due_in_seconds: float
     members: dict[str, int]  # provider name to id of its state
+    claimed_at: float = 0.0  # of this process's monotonic clock
 
     @property
     def account(self) -> str:

@@ -122,15 +122,11 @@ def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held, level: 
         following = schedule.on_grid(polled_at, held.now, effective, schedule.share(claim.name))
     if poll.pause_seconds is not None:
         following = max(following, held.now + timedelta(seconds=poll.pause_seconds))
-    slot: dict[str, Any] = {
-        "slot": claim.slot,
-        "fence": claim.fence,
-        "deadline": claim.deadline,
-        "next_poll_at": following,
-    }
+    of_claim: dict[str, Any] = {"slot": claim.slot, "fence": claim.fence, "deadline": claim.deadline}
+    of_claim |= {"horizon": schedule.HORIZON, "next_poll_at": following}
     credits = poll.quota.cost if poll.quota else None
-    rest = {"level": level, "effective_interval_seconds": effective, "credits": credits}
-    cursor.execute(sql.FINISH_CLAIM, slot | rest)
+    measured = {"level": level, "effective_interval_seconds": effective, "credits": credits}
+    cursor.execute(sql.FINISH_CLAIM, of_claim | measured)
 
 
 def _effective_interval(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held) -> float:

@@ -1,6 +1,5 @@
 """What can be done to the fleet: one callable per verb, for admin, commands and tasks alike."""
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -122,10 +121,9 @@ def poll_due() -> int:
     """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
     with suppress(redis.RedisError):  # readyz reports it
         heartbeat.beat()
-    asked_at = time.monotonic()  # the claim's own time is lateness too
     claims = polling.claim_due()
     if claims:
-        polling.poller().dispatch(claims, asked_at)
+        polling.poller().dispatch(claims)
     watch_fleet()
     return len(claims)
 
@@ -135,8 +133,7 @@ def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
     require(actor, "providers.poll_providerstate")
     if not Activation.objects.allows(Part.POLLING):
         raise Refused("polling is switched off", "switch it on again: manage.py reactivate polling")
-    asked_at = time.monotonic()
-    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True), asked_at)
+    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True))
 
 
 def prune() -> int:

@@ -25,9 +25,9 @@ from providers.bucket import Bucket
 from providers.feed import Claim, Poll
 from providers.fetch import Caller, CallFailed, Limit
 from providers.ingest import record
+from providers.schedule import HORIZON
 from rollout.redis import asynchronous_client, key
 
-HORIZON = timedelta(seconds=8)  # more than a tick of 5 s, so that dispatch never makes a poll late
 STORING = timedelta(seconds=15)
 BATCH = 500
 WRITERS = 4
@@ -56,15 +56,18 @@ def claim_due(*, horizon: timedelta = HORIZON, scope: Scope = Scope(), everythin
     claims: list[Claim] = []
     with connection.cursor() as cursor:
         while True:
+            asked = time.monotonic()
             cursor.execute(sql.CLAIM_DUE, params)
-            claims += [_claim(row) for row in cursor.fetchall()]
+            # The database's now() lies between asking and answer; which of them is nearer nobody can tell.
+            claims += [_claim(row, (asked + time.monotonic()) / 2) for row in cursor.fetchall()]
             if cursor.rowcount < BATCH:
                 return claims
 
 
-def _claim(row: tuple[Any, ...]) -> Claim:
-    values = dict(zip((column.name for column in fields(Claim)), row, strict=True))
-    return Claim(**values | {"members": json.loads(values["members"])})
+def _claim(row: tuple[Any, ...], claimed_at: float) -> Claim:
+    *values, members = row
+    names = [column.name for column in fields(Claim)][: len(values)]
+    return Claim(**dict(zip(names, values, strict=True)), members=json.loads(members), claimed_at=claimed_at)
 
 
 def release(claim: Claim) -> None:
@@ -131,16 +134,16 @@ class Poller:
         self.thread.start()
         return self
 
-    def dispatch(self, claims: list[Claim], received: float) -> list["Future[Polled]"]:
-        """Hand the claims to the loop and return at once. `received`: time.monotonic() when they were asked for."""
-        started = [asyncio.run_coroutine_threadsafe(self._poll(claim, received), self.loop) for claim in claims]
+    def dispatch(self, claims: list[Claim]) -> list["Future[Polled]"]:
+        """Hand the claims to the loop and return at once."""
+        started = [asyncio.run_coroutine_threadsafe(self._poll(claim), self.loop) for claim in claims]
         for poll in started:
             self.polls.add(poll)
             poll.add_done_callback(self.polls.discard)
         return started
 
-    async def _poll(self, claim: Claim, received: float) -> Polled:
-        deadline = received + claim.due_in_seconds
+    async def _poll(self, claim: Claim) -> Polled:
+        deadline = claim.claimed_at + claim.due_in_seconds
         try:
             await asyncio.sleep(deadline - time.monotonic())
             late_ms = (time.monotonic() - deadline) * 1000

@@ -5,6 +5,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 MICROSECOND = timedelta(microseconds=1)
+HORIZON = timedelta(seconds=8)  # claimed ahead: more than a tick of 5 s, so that dispatch never makes a poll late
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUT_OF_CREDITS = 86400.0  # seconds; so that credits bought meanwhile are found within a day
 LONGEST_PAUSE = 86400.0  # seconds; a Retry-After beyond it is taken for a mistake

@@ -106,12 +106,14 @@ SELECT coalesce(sum(credits_per_poll / interval_seconds), 0) FROM providers_poll
  WHERE (adapter, base_url, credential_env) = (%(adapter)s, %(base_url)s, %(credential_env)s)
    AND id <> %(slot)s AND next_poll_at IS NOT NULL"""
 
-# A deadline that was set meanwhile (poll now, a new member, another interval) stands.
+# A deadline that was set meanwhile (poll now, a new member, another interval) stands, as does one that lies beyond the
+# horizon, after a poll by hand. One within it was this poll's, though this clock may say that it came a little early.
 FINISH_CLAIM = """
 UPDATE providers_pollslot
    SET lease_until = NULL, backoff_level = %(level)s, effective_interval_seconds = %(effective_interval_seconds)s,
        credits_per_poll = coalesce(%(credits)s, credits_per_poll),
-       next_poll_at = CASE WHEN next_poll_at <= now() AND next_poll_at = %(deadline)s THEN %(next_poll_at)s
+       next_poll_at = CASE WHEN next_poll_at <= now() + %(horizon)s AND next_poll_at = %(deadline)s
+                           THEN %(next_poll_at)s
                            ELSE next_poll_at END
  WHERE id = %(slot)s AND fence = %(fence)s"""
 

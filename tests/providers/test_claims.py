@@ -115,6 +115,16 @@ def test_it_stays_on_its_grid_and_replays_nothing(fleet: None, late: float) -> N
     assert off_grid == pytest.approx(0, abs=1e-3)
 
 
+def test_a_poll_that_came_a_little_early_is_not_made_again(fleet: None) -> None:
+    """Clocks differ by milliseconds, and an upstream may answer sooner than that."""
+    put_off(timedelta(milliseconds=300))
+    claim = claim_one()
+    record(claim, Poll(problem="none"))
+    slot = PollSlot.objects.get(pk=claim.slot)
+    assert slot.next_poll_at is not None
+    assert slot.next_poll_at > claim.deadline + timedelta(seconds=100)
+
+
 @committed
 def test_two_workers_never_get_the_same_slot(fleet: None) -> None:
     def claim_all() -> list[tuple[int, int]]:

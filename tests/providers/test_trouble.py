@@ -1,6 +1,5 @@
 """What trouble does to a fleet over several polls: errors and the way back, throttling, retries, quota, alerts."""
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from unittest.mock import ANY
@@ -43,7 +42,7 @@ def due_poll() -> Poll:
     """One scheduled poll of the stub's NBA slot, as a tick makes it."""
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now(), lease_until=None)
     claims = polling.claim_due(scope=Scope("stub", "NBA"))
-    [polled] = [future.result(30) for future in polling.poller().dispatch(claims, time.monotonic())]
+    [polled] = [future.result(30) for future in polling.poller().dispatch(claims)]
     assert polled.is_stored
     return polled.poll
 

@@ -1,0 +1,99 @@
+"""What the benchmarks share: a database of their own, a fleet with an account per provider, processes around it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import tests.environment  # noqa: E402, F401 - its environment and servers
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+SPORTS = ["MLB", "NBA", "NFL", "NHL"]
+
+
+def keys(providers: int) -> dict[str, str]:
+    """Environment variables: a key for each provider, so that each is an account of its own."""
+    return {f"BENCH{number}_API_KEY": f"not-a-secret-{number}" for number in range(providers)}
+
+
+def fleet(providers: int, intervals: Sequence[int] = (60,)) -> bytes:
+    """A catalogue: each provider with all four sports, the intervals taken in turn."""
+    names = [f"bench{number}" for number in range(providers)]
+    said = {"adapter": "odds_api", "requests_per_minute": 1000}
+    return json.dumps(
+        {
+            "sports": [{"code": sport, "name": sport} for sport in SPORTS],
+            "providers": [{"name": name, "credential_env": f"{name.upper()}_API_KEY"} | said for name in names],
+            "states": [
+                {
+                    "provider_name": name,
+                    "sport": sport,
+                    "is_enabled": True,
+                    "poll_interval_seconds": intervals[(4 * row + column) % len(intervals)],
+                }
+                for row, name in enumerate(names)
+                for column, sport in enumerate(SPORTS)
+            ],
+        }
+    ).encode()
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """A migrated database of its own, for this process; yields its name."""
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    from tests import databases
+
+    name = databases.clone()
+    connection.close()
+    before = connection.settings_dict["NAME"]
+    connection.settings_dict["NAME"] = name
+    try:
+        yield name
+    finally:
+        connection.close()
+        connection.settings_dict["NAME"] = before
+        databases.drop(name)
+
+
+@contextmanager
+def processes(database: str, *commands: Sequence[str], extra: Mapping[str, str] | None = None) -> Iterator[list[int]]:
+    """Run Python commands on that database for as long as the block lasts; yields their process ids."""
+    from django.conf import settings
+    from django.db import connection
+
+    role = connection.settings_dict
+    environment = os.environ | (extra or {})
+    environment |= {"DATABASE_URL": f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{database}"}
+    environment |= {"REDIS_URL": settings.REDIS_URL}
+    started = [
+        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=-3, stderr=-3)
+        for command in commands
+    ]
+    try:
+        yield [process.pid for process in started]
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
+
+
+def worker(name: str) -> list[str]:
+    told = ["-n", f"{name}@%h", "--pool", "threads", "--concurrency", "8", "-Q", "polls"]
+    return ["-m", "celery", "-A", "config.celery", "worker", *told, "--without-gossip", "--without-mingle"]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]

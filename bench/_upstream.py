@@ -1,0 +1,39 @@
+"""A small upstream for the benchmarks: one answer of The Odds API, always the same, from a process of its own."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from aiohttp import web
+
+from providers.stub_world import ROSTERS, Board, Game, event, games
+
+
+def answer(count: int) -> bytes:
+    """Games of next week, so that no call for players follows."""
+    roster, now = ROSTERS["NBA"], datetime.now(UTC) + timedelta(days=7)
+    markets, books = ["h2h", "spreads", "totals"], ["draftkings", "fanduel", "betmgm"]
+
+    def offered(game: Game) -> dict[str, Any]:
+        return event(roster, game) | {"bookmakers": Board(roster, game, 7, now).bookmakers(markets, books)}
+
+    return json.dumps([offered(game) for game in games(roster, 7, now)[:count]]).encode()
+
+
+def main(port: int, count: int) -> None:
+    body = answer(count)
+
+    async def say(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
