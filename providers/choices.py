@@ -47,4 +47,4 @@ class ImportState(Look):
 class Adapter(models.TextChoices):
     ODDS_API = "odds_api", "The Odds API v4"
     SPORTRADAR = "sportradar", "Sportradar"
-    PRIZEPICKS = "prizepicks", "PrizePicks"
+    PRIZEPICKS = "prizepicks", "PrizePicks (unofficial)"

@@ -5,10 +5,12 @@ from functools import cache
 import redis
 import redis.asyncio
 from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 TIMEOUT_SECONDS = 0.05
+CONNECTIONS = 8
 
 
 @cache
@@ -23,10 +25,16 @@ def client() -> "redis.Redis":
 
 
 def asynchronous_client() -> "redis.asyncio.Redis":
-    """For an event loop, which may be busy for longer than a thread is."""
-    return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+    """For an event loop, which may be busy for longer than a thread is. A few connections serve all its tasks."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=CONNECTIONS,
+        timeout=1,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=AsyncRetry(NoBackoff(), 0),
     )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def key(name: str) -> str:

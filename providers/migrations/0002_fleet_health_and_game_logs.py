@@ -17,6 +17,21 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name='pollslot',
+            name='adapter',
+            field=models.CharField(choices=[('odds_api', 'The Odds API v4'), ('sportradar', 'Sportradar'), ('prizepicks', 'PrizePicks (unofficial)')], max_length=16),
+        ),
+        migrations.AlterField(
+            model_name='provider',
+            name='adapter',
+            field=models.CharField(choices=[('odds_api', 'The Odds API v4'), ('sportradar', 'Sportradar'), ('prizepicks', 'PrizePicks (unofficial)')], help_text="which API the upstream speaks; PrizePicks' is unofficial: may change any day, and be forbidden", max_length=16),
+        ),
+        migrations.AlterField(
+            model_name='providerevent',
+            name='adapter',
+            field=models.CharField(choices=[('odds_api', 'The Odds API v4'), ('sportradar', 'Sportradar'), ('prizepicks', 'PrizePicks (unofficial)')], help_text="which API the upstream speaks; PrizePicks' is unofficial: may change any day, and be forbidden", max_length=16),
+        ),
         migrations.AddField(
             model_name='fetchattempt',
             name='lines',

@@ -25,7 +25,11 @@ class Sport(models.Model):
 @tracked()
 class Provider(models.Model):
     name = models.SlugField(primary_key=True)
-    adapter = models.CharField(max_length=16, choices=Adapter, help_text="which API the upstream speaks")
+    adapter = models.CharField(
+        max_length=16,
+        choices=Adapter,
+        help_text="which API the upstream speaks; PrizePicks' is unofficial: may change any day, and be forbidden",
+    )
     base_url = models.CharField(
         max_length=200,
         blank=True,

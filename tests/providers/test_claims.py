@@ -134,7 +134,7 @@ def test_two_workers_never_get_the_same_slot(fleet: None) -> None:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(20):
+        for _ in range(125):  # eight at a time: a thousand claims
             PollSlot.objects.update(lease_until=None)
             claimed = [claim for result in pool.map(lambda _: claim_all(), range(8)) for claim in result]
             assert len({slot for slot, _ in claimed}) == len(claimed) == 8
