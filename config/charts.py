@@ -1,5 +1,6 @@
 """Small inline SVG charts, drawn on the server: no script, readable in light and dark. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Chart:
     steps: bool = False
 
     def html(self) -> SafeString:
-        values = [value for _, value in self.points if value is not None]
+        values = [value for _, value in self.points if value is not None and math.isfinite(value)]
         if not values:
             return format_html('<p class="sw-chart-empty"><b>{}</b>: nothing measured yet</p>', self.title)
         now, least, most = map(self._said, (values[-1], min(values), max(values)))
@@ -57,7 +58,7 @@ class Chart:
         """Lines through neighbouring points, broken where nothing was measured; a dot where one stands alone."""
         runs: list[list[tuple[float, float]]] = [[]]
         for at, value in self.points:
-            if value is None:
+            if value is None or not math.isfinite(value):
                 runs.append([])
             else:
                 x, y = MARGIN + at * (WIDTH - 2 * MARGIN), self._height(value, low, high)

@@ -12,10 +12,11 @@ def watch_fleet() -> None:
     """Raise or end the alert, once however many workers look."""
     with connection.cursor() as cursor:
         cursor.execute(sql.FLEET)
-        failing, polled = cursor.fetchone()
+        failing, polled, accounts = cursor.fetchone()
         if is_our_side(failing, polled):
             cursor.execute(sql.RAISE_ALERT)
-            message = f"{failing} of {polled} provider states fail at once: look on our side first"
+            of = f"{accounts} accounts" if accounts > 1 else "one account (its key, its quota?)"
+            message = f"{failing} of {polled} provider states fail at once, of {of}: look on our side first"
         elif is_over(failing, polled):
             cursor.execute(sql.END_ALERT)
             message = f"no longer does half of the fleet fail: {failing} of {polled} provider states do"

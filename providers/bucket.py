@@ -24,7 +24,10 @@ redis.call('RPUSH', KEYS[1], string.format('%.6f', start))
 redis.call('PEXPIRE', KEYS[1], math.ceil((start - now + 60) * 1000))
 return tostring(start - now)"""
 PAUSE = """
-redis.call('SET', KEYS[1], redis.call('TIME')[1] + ARGV[1], 'PX', math.ceil(ARGV[1] * 1000) + 1000)"""
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local until_then = math.max(now + ARGV[1], tonumber(redis.call('GET', KEYS[1]) or 0))
+redis.call('SET', KEYS[1], string.format('%.6f', until_then), 'PX', math.ceil((until_then - now) * 1000) + 1)"""
 log = structlog.get_logger("slipway.bucket")
 
 
@@ -44,7 +47,7 @@ class Bucket:
             return 0.0
 
     async def pause(self, seconds: float) -> None:
-        """The upstream wants no call for so long: nobody of this account makes one."""
+        """The upstream wants no call for so long: nobody of this account makes one. A longer pause stands."""
         try:
             await self.redis.eval(PAUSE, 1, f"{self.key}:paused", seconds)
         except RedisError as error:

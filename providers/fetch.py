@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +21,9 @@ from providers.schedule import LONGEST_PAUSE
 from rollout.redact import redact
 
 MAX_BYTES = 20 * 1024 * 1024
+ANSWER_SECONDS = 3.0  # of a poll's time-out that waiting for a turn leaves over
 TRANSIENT = {500, 502, 503, 504}  # what may be gone a second later
+LONGEST_PAGE = 64 * 1024  # bytes of an error page that is read for its words
 OUT_OF_CREDITS = "OUT_OF_USAGE_CREDITS"  # of The Odds API: comes as a 401, as a bad key does
 T = TypeVar("T")
 
@@ -93,15 +95,22 @@ class Caller:
             await asyncio.sleep(delay)
 
     async def _wait_for_turn(self) -> None:
-        """No call without time, against a pause, or over the account's requests per minute: so none is on record."""
-        if self.pause_seconds is not None or self._left() <= 0:
-            raise CallFailed
-        wait = await self.limit.take(self._left())
+        """No call without time, against a pause, or over the account's requests per minute: so none is on record.
+
+        Time spent waiting for one's turn is not the upstream's: what is left after it has to do for an answer.
+        """
+        self._refuse_if_too_late()
+        wait = await self.limit.take(max(0.0, self._left() - ANSWER_SECONDS))
         if wait < 0:
             self.held_back = f"the account's requests per minute are used up for {-wait:.0f} s"
             raise CallFailed
         if wait > 0:
             await asyncio.sleep(wait)
+            self._refuse_if_too_late()
+
+    def _refuse_if_too_late(self) -> None:
+        if self.pause_seconds is not None or self._left() <= 0:
+            raise CallFailed
 
     def _left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()
@@ -118,7 +127,7 @@ class Caller:
             status = error.http_status or call.http_status
             call = replace(call, outcome=error.outcome, message=self._clean(str(error)), http_status=status)
             if error.outcome == Outcome.THROTTLED:
-                self.pause_seconds = min(error.pause_seconds or 0.0, LONGEST_PAUSE)
+                self.pause_seconds = max(self.pause_seconds or 0.0, min(error.pause_seconds or 0.0, LONGEST_PAUSE))
                 await self.limit.pause(self.pause_seconds)
         finally:
             call = replace(call, duration_ms=(time.perf_counter() - start) * 1000)
@@ -146,7 +155,7 @@ class Caller:
             raise _Unusable(Outcome.UNREACHABLE, f"the connection broke: {type(error).__name__}") from None
         call = replace(call, size_bytes=len(body))
         if response.status != 200:
-            raise _not_ok(response.status, body, response.headers)
+            raise _not_ok(response.status, body, response.headers, self._redact)
         return call, body
 
     def _note_quota(self, headers: Mapping[str, str]) -> None:
@@ -159,9 +168,11 @@ class Caller:
             self.quota = Quota(left, cost + (self.quota.cost if self.quota else 0.0))
 
     def _clean(self, message: str) -> str:
-        """Some upstreams send the key back in their error text."""
-        message = message.replace("\0", "")  # which no table holds
-        return redact(message.replace(self.secret, "***") if self.secret else message)[:300]
+        return self._redact(message.replace("\0", ""))[:300]  # no table holds a NUL
+
+    def _redact(self, text: str) -> str:
+        """Some upstreams send the key back in their error text. Always before a text is cut: half a key is one too."""
+        return redact(text.replace(self.secret, "***") if self.secret else text)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -175,8 +186,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _not_ok(status: int, body: bytes, headers: Mapping[str, str]) -> _Unusable:
-    said = refusal(body)
+def _not_ok(status: int, body: bytes, headers: Mapping[str, str], clean: Callable[[str], str]) -> _Unusable:
+    said = refusal(body, clean)
     outcome = {401: Outcome.REFUSED, 403: Outcome.REFUSED, 429: Outcome.THROTTLED}.get(status, Outcome.HTTP_ERROR)
     reason = f"{said.error_code} {said.message}".strip()
     if status == 401 and said.error_code == OUT_OF_CREDITS:
@@ -187,12 +198,14 @@ def _not_ok(status: int, body: bytes, headers: Mapping[str, str]) -> _Unusable:
     return _Unusable(outcome, f"HTTP {status}{': ' if reason else ''}{reason}", status, pause)
 
 
-def refusal(body: bytes) -> Refusal:
-    """What the upstream says went wrong; gateways say it in HTML."""
+def refusal(body: bytes, clean: Callable[[str], str] = lambda text: text) -> Refusal:
+    """What the upstream says went wrong; gateways say it in HTML. clean: takes secrets out, before anything is cut."""
     try:
         return msgspec.json.decode(body, type=Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        words = re.sub(r"<[^>]*>", " ", body[:2000].decode(errors="replace")) if body.lstrip()[:1] == b"<" else ""
+        if body.lstrip()[:1] != b"<" or len(body) > LONGEST_PAGE:
+            return Refusal()
+        words = re.sub(r"<[^>]*>", " ", clean(body.decode(errors="replace")))
         return Refusal(" ".join(words.split())[:100])
 
 

@@ -33,6 +33,7 @@ class Held:
     interval_seconds: int
     effective_interval_seconds: float
     level: int
+    credits_per_poll: float
     is_polling: bool
 
 
@@ -116,16 +117,15 @@ def _cause(was: Status, to: Status, failures: int, poll: Poll) -> str:
 def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held, level: int) -> None:
     effective = _effective_interval(cursor, claim, poll, held)
     polled_at = claim.deadline + timedelta(milliseconds=poll.late_ms)
-    if level:
-        following = schedule.probe(polled_at, held.now, health.wait_seconds(effective, level))
+    if level or effective > held.interval_seconds:
+        following = schedule.after(polled_at, held.now, health.wait_seconds(effective, level))
     else:
         following = schedule.on_grid(polled_at, held.now, effective, schedule.share(claim.name))
     if poll.pause_seconds is not None:
         following = max(following, held.now + timedelta(seconds=poll.pause_seconds))
     of_claim: dict[str, Any] = {"slot": claim.slot, "fence": claim.fence, "deadline": claim.deadline}
-    of_claim |= {"horizon": schedule.HORIZON, "next_poll_at": following}
-    credits = poll.quota.cost if poll.quota else None
-    measured = {"level": level, "effective_interval_seconds": effective, "credits": credits}
+    of_claim |= {"horizon": schedule.HORIZON, "next_poll_at": following, "pause_seconds": poll.pause_seconds}
+    measured = {"level": level, "effective_interval_seconds": effective, "credits": _cost(poll, held)}
     cursor.execute(sql.FINISH_CLAIM, of_claim | measured)
 
 
@@ -135,6 +135,11 @@ def _effective_interval(cursor: CursorWrapper, claim: Claim, poll: Poll, held: H
     account = {"adapter": claim.adapter, "base_url": claim.base_url, "credential_env": claim.credential_env}
     cursor.execute(sql.CREDITS_PER_SECOND, account | {"slot": claim.slot})
     (others,) = cursor.fetchone()
-    own = poll.quota.cost / held.interval_seconds
+    own = _cost(poll, held) / held.interval_seconds
     left = schedule.seconds_of_month_left(held.now)
     return schedule.stretched(held.interval_seconds, others + own, poll.quota.left, left)
+
+
+def _cost(poll: Poll, held: Held) -> float:
+    """What a poll costs; a refused one, which costs nothing, says nothing about it."""
+    return poll.quota.cost if poll.quota and poll.is_good else held.credits_per_poll

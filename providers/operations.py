@@ -14,10 +14,10 @@ from providers import polling, sql
 from providers.alert import watch_fleet
 from providers.backfill import Scope, sync_slots
 from providers.choices import Status
+from providers.gamelogs import uploads
 from providers.models import (
     CONFIGURATION,
     FetchAttempt,
-    GameLogUpload,
     PriceMove,
     Provider,
     ProviderState,
@@ -32,11 +32,10 @@ from rollout.errors import Refused
 from rollout.models import Activation
 
 PRUNE_BATCH = 1000
-KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove | GameLogUpload], str]] = [
+KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove], str]] = [
     (FetchAttempt, "started_at"),
     (StatusChange, "changed_at"),
     (PriceMove, "moved_at"),
-    (GameLogUpload, "uploaded_at"),
 ]
 
 
@@ -54,7 +53,9 @@ def enable(states: Sequence[int], *, actor: Actor) -> int:
     """Have the states polled, at once for the first time. Returns how many were not enabled before."""
     with _verb("enable", "enable_providerstate", actor):
         changed = ProviderState.objects.filter(pk__in=states, is_enabled=False).update(
-            is_enabled=True, updated_at=Now()
+            is_enabled=True,
+            consecutive_errors=0,
+            updated_at=Now(),  # failures from before say nothing about now
         )
     _make_due(states)
     return changed
@@ -137,7 +138,9 @@ def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
 
 
 def prune() -> int:
-    """Delete log rows past their retention, a batch at a time. Returns how many."""
+    """Delete log rows past their retention, and retire lines of games long begun, a batch at a time. Returns how many
+    were deleted.
+    """
     deleted = 0
     for model, column in KEPT:
         statement = sql.PRUNE.format(table=model._meta.db_table, column=column)
@@ -147,4 +150,13 @@ def prune() -> int:
                 deleted += cursor.rowcount
                 if cursor.rowcount < PRUNE_BATCH:
                     break
-    return deleted
+    _retire_lines()
+    return deleted + uploads.prune()
+
+
+def _retire_lines() -> None:
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.RETIRE_LINES, {"batch": PRUNE_BATCH})
+            if cursor.rowcount < PRUNE_BATCH:
+                return

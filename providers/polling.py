@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, DataError, IntegrityError, close_old_connections, connection
 from redis.asyncio import Redis
 
 from providers import sql
@@ -22,7 +22,7 @@ from providers.adapters import UPSTREAMS
 from providers.addresses import PrivateAddress, PublicResolver, refuse_private
 from providers.backfill import Scope
 from providers.bucket import Bucket
-from providers.feed import Claim, Poll
+from providers.feed import Answer, Claim, Poll
 from providers.fetch import Caller, CallFailed, Limit
 from providers.ingest import record
 from providers.schedule import HORIZON
@@ -154,6 +154,10 @@ class Poller:
         poll = replace(poll, late_ms=late_ms)
         try:
             is_stored = await asyncio.shield(self._in_writer(lambda: record(claim, poll)))  # also when stopped
+        except (DataError, IntegrityError) as error:
+            log.exception("the tables do not take the answer", sport=claim.sport, members=sorted(claim.members))
+            poll = replace(poll, answer=Answer(), is_good=False, problem=f"its answer cannot be stored: {_kind(error)}")
+            is_stored = await asyncio.shield(self._in_writer(lambda: record(claim, poll)))
         except DatabaseError:
             log.exception("not stored; polled again after its lease", sport=claim.sport, members=sorted(claim.members))
             raise
@@ -219,6 +223,11 @@ class Poller:
             await self.session.close()
         if self.redis:
             await self.redis.aclose()
+
+
+def _kind(error: Exception) -> str:
+    """What the database said, without the values that it said it of."""
+    return str(error).splitlines()[0].split('"')[0].strip()[:100]
 
 
 def _close_connection(together: threading.Barrier) -> None:

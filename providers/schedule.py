@@ -28,8 +28,8 @@ def on_grid(polled_at: datetime, now: datetime, interval_seconds: float, share: 
     return EPOCH + ((earliest - phase) // interval + 1) * interval * MICROSECOND + phase * MICROSECOND
 
 
-def probe(polled_at: datetime, now: datetime, wait_seconds: float) -> datetime:
-    """The next deadline of a slot in error: a wait after the last poll, or, where that has passed, after now."""
+def after(polled_at: datetime, now: datetime, wait_seconds: float) -> datetime:
+    """The next deadline of a slot whose wait changes from poll to poll: so long after the last one, or after now."""
     wait = timedelta(seconds=wait_seconds)
     return polled_at + wait if polled_at + wait > now else now + wait
 
@@ -39,11 +39,11 @@ def stretched(interval_seconds: float, credits_per_second: float, credits_left: 
 
     credits_per_second: what all the account's slots use at their own intervals; each stretches by the same factor.
     """
+    if credits_left <= 0:
+        return max(interval_seconds, min(seconds_left, OUT_OF_CREDITS))
     needed = credits_per_second * seconds_left
     if needed <= credits_left:
         return interval_seconds
-    if credits_left <= 0:
-        return max(interval_seconds, min(seconds_left, OUT_OF_CREDITS))
     return max(interval_seconds, min(interval_seconds * needed / credits_left, seconds_left))
 
 

@@ -44,6 +44,8 @@ SELECT adapter, base_url, credential_env, sport, interval_seconds, interval_seco
        next_poll_at = CASE
            WHEN slot.next_poll_at IS NULL THEN now()
            WHEN slot.interval_seconds = excluded.interval_seconds THEN slot.next_poll_at
+           WHEN slot.lease_until > now() AND slot.next_poll_at <= now() + interval '8 seconds'  -- being polled
+           THEN slot.next_poll_at + make_interval(secs => excluded.interval_seconds)
            WHEN slot.backoff_level > 0
            THEN least(slot.next_poll_at, now() + make_interval(secs => excluded.interval_seconds))
            ELSE least(now() + make_interval(secs => excluded.interval_seconds),
@@ -96,7 +98,7 @@ SELECT id, status, consecutive_errors FROM provider_states WHERE id = ANY(%(stat
 
 # Takes the slot for this transaction if its fence is still the claim's.
 HOLD_CLAIM = """
-SELECT now(), next_poll_at, interval_seconds, effective_interval_seconds, backoff_level,
+SELECT now(), next_poll_at, interval_seconds, effective_interval_seconds, backoff_level, credits_per_poll,
        EXISTS (SELECT FROM rollout_activation WHERE part = 'polling' AND is_on)
   FROM providers_pollslot WHERE id = %(slot)s AND fence = %(fence)s FOR UPDATE"""
 
@@ -114,32 +116,33 @@ UPDATE providers_pollslot
        credits_per_poll = coalesce(%(credits)s, credits_per_poll),
        next_poll_at = CASE WHEN next_poll_at <= now() + %(horizon)s AND next_poll_at = %(deadline)s
                            THEN %(next_poll_at)s
-                           ELSE next_poll_at END
+                           WHEN next_poll_at IS NOT NULL
+                           THEN greatest(next_poll_at, now() + make_interval(secs => %(pause_seconds)s::float8)) END
  WHERE id = %(slot)s AND fence = %(fence)s"""
 
 # A worker that stops gives back what it has not begun.
 RELEASE_CLAIM = "UPDATE providers_pollslot SET lease_until = NULL WHERE id = %(slot)s AND fence = %(fence)s"
 
-# ON CONFLICT with a condition: a row that did not change is not rewritten. The ORM's bulk_create rewrites all.
+# A row that did not change is not even locked, and all take them in one order: two accounts of an adapter may write the
+# same games at once. The ORM's bulk_create rewrites all.
 STORE_EVENTS = """
 WITH incoming AS (
     SELECT * FROM unnest(%(ids)s::text[], %(homes)s::text[], %(aways)s::text[], %(starts)s::timestamptz[])
                   AS t (external_id, home_team, away_team, starts_at)
-), stored AS (
-    INSERT INTO providers_event AS event (source, external_id, sport, home_team, away_team, starts_at)
-    SELECT %(source)s, external_id, %(sport)s, home_team, away_team, starts_at FROM incoming
-        ON CONFLICT (source, external_id) DO UPDATE
-       SET home_team = excluded.home_team, away_team = excluded.away_team, starts_at = excluded.starts_at
-     WHERE (event.home_team, event.away_team, event.starts_at)
-        <> (excluded.home_team, excluded.away_team, excluded.starts_at)
-    RETURNING external_id, id
 )
-SELECT external_id, id FROM stored
- UNION SELECT external_id, id FROM providers_event WHERE source = %(source)s AND external_id = ANY(%(ids)s)"""
+INSERT INTO providers_event AS event (source, external_id, sport, home_team, away_team, starts_at)
+SELECT %(source)s, external_id, %(sport)s, home_team, away_team, starts_at FROM incoming i
+ WHERE NOT EXISTS (SELECT FROM providers_event e
+                    WHERE (e.source, e.external_id) = (%(source)s, i.external_id)
+                      AND (e.home_team, e.away_team, e.starts_at) = (i.home_team, i.away_team, i.starts_at))
+ ORDER BY external_id
+    ON CONFLICT (source, external_id) DO UPDATE
+   SET home_team = excluded.home_team, away_team = excluded.away_team, starts_at = excluded.starts_at"""
+READ_EVENTS = "SELECT external_id, id FROM providers_event WHERE source = %(source)s AND external_id = ANY(%(ids)s)"
 
-# COPY is twice as fast as arrays. The table is made once per session and emptied by each commit, so that it leaves
-# nothing behind in the catalogue; behind PgBouncer each of its sessions comes to have one. Another shape wants another
-# name. The DELETE is for a second poll in one transaction.
+# COPY is twice as fast as arrays. The table is made once per connection, not per poll, and emptied by each commit, so
+# that it leaves next to nothing behind in the catalogue; behind PgBouncer each of its sessions comes to have one.
+# Another shape wants another name. The DELETE is for a second poll in one transaction.
 INCOMING_LINES = """
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_lines (state_id bigint, event_id bigint, bookmaker text, market text,
        player text, side text, point float8, price float8) ON COMMIT DELETE ROWS;
@@ -218,7 +221,9 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 
 # How many of those polled at all fail just now. A state in error is probed every 15 minutes at least: no old news.
 FLEET = """
-SELECT count(*) FILTER (WHERE consecutive_errors > 0), count(*) FROM provider_states
+SELECT count(*) FILTER (WHERE consecutive_errors > 0), count(*),
+       count(DISTINCT (adapter, base_url, credential_env)) FILTER (WHERE consecutive_errors > 0)
+  FROM provider_states s JOIN providers_provider p ON p.name = s.provider_name
  WHERE is_enabled AND status <> 'maintenance' AND last_fetch_attempt IS NOT NULL"""
 
 # Compare-and-set: of all workers that see it, one tells people.
@@ -233,3 +238,10 @@ SELECT date_bin(make_interval(mins => %(minutes)s), started_at, %(since)s),
   FROM providers_fetchattempt
  WHERE slot_id = %(slot)s AND started_at >= %(since)s AND providers @> ARRAY[%(provider)s]::varchar[]
  GROUP BY 1"""
+
+# An upstream that lists no game any more speaks of none: so a day after its start a game's lines are no longer offered.
+RETIRE_LINES = """
+UPDATE providers_propline SET removed_at = now(), changed_at = now() WHERE id = ANY(ARRAY(
+       SELECT line.id FROM providers_propline line JOIN providers_event event ON event.id = line.event_id
+        WHERE line.removed_at IS NULL AND event.starts_at < now() - interval '1 day'
+        LIMIT %(batch)s FOR UPDATE OF line SKIP LOCKED))"""

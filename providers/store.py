@@ -78,4 +78,5 @@ def _store_games(cursor: CursorWrapper, claim: Claim, games: tuple[Game, ...]) -
         "starts": [game.starts_at for game in games],
     }
     cursor.execute(sql.STORE_EVENTS, columns)
+    cursor.execute(sql.READ_EVENTS, {"source": claim.source, "ids": columns["ids"]})
     return dict(cursor.fetchall())

@@ -55,7 +55,7 @@ async def hold(request: web.Request, mood: Mood) -> web.StreamResponse:
         return refusal(422, "INVALID_FAULT", str(error))
     response = web.StreamResponse()
     await response.prepare(request)
-    mood.fault = fault
+    before, mood.fault = mood.fault, fault
     try:
         while True:
             await response.write(b".")
@@ -63,7 +63,7 @@ async def hold(request: web.Request, mood: Mood) -> web.StreamResponse:
     except ConnectionError:
         pass
     finally:
-        mood.fault = None
+        mood.fault = before
     return response
 
 

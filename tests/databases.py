@@ -9,10 +9,11 @@ from pathlib import Path
 
 from django.core.management import call_command
 from django.db import connection
-from psycopg import connect, sql
+from psycopg import connect, errors, sql
 
 from config.place import VAR
 from config.processes import open_lock
+from tests.processes import until
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "slipway_template_"
@@ -87,4 +88,13 @@ def make_template(name: str) -> None:
 
 
 def drop(name: str) -> None:
-    execute("DROP DATABASE {} WITH (FORCE)", name)
+    """An autovacuum worker in it, which a plain role may not end, goes by itself in a moment."""
+
+    def dropped() -> bool:
+        try:
+            execute("DROP DATABASE {} WITH (FORCE)", name)
+        except errors.InsufficientPrivilege:
+            return False
+        return True
+
+    assert until(dropped)

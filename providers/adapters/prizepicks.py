@@ -1,7 +1,7 @@
 """PrizePicks' board of player lines, as JSON:API: `data`, `included`, and relationships between them.
 
 Unofficial: nobody promises that it stays as it is, and its terms may forbid it. Hence disabled by default. One call
-brings all there is. It sends no price and no side, and does not tell which team is at home.
+brings a thousand lines. It sends no price and no side, and does not tell which team is at home.
 """
 
 from datetime import datetime
@@ -14,6 +14,7 @@ from providers.fetch import Caller
 
 LEAGUES = {"MLB": "2", "NBA": "7", "NFL": "9", "NHL": "8"}
 BOOKMAKER = "prizepicks"
+PAGES = 5  # of a thousand lines; a league has had some hundred
 
 
 class Reference(Struct):
@@ -55,15 +56,25 @@ class Included(Struct):
     attributes: About = field(default_factory=About)
 
 
+class Meta(Struct):
+    total_pages: int = 1
+
+
 class Board(Struct):
     data: list[Projection]
     included: list[Included]
+    meta: Meta = field(default_factory=Meta)
 
 
 async def poll(claim: Claim, caller: Caller) -> Answer:
-    """Ask for a league's board. Raises CallFailed."""
+    """Ask for a league's board, page by page. Raises CallFailed."""
     params = {"league_id": LEAGUES[claim.sport], "per_page": "1000", "single_stat": "true"}
-    return read(await caller.get("/projections", params, Board))
+    whole = await caller.get("/projections", params, Board)
+    for page in range(2, min(whole.meta.total_pages, PAGES) + 1):
+        more = await caller.get("/projections", params | {"page": str(page)}, Board)
+        whole.data += more.data
+        whole.included += more.included
+    return read(whole)
 
 
 def read(board: Board) -> Answer:
@@ -77,14 +88,10 @@ def read(board: Board) -> Answer:
             _note(games, offer.game_id, offer, about)
         name = about.name or (f"player {reference.id}" if reference else f"projection {projection.id}")
         lines.append(Line(offer.game_id or "", BOOKMAKER, offer.stat_type, name, "", offer.line_score, None))
-    named = frozenset(games)
-    return Answer(
-        games=tuple(games.values()),
-        lines=distinct(lines),
-        listed=named,
-        player_offered=named,
-        has_gameless=any(not line.event for line in lines),
-    )
+    is_whole = board.meta.total_pages <= PAGES  # else nothing can be said of what is missing
+    named = frozenset(games) if is_whole else frozenset()
+    has_gameless = is_whole and any(not line.event for line in lines)
+    return Answer(tuple(games.values()), distinct(lines), named, player_offered=named, has_gameless=has_gameless)
 
 
 def _note(games: dict[str, Game], id: str, offer: Offer, about: About) -> None:

@@ -4,6 +4,7 @@ Source: developer.sportradar.com/odds (prematch, player props). The key goes in 
 `/trial` asks with a trial key. Gateway errors come as HTML, with status 403 or 596.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -36,7 +37,9 @@ async def poll(claim: Claim, caller: Caller) -> Answer:
         path = f"/oddscomparison-player-props/{level}/v2/en/sport_events/{event}/players_props.json"
         return event, await caller.get(path, {}, Props)
 
-    return combine(boards, await each(players_of, soon))
+    answer = combine(boards, await each(players_of, soon))
+    is_cut = len(boards) >= PAGE * PAGES  # then nothing can be said of games that are missing
+    return replace(answer, listed=frozenset()) if is_cut else answer
 
 
 def _horizon() -> datetime:

@@ -1,5 +1,6 @@
 """The shapes of Sportradar's answers, and how they become events and lines."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -152,7 +153,7 @@ def lines_of(event: str, player: str, markets: Iterable[Market]) -> Iterator[Lin
                 if book.removed or outcome.removed:
                     continue
                 point = next(filter(lambda n: n is not None, map(_number, _points(outcome))), None)
-                key = book.name.lower().replace(" ", "_")
+                key = book.name.lower().replace(" ", "_")[:50]  # some letters get longer
                 yield Line(event, key, market.name, player, outcome.type, point, _number(outcome.odds_american))
 
 
@@ -163,7 +164,8 @@ def _points(outcome: Outcome) -> tuple[Number, ...]:
 def _number(value: Number) -> float | None:
     """Sportradar writes numbers as texts: "+120", "8.5"."""
     with suppress(TypeError, ValueError):
-        return float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
+        return number if math.isfinite(number) else None
     return None
 
 

@@ -11,9 +11,10 @@ from django.utils.safestring import SafeString
 from config.console import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField, ago, badge
 from providers.choices import ImportState
 from providers.gamelogs import uploads
+from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
 from providers.models import GameLog, GameLogUpload, Sport
-from rollout.errors import SlipwayError
+from rollout.errors import SlipwayError, WrongInput
 
 
 @admin.register(GameLog)
@@ -24,7 +25,7 @@ class GameLogAdmin(ReadOnlyAdmin):
     list_filter = ["sport", "source", "position"]
     search_fields = ["player__istartswith"]
     search_help_text = "beginning of a player's name"
-    ordering = ["-played_on", "player"]
+    ordering = ["-played_on", "-pk"]
 
     @admin.display(description="Counts")
     def counts(self, log: GameLog) -> str:
@@ -48,10 +49,10 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["sport", "mapping", "skip_bad"]
 
     def clean_mapping(self) -> dict[str, str]:
-        mapping = self.cleaned_data["mapping"] or {}
-        if not isinstance(mapping, dict) or not all(isinstance(name, str) and name for name in mapping.values()):
-            raise forms.ValidationError("Must be columns to statistics.")
-        return mapping
+        try:
+            return valid_mapping(self.cleaned_data["mapping"] or {})
+        except WrongInput as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 @admin.register(GameLogUpload)
@@ -69,6 +70,13 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        found = self.get_object(request, object_id)
+        running = {"is_importing": found is not None and found.state == ImportState.WAITING}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **running})  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         running = GameLogUpload.objects.filter(state=ImportState.WAITING).exists()

@@ -35,8 +35,8 @@ class PropLineAdmin(ReadOnlyAdmin):
     when_empty = "Lines come with the first good poll of an enabled provider: python manage.py poll_providers --once"
     list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
     list_filter = ["state__sport", "state__provider", Offered]
-    search_fields = ["player__istartswith", "market__istartswith"]
-    search_help_text = "beginning of a player's or a market's name"
+    search_fields = ["player__istartswith"]
+    search_help_text = "beginning of a player's name"
     list_select_related = ["state", "event"]
     ordering = ["-changed_at"]
     change_form_outer_before_template = "console/chart.html"

@@ -1,9 +1,10 @@
 """Which column of a file holds what: from its header, its format and the operator's mapping. Pure."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from providers.gamelogs.logs import STATISTICS, BadRow, Count, Log, day, number, text
+from providers.gamelogs.logs import STATISTICS, BadRow, Count, Log, day, number, printable, text
 from rollout.errors import WrongInput
 
 Schedule = Mapping[tuple[str, str, str], tuple[str, str]]  # season, week, team: to game and date
@@ -51,9 +52,20 @@ class Reader:
     """Turns a row into a Log, or raises BadRow."""
 
     format: str
-    width: int
     read: Callable[[Row], Log]
     ignored: tuple[str, ...]  # columns that hold nothing we know
+
+
+def valid_mapping(value: object) -> dict[str, str]:
+    """The operator's mapping, as it came out of JSON. Raises WrongInput."""
+    remedy = 'write it as {"PTS": "points"}'
+    if not isinstance(value, dict):
+        raise WrongInput("the mapping must be columns to statistics", remedy)
+    for column, name in value.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+            shown = printable(repr(name)[:60])
+            raise WrongInput(f"the mapping of {printable(column)[:60]} to {shown} names no statistic", remedy)
+    return value
 
 
 def is_nflverse(header: Sequence[str]) -> bool:
@@ -91,12 +103,12 @@ def reader(
     used = {*fields.values(), *(i for i, _, _ in statistics)}
     ignored = tuple(column for i, column in enumerate(header) if i not in used)
     if not nflverse:
-        return Reader(format, len(header), _plain(header, fields, statistics), ignored)
+        return Reader(format, _plain(header, fields, statistics), ignored)
     if sport != "NFL":
         raise WrongInput("nflverse's player statistics are of the NFL", "say --sport NFL")
     if schedule is None:
         raise WrongInput("nflverse's player statistics hold no dates and games", "add its schedule file: --schedule F")
-    return Reader(format, len(header), _nflverse(header, fields, statistics, schedule), ignored)
+    return Reader(format, _nflverse(header, fields, statistics, schedule), ignored)
 
 
 def _fields(header: Sequence[str], names: Mapping[str, Sequence[str]], mapping: Mapping[str, str]) -> dict[str, int]:

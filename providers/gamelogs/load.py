@@ -71,9 +71,10 @@ def load(
                 for row in batch:
                     copy.write_row(row)
             progress(imported.rows)
-        _drop_twice(cursor, imported)
+        _note_twice(cursor, imported)
         if imported.bad and not skip_bad:
             raise BadFile(imported)
+        cursor.execute(sql.DROP_TWICE)
         cursor.execute(sql.STORE, {"source": imported.source, "sport": imported.sport})
         imported.created, imported.updated = cursor.fetchone()
         transaction.set_rollback(imported.dry_run)
@@ -91,7 +92,7 @@ def _good(items: Iterable[Item], imported: Imported) -> Iterator[tuple[Any, ...]
         yield line, log.player_id, log.player, log.team, log.position, log.game, log.played_on, stats
 
 
-def _drop_twice(cursor: CursorWrapper, imported: Imported) -> None:
+def _note_twice(cursor: CursorWrapper, imported: Imported) -> None:
     """A player's second row of one game is bad; the first one counts."""
     cursor.execute(sql.TWICE, {"named": NAMED})
     twice = 0
@@ -102,4 +103,3 @@ def _drop_twice(cursor: CursorWrapper, imported: Imported) -> None:
         imported.rows -= twice
         imported.bad_count += twice
         imported.bad = sorted(imported.bad, key=lambda bad: bad.line)[:NAMED]
-        cursor.execute(sql.DROP_TWICE)

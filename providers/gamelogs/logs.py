@@ -71,7 +71,12 @@ class Log:
 
 
 class BadRow(Exception):
-    """BadRow(column, reason)."""
+    """BadRow(column, reason). The reason may hold a cell's text, whatever bytes the file had there."""
+
+
+def printable(text: str) -> str:
+    """The text as tables, JSON and terminals take it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")[:300]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,7 @@ def number(value: str, column: str) -> Count | None:
 
 
 def _no_number(value: str, column: str) -> Count:
-    shown = value.encode("utf-8", "replace").decode()[:40]
-    raise BadRow(column, f"{shown!r} is no number")
+    raise BadRow(column, f"{value[:40]!r} is no number")
 
 
 def day(value: str, column: str) -> date:
@@ -123,5 +127,4 @@ def day(value: str, column: str) -> date:
             return date.fromisoformat(value.strip())
     except ValueError:
         pass
-    shown = value.encode("utf-8", "replace").decode()[:40]
-    raise BadRow(column, f"{shown!r} is no date; write it as 2026-01-31")
+    raise BadRow(column, f"{value[:40]!r} is no date; write it as 2026-01-31")

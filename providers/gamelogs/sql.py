@@ -12,8 +12,9 @@ SELECT line, first, count(*) OVER ()
   FROM (SELECT line, min(line) OVER (PARTITION BY game, player_id) AS first FROM incoming_logs) AS logs
  WHERE line <> first ORDER BY line LIMIT %(named)s"""
 DROP_TWICE = """
-DELETE FROM incoming_logs later USING incoming_logs first
- WHERE (first.game, first.player_id) = (later.game, later.player_id) AND first.line < later.line"""
+DELETE FROM incoming_logs WHERE line IN (
+       SELECT line FROM (SELECT line, row_number() OVER (PARTITION BY game, player_id ORDER BY line) AS nth
+                           FROM incoming_logs) AS logs WHERE nth > 1)"""
 
 # xmax is 0 for a row that was inserted, not updated.
 STORE = """

@@ -4,17 +4,20 @@ import io
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, BinaryIO, cast
 
 import redis
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
 from providers.choices import ImportState
 from providers.gamelogs.load import BadFile
+from providers.gamelogs.logs import printable
 from providers.gamelogs.operations import PERMISSION, import_file
 from providers.models import GameLogUpload, UploadedPart
 from rollout.actors import Actor, Machine, require
@@ -22,7 +25,9 @@ from rollout.errors import SlipwayError, WrongInput
 from rollout.redis import client, key
 
 PART_BYTES = 1024 * 1024
-MAX_BYTES = 500 * 1024 * 1024
+MAX_BYTES = 500 * 1024 * 1024  # some ten million rows; a command takes larger ones
+MAX_SCHEDULE_BYTES = 20 * 1024 * 1024  # nflverse's, of all seasons, has 2 MB
+ATTEMPTS = 3
 log = structlog.get_logger("slipway.gamelogs")
 
 
@@ -55,20 +60,19 @@ def upload(
         skip_bad=skip_bad,
         uploaded_by=actor.get_username(),
     )
-    made.size_bytes = _keep(made, UploadedPart.Kind.LOGS, chunks)
+    made.size_bytes = _keep(made, UploadedPart.Kind.LOGS, chunks, MAX_BYTES)
     made.save(update_fields=["size_bytes"])
-    _keep(made, UploadedPart.Kind.SCHEDULE, schedule)
+    _keep(made, UploadedPart.Kind.SCHEDULE, schedule, MAX_SCHEDULE_BYTES)
     transaction.on_commit(_wake)
     return made
 
 
-def _keep(made: GameLogUpload, kind: UploadedPart.Kind, chunks: Iterable[bytes]) -> int:
+def _keep(made: GameLogUpload, kind: UploadedPart.Kind, chunks: Iterable[bytes], most: int) -> int:
     size = 0
     for number, part in enumerate(_parts(chunks)):
         size += len(part)
-        if size > MAX_BYTES:
-            limit = MAX_BYTES // 1024 // 1024
-            raise WrongInput(f"the file is larger than {limit} MiB", "use manage.py import_game_logs")
+        if size > most:
+            raise WrongInput(f"a file is larger than {most / 1024 / 1024:.0f} MiB", "use manage.py import_game_logs")
         UploadedPart.objects.create(upload=made, kind=kind, number=number, content=part)
     return size
 
@@ -94,35 +98,61 @@ def _wake() -> None:
 
 def import_waiting() -> int:
     """Import what waits, one file after the other. Returns how many ended. Several workers never take the same one."""
-    ended = 0
-    while _import_next():
-        ended += 1
+    ended, tried = 0, set[int]()
+    while (pk := _begin(tried)) is not None:
+        tried.add(pk)
+        ended += _import_one(pk)
     return ended
 
 
 @transaction.atomic
-def _import_next() -> bool:
+def _begin(tried: set[int]) -> int | None:
+    """Count the attempt, so that a file whose worker dies each time does not come for ever, nor before others."""
+    waiting = _waiting().exclude(pk__in=tried).order_by("attempts", "pk")
+    found = waiting.first()
+    if found is None:
+        return None
+    found.attempts += 1
+    found.save(update_fields=["attempts"])
+    if found.attempts > ATTEMPTS:
+        _end(found, ImportState.FAILED, problem=f"its worker died {ATTEMPTS} times; look at the worker's log")
+    return found.pk
+
+
+@transaction.atomic
+def _import_one(pk: int) -> bool:
     """The row is locked until the import is over, so that a killed worker's file is simply waiting again."""
-    waiting = GameLogUpload.objects.select_for_update(skip_locked=True).filter(state=ImportState.WAITING)
-    found = waiting.order_by("pk").first()
+    found = _waiting().filter(pk=pk).first()
     if found is None:
         return False
-    found.state = ImportState.FAILED
     try:
         with transaction.atomic():
-            found.outcome = _import(found)
-        found.state = ImportState.DONE
+            outcome = _import(found)
+        _end(found, ImportState.DONE, outcome=outcome)
     except BadFile as error:
-        found.outcome, found.problem = error.imported.document(), str(error)
+        _end(found, ImportState.FAILED, outcome=error.imported.document(), problem=str(error))
     except SlipwayError as error:
-        found.problem = str(error)
+        _end(found, ImportState.FAILED, problem=str(error))
     except Exception as error:  # whatever it is, the next file gets its turn
         log.exception("the import broke", upload=found.pk)
-        found.problem = f"unexpected {type(error).__name__}; look at the worker's log"
-    found.save(update_fields=["state", "outcome", "problem"])
-    GameLogUpload.objects.filter(pk=found.pk).update(ended_at=Now())
-    found.parts.all().delete()
+        _end(found, ImportState.FAILED, problem=f"unexpected {type(error).__name__}; look at the worker's log")
     return True
+
+
+def _waiting() -> "QuerySet[GameLogUpload]":
+    return GameLogUpload.objects.select_for_update(skip_locked=True).filter(state=ImportState.WAITING)
+
+
+def _end(found: GameLogUpload, state: ImportState, *, outcome: dict[str, Any] | None = None, problem: str = "") -> None:
+    ended = {"state": state, "outcome": outcome or {}, "problem": printable(problem), "ended_at": Now()}
+    GameLogUpload.objects.filter(pk=found.pk).update(**ended)
+    found.parts.all().delete()
+
+
+def prune() -> int:
+    """Delete ended uploads past their retention. Returns how many."""
+    ended = GameLogUpload.objects.exclude(state=ImportState.WAITING)
+    return ended.filter(ended_at__lt=Now() - timedelta(days=GameLogUpload.KEEP_DAYS)).delete()[0]
 
 
 def _import(found: GameLogUpload) -> dict[str, Any]:

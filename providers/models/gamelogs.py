@@ -1,8 +1,9 @@
 """Box scores, one row per player and game, and the uploads that bring them."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 
 from providers.choices import ImportState
 from providers.models.fleet import Sport
@@ -25,6 +26,8 @@ class GameLog(models.Model):
         ]
         indexes = [
             models.Index(fields=["sport", "player", "-played_on"], name="game_log_player"),
+            models.Index(fields=["-played_on", "-id"], name="game_log_newest"),
+            models.Index(OpClass(Upper("player"), name="text_pattern_ops"), name="game_log_search"),
         ]
 
     def __str__(self) -> str:
@@ -43,6 +46,7 @@ class GameLogUpload(models.Model):
     mapping = models.JSONField(default=dict, blank=True, help_text="column to statistic, where they differ")
     skip_bad = models.BooleanField(default=False)
     state = models.CharField(max_length=8, choices=ImportState, default=ImportState.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="workers that took it")
     outcome = models.JSONField(default=dict, blank=True)
     problem = models.TextField(blank=True, default="")
     uploaded_by = models.CharField(max_length=150)

@@ -1,8 +1,9 @@
 """What the upstreams said: games and the lines offered on them."""
 
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Upper
 
 from providers.models.fleet import ProviderState, Sport
 
@@ -48,7 +49,10 @@ class PropLine(models.Model):
                 nulls_distinct=False,
             ),
         ]
-        indexes = [models.Index(fields=["state"], condition=Q(removed_at__isnull=True), name="prop_line_offered")]
+        indexes = [
+            models.Index(fields=["state"], condition=Q(removed_at__isnull=True), name="prop_line_offered"),
+            models.Index(OpClass(Upper("player"), name="text_pattern_ops"), name="prop_line_search"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.bookmaker} {self.market} {self.player or self.side}"

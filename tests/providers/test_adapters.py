@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 from aiohttp import web
 from pytest_django import Settings
 
 from providers import fetch, operations, polling
+from providers.adapters import prizepicks, sportradar
+from providers.adapters.sportradar_shapes import Body
 from providers.models import Event, FetchAttempt, PropLine, ProviderState
 from providers.stub_faults import KINDS, Fault, Mood, misbehave
 from providers.stub_server import served
@@ -110,6 +113,32 @@ def test_sportradars_gateway_speaks_html(upstream: Upstream, settings: Settings)
             assert poll("sportsradar").problem == f"HTTP {status}: {status} Service Not Found"
             assert FetchAttempt.objects.latest("pk").outcome == outcome
     assert FetchAttempt.objects.count() == 2  # neither is retried
+
+
+def test_numbers_that_are_none_are_left_out() -> None:
+    outcome = {"type": "over", "odds_american": "nan", "total": "inf"}
+    market = {"name": "m", "books": [{"name": "İ" * 30, "outcomes": [outcome]}]}
+    event = {"id": "e", "start_time": answers.soon()}
+    body = {"competition_sport_event_markets": [{"sport_event": event, "markets": [market]}]}
+    [line] = sportradar.combine(msgspec.convert(body, Body).boards(), []).lines
+    assert (line.price, line.point) == (None, None)
+    assert len(line.bookmaker) <= 50
+
+
+def test_a_board_of_several_pages_is_read_whole(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = answers.prizepicks()
+    pages = iter([whole | {"data": whole["data"][:3]}, whole | {"data": whole["data"][3:]}])
+    monkeypatch.setattr(answers, "prizepicks", lambda: next(pages) | {"meta": {"total_pages": 2}})
+    requests = upstream()
+    poll("prizepicks")
+    assert [request.query.get("page") for request in requests] == [None, "2"]
+    assert len(lines("prizepicks")) == 4
+
+
+def test_of_a_board_that_was_cut_nothing_is_missing() -> None:
+    whole = answers.prizepicks() | {"meta": {"total_pages": 99}}
+    answer = prizepicks.read(msgspec.convert(whole, prizepicks.Board))
+    assert (answer.listed, answer.player_offered >= answer.listed, answer.has_gameless) == (frozenset(), True, False)
 
 
 OUTCOMES = {

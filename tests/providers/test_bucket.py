@@ -66,6 +66,15 @@ def test_a_pause_holds_everybody_back() -> None:
     assert all(98 < wait <= 100 for wait in with_bucket(5, use))
 
 
+def test_a_longer_pause_stands() -> None:
+    async def use(bucket: Bucket) -> list[float]:
+        await bucket.pause(100)
+        await bucket.pause(0)
+        return await take(bucket, 1)
+
+    assert all(98 < wait <= 100 for wait in with_bucket(5, use))
+
+
 def test_without_redis_a_call_goes_through() -> None:
     async def run() -> float:
         gone = Redis.from_url("redis://127.0.0.1:9", socket_connect_timeout=0.1)

@@ -153,6 +153,45 @@ def test_the_first_hundred_bad_rows_are_named_and_all_are_counted() -> None:
     assert [bad.line for bad in caught.value.imported.bad] == list(range(2, 102))
 
 
+def test_a_stray_quote_takes_no_other_row_along() -> None:
+    rows = [f"2026-01-06,g{n},X,x{n},LAL,F,1,1" for n in range(200)]
+    rows[3] = rows[3].replace(",X,", ',"X,')
+    rows[150] = rows[150].replace(",X,", ',Y",')
+    done = run("\n".join([HEADER, *rows]), skip_bad=True)
+    assert (done.rows, done.bad_count) == (199, 1)
+    assert [bad.line for bad in done.bad] == [5]
+
+
+def test_blank_lines_are_no_rows() -> None:
+    assert run(f"{HEADER}{chr(10) * 5000}{LEBRON}\n\n{LUKA}\n\n").created == 2
+
+
+def test_a_cell_may_hold_lines() -> None:
+    done = run(f'{HEADER}\n2026-01-06,g1,"Le\nBron",x,LAL,F,1,1\n{LUKA}')
+    assert done.created == 2
+    assert GameLog.objects.filter(player="Le\nBron").exists()
+
+
+def test_a_line_without_an_end_is_refused() -> None:
+    with pytest.raises(WrongInput, match="line 2 is longer than"):
+        run(f"{HEADER}\n" + "x" * 1_000_000)
+
+
+def test_many_duplicates_are_told_at_once() -> None:
+    with pytest.raises(BadFile, match="20000 bad rows"):
+        run("\n".join([HEADER, *[LEBRON] * 20_001]))
+    assert run("\n".join([HEADER, *[LEBRON] * 20_001]), skip_bad=True).created == 1
+
+
+@pytest.mark.parametrize("value", ["a\0b", "1\udcff"])
+def test_what_no_table_holds_is_told_with_its_place(value: str) -> None:
+    text = f"{NFL_HEADER}\n{HENRY.replace(',2024,1,', f',2024,{value},')}"
+    with pytest.raises(BadFile, match="line 2, column week") as caught:
+        run(text.encode(errors="surrogateescape"), "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
+    json.dumps(caught.value.imported.document()).encode()
+    assert "\0" not in str(caught.value)
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_another_encoding_is_told_with_its_place(encoding: str) -> None:
     with pytest.raises(BadFile, match="line 4, column player: not UTF-8"):

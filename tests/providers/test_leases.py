@@ -54,6 +54,7 @@ def play(steps: list[tuple[str, Any]]) -> None:
     """One slot, three workers. The newest claim alone can write, and only while it has not been finished."""
     held: dict[int, Claim] = {}
     newest = 0
+    slot = PollSlot.objects.get(base_url="", sport="NBA")
     for what, who in steps:
         if what == "wait":
             wait(who)

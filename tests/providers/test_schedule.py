@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.schedule import on_grid, probe, seconds_of_month_left, share, stretched
+from providers.schedule import after, on_grid, seconds_of_month_left, share, stretched
 
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - strategies want it
 intervals = st.floats(30, 300)
@@ -54,7 +54,7 @@ def test_slots_are_spread_evenly_over_the_interval() -> None:
 @given(moments, seconds, st.floats(30, 900))
 def test_a_probe_comes_a_wait_after_the_last_poll(polled_at: datetime, later: timedelta, wait: float) -> None:
     now = polled_at + later
-    following = probe(polled_at, now, wait)
+    following = after(polled_at, now, wait)
     assert now < following <= now + timedelta(seconds=wait)
     if later < timedelta(seconds=wait):
         assert following == polled_at + timedelta(seconds=wait)

@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from providers import operations
 from providers.backfill import Scope
+from providers.fetch import refusal
 from providers.models import FetchAttempt, Provider, ProviderState
 from providers.stub_server import served
 from rollout.actors import SYSTEM
@@ -24,6 +25,12 @@ def credential(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUBBORN_API_KEY", KEY)
     monkeypatch.setattr("rollout.redact._secrets", [])
     hide([])
+
+
+@pytest.mark.parametrize("before", range(60, 110, 7))
+def test_a_key_across_a_cut_is_no_part_of_the_text(before: int, credential: None) -> None:
+    page = f"<h1>{'x' * before} {KEY}</h1>".encode()
+    assert KEY[:4] not in refusal(page, redact).message
 
 
 @committed

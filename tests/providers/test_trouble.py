@@ -1,20 +1,26 @@
 """What trouble does to a fleet over several polls: errors and the way back, throttling, retries, quota, alerts."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from unittest.mock import ANY
 
 import pytest
 from aiohttp import web
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
 from providers import operations, polling
+from providers.adapters import odds_api
 from providers.alert import watch_fleet
 from providers.backfill import Scope
-from providers.feed import Poll
-from providers.models import FetchAttempt, PollSlot, ProviderState, StatusChange
+from providers.choices import Outcome
+from providers.feed import Answer, Call, Game, Line, Poll
+from providers.health import Ended
+from providers.ingest import record
+from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 from providers.stub_server import served
 from rollout import notify
 from rollout.actors import SYSTEM
@@ -215,7 +221,7 @@ def test_when_half_the_fleet_fails_there_is_one_alert(fleet: None, told: list[no
     ProviderState.objects.filter(provider="fanduel").update(consecutive_errors=1)
     for _ in range(3):
         watch_fleet()
-    message = "8 of 12 provider states fail at once: look on our side first"
+    message = "8 of 12 provider states fail at once, of 2 accounts: look on our side first"
     assert told == [notify.Event("our_side", "fleet", message, ANY)]
     stub.update(consecutive_errors=0)
     watch_fleet()
@@ -265,3 +271,137 @@ def test_a_new_interval_is_the_longest_wait(state: ProviderState) -> None:
     state.poll_interval_seconds = 30
     operations.save(state, actor=SYSTEM)
     assert wait() <= 30
+
+
+def test_waiting_for_ones_turn_is_not_the_upstreams_failure(
+    state: ProviderState, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The account's only token comes back in 60 s, and the time-out is 10 s: no call is made, none has failed."""
+    ProviderState.objects.filter(pk=state.pk).update(poll_interval_seconds=30)
+    Provider.objects.filter(name="stub").update(requests_per_minute=1)
+    operations.disable([], actor=SYSTEM)
+    with served(flaky(0)) as url:
+        settings.STUB_FEED_URL = url
+        assert due_poll().is_good
+        done = due_poll()
+        polling.stop_poller()
+    assert (done.calls, done.ended) == ((), Ended.THROTTLED)
+    assert done.problem.startswith("the account's requests per minute are used up for")
+    state.refresh_from_db()
+    assert (state.status, state.consecutive_errors, state.total_requests) == ("active", 0, 1)
+
+
+def test_the_longest_retry_after_stands(state: ProviderState, settings: Settings) -> None:
+    """Several games' calls are throttled at once, and only the first says for how long."""
+    asked: list[str] = []
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+    async def say(request: web.Request) -> web.Response:
+        if "/events/" not in request.path:
+            return web.json_response([event(id=f"game-{n}", commence_time=soon) for n in range(4)])
+        asked.append(request.path)
+        headers = {"Retry-After": "900"} if len(asked) == 1 else {}
+        return web.json_response({}, status=429, headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        done = due_poll()
+        polling.stop_poller()
+    assert (done.is_good, done.pause_seconds) == (True, 900)
+    assert 895 < wait() <= 900
+
+
+def test_a_retry_after_counts_for_the_schedule_of_a_poll_by_hand(state: ProviderState, settings: Settings) -> None:
+    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now() + timedelta(seconds=60))
+
+    async def say(request: web.Request) -> web.Response:
+        return web.json_response({}, status=429, headers={"Retry-After": "600"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        poll()
+        polling.stop_poller()
+    assert wait() > 595
+
+
+def test_a_refused_poll_says_nothing_about_its_cost(state: ProviderState, settings: Settings) -> None:
+    status = [200]
+
+    async def say(request: web.Request) -> web.Response:
+        quota = {"x-requests-remaining": "0", "x-requests-last": "3" if status[0] == 200 else "0"}
+        body = [event()] if status[0] == 200 else {"error_code": "OUT_OF_USAGE_CREDITS"}
+        return web.json_response(body, status=status[0], headers=quota)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    with served(app) as url:
+        settings.STUB_FEED_URL = url
+        for status[0] in (200, 401):
+            due_poll()
+            assert slot().effective_interval_seconds > 3600
+            assert slot().credits_per_poll == 3
+        polling.stop_poller()
+
+
+def test_an_answer_that_the_tables_do_not_take_is_a_failure(
+    state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub_feed()
+    monkeypatch.setattr(odds_api, "lines_of", lambda event: [Line(event.id, "b" * 51, "h2h", "", "H", None, 100.0)])
+    poll()
+    state.refresh_from_db()
+    assert state.last_error == "its answer cannot be stored: value too long for type character varying(50)"
+    assert (state.consecutive_errors, PropLine.objects.count()) == (1, 0)
+    assert FetchAttempt.objects.count() > 1
+
+
+def test_an_interval_edited_during_a_poll_counts_from_that_poll(state: ProviderState) -> None:
+    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now())
+    [claim] = polling.claim_due(scope=Scope("stub", "NBA"))
+    state.poll_interval_seconds = 60
+    operations.save(state, actor=SYSTEM)
+    record(claim, Poll(problem="none"))
+    assert wait() == pytest.approx(60, abs=2)
+
+
+def test_enabling_starts_anew(state: ProviderState) -> None:
+    ProviderState.objects.filter(pk=state.pk).update(is_enabled=False, consecutive_errors=2)
+    operations.enable([state.pk], actor=SYSTEM)
+    state.refresh_from_db()
+    assert state.consecutive_errors == 0
+
+
+def test_lines_of_a_game_long_begun_are_no_longer_offered(state: ProviderState) -> None:
+    for name, hours in (("old", 30), ("new", 3)):
+        game = Event.objects.create(
+            source="stub", external_id=name, sport_id="NBA", home_team="H", starts_at=Now() - timedelta(hours=hours)
+        )
+        PropLine.objects.create(state=state, event=game, bookmaker="b", market="h2h", side="H", price=100)
+    operations.prune()
+    offered = PropLine.objects.filter(removed_at=None)
+    assert list(offered.values_list("event__external_id", flat=True)) == ["new"]
+
+
+def test_two_accounts_that_list_the_same_games_do_not_deadlock(fleet: None) -> None:
+    now = datetime.now(UTC)
+    games = tuple(Game(f"g{n:03}", "H", "A", now) for n in range(200))
+    Provider.objects.filter(name="betmgm").update(credential_env="OTHER_API_KEY")
+    operations.enable(list(ProviderState.objects.filter(provider="betmgm").values_list("pk", flat=True)), actor=SYSTEM)
+    claims = [claim for claim in polling.claim_due() if claim.source == "odds_api" and claim.sport == "NBA"]
+    assert len(claims) == 2
+
+    def store(number: int) -> bool:
+        try:
+            in_order = games if number else games[::-1]
+            poll = Poll((Call("/odds", now, 1.0, Outcome.OK),), Answer(in_order), is_good=True)
+            return record(claims[number], poll)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(store, range(2))) == [True, True]
+    assert Event.objects.count() == 200

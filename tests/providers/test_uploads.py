@@ -3,15 +3,17 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
 
-from providers import tasks
+from providers import operations, tasks
 from providers.gamelogs import uploads
 from providers.models import GameLog, GameLogUpload, UploadedPart
 from rollout.actors import SYSTEM
@@ -20,6 +22,7 @@ from tests.conftest import committed
 from tests.providers.test_game_logs import LEBRON, NFL_HEADER, PLAIN, SCHEDULE
 
 pytestmark = pytest.mark.django_db
+NUL = '{"a": "b\\u0000"}'
 LIST = "/admin/providers/gamelogupload/"
 
 
@@ -93,6 +96,38 @@ def test_one_that_breaks_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert good.state == "done"
 
 
+def test_one_whose_worker_dies_each_time_does_not_come_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = keep()
+
+    def killed(pk: int) -> bool:
+        return False  # the transaction is gone with its worker; the row is as it was
+
+    monkeypatch.setattr(uploads, "_import_one", killed)
+    for _ in range(uploads.ATTEMPTS + 1):
+        uploads.import_waiting()
+    made.refresh_from_db()
+    assert (made.state, made.problem) == ("failed", "its worker died 3 times; look at the worker's log")
+    assert made.parts.count() == 0
+
+
+def test_bad_bytes_in_a_reason_hold_up_no_other() -> None:
+    text = f"{NFL_HEADER}\n00-1,Derrick Henry,RB,RB,BAL,2024,1\0,KC,2,1,0,0,0,0"
+    uploads.upload("bad.csv", [text.encode()], "NFL", actor=SYSTEM, schedule=[SCHEDULE.encode()])
+    good = keep()
+    assert uploads.import_waiting() == 2
+    good.refresh_from_db()
+    assert good.state == "done"
+
+
+def test_ended_ones_go_after_their_time() -> None:
+    old, waiting = keep(), keep()
+    uploads.import_waiting()
+    GameLogUpload.objects.filter(pk=waiting.pk).update(state="waiting")
+    GameLogUpload.objects.update(ended_at=Now() - timedelta(days=91))
+    operations.prune()
+    assert list(GameLogUpload.objects.values_list("pk", flat=True)) == [waiting.pk] != [old.pk]
+
+
 def test_one_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MAX_BYTES", 100)
     with pytest.raises(WrongInput, match="larger than"):
@@ -153,7 +188,12 @@ def test_the_form_takes_a_schedule(browse: Callable[[str], Client]) -> None:
 
 @pytest.mark.parametrize(
     ("change", "problem"),
-    [({"file": ""}, "required"), ({"mapping": "["}, "valid JSON"), ({"mapping": "[1]"}, "columns to statistics")],
+    [
+        ({"file": ""}, "required"),
+        ({"mapping": "["}, "valid JSON"),
+        ({"mapping": "[1]"}, "columns to statistics"),
+        ({"mapping": '{"a": "b\\u0000"}'}, "names no statistic"),
+    ],
 )
 def test_the_form_says_what_is_wrong(change: dict[str, Any], problem: str, browse: Callable[[str], Client]) -> None:
     answer = browse("Operator").post(f"{LIST}add/", form(**change))

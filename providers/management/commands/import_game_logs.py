@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from providers.gamelogs import operations
-from providers.gamelogs.columns import some
+from providers.gamelogs.columns import some, valid_mapping
 from providers.gamelogs.load import BadFile, Imported
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
@@ -82,9 +82,7 @@ def read_mapping(path: str) -> dict[str, str]:
         raise WrongInput(f"cannot read {path}: {error.strerror}", "check the path") from error
     except ValueError as error:
         raise WrongInput(f"{path} is no JSON: {error}", 'write it as {"PTS": "points"}') from error
-    if not isinstance(mapping, dict) or not all(isinstance(name, str) and name for name in mapping.values()):
-        raise WrongInput(f"{path} is no mapping of columns", 'write it as {"PTS": "points"}')
-    return mapping
+    return valid_mapping(mapping)
 
 
 def sentence(imported: Imported) -> str:
