@@ -3,9 +3,13 @@
 import os
 import shutil
 import sys
+import time
 
 from config.place import VAR, EmbeddedError, place_of
 from config.processes import open_lock, try_lock
+
+
+PATIENCE_SECONDS = 5
 
 
 def main() -> None:
@@ -16,11 +20,21 @@ def main() -> None:
     except EmbeddedError as error:
         sys.exit(f"slipway: {error}")
     users, run = open_lock(VAR / "users.lock"), open_lock(VAR / "run.lock")
-    if not try_lock(users) or not try_lock(run):
+    if not _both_free(users, run):
         sys.exit("slipway: the embedded servers are in use; stop what uses them (make run), then run it again")
     shutil.rmtree(place.home, ignore_errors=True)
     shutil.rmtree(place.sockets, ignore_errors=True)
     os.close(users)
+
+
+def _both_free(users: int, run: int) -> bool:
+    """Whoever is just ending gets a moment for it."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not (try_lock(users) and try_lock(run)):
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 if __name__ == "__main__":
