@@ -8,7 +8,6 @@ import time
 from config.place import VAR, EmbeddedError, place_of
 from config.processes import open_lock, try_lock
 
-
 PATIENCE_SECONDS = 5
 
 
