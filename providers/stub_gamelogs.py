@@ -79,7 +79,7 @@ def _draw(sport: str, seed: int, players: list[tuple[str, str, str]]) -> dict[st
     season = SEASONS[sport]
     rows = season.rounds * len(players)
     return {
-        name: _draw_group(season, name, group, rows, np.random.default_rng(_number(seed, sport, name)))
+        name: _draw_group(season, name, group, rows, np.random.default_rng(_number("counts", seed, sport, name)))
         for name, group in season.groups.items()
     }
 

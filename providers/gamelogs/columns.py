@@ -17,6 +17,7 @@ FIELDS = {
     "position": ("position",),
     "game": ("game", "game_id"),
     "played_on": ("played_on", "date", "game_date"),
+    "game_number": ("game_number",),
 }
 REQUIRED = ("player", "game", "played_on")
 
@@ -136,8 +137,8 @@ def _plain(header: Sequence[str], fields: Mapping[str, int], statistics: Cells) 
             if not value:
                 raise BadRow(header[fields[field]], "empty")
         played_on = day(row[fields["played_on"]], header[fields["played_on"]])
-        stats = _stats(row, statistics)
-        return Log(cell("player_id") or player, player, cell("team"), cell("position"), game, played_on, stats)
+        of_player = cell("player_id") or player, player, cell("team"), cell("position")
+        return Log(*of_player, game, played_on, _stats(row, statistics), _which(row, header, fields))
 
     return read
 
@@ -164,6 +165,17 @@ def _nflverse(
         )
 
     return read
+
+
+def _which(row: Row, header: Sequence[str], fields: Mapping[str, int]) -> int:
+    """A double-header's games count from 1; a day's only game is 0, as is one that has no number."""
+    if "game_number" not in fields:
+        return 0
+    place = fields["game_number"]
+    value = number(row[place], header[place]) or 0
+    if value not in range(10):
+        raise BadRow(header[place], f"{row[place][:40]!r} is no number of a day's games")
+    return int(value)
 
 
 def _stats(row: Row, statistics: Cells) -> dict[str, Count]:

@@ -89,7 +89,7 @@ def _good(items: Iterable[Item], imported: Imported) -> Iterator[tuple[Any, ...]
             continue
         imported.rows += 1
         stats = encode(log.stats).decode()
-        yield line, log.player_id, log.player, log.team, log.position, log.game, log.played_on, stats
+        yield line, log.player_id, log.player, log.team, log.position, log.game, log.played_on, stats, log.game_number
 
 
 def _note_twice(cursor: CursorWrapper, imported: Imported) -> None:

@@ -68,6 +68,7 @@ class Log:
     game: str
     played_on: date
     stats: dict[str, Count]
+    game_number: int = 0
 
 
 class BadRow(Exception):

@@ -18,6 +18,7 @@ class GameLog(models.Model):
     position = models.CharField(max_length=16, blank=True, default="")
     game = models.CharField(max_length=64)
     played_on = models.DateField()
+    game_number = models.PositiveSmallIntegerField(default=0, help_text="of a double-header's games; else 0")
     stats = models.JSONField(help_text="statistic to count")
 
     class Meta:

@@ -1,0 +1,1 @@
+"""What the caches hold, computed from box scores: pure functions of arrays, one module per type."""
