@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
+from caching.operations import warm_due
 from config.groups import make_groups
 from providers.backfill import CATALOGUE, backfill
 from providers.gamelogs.operations import import_missing_from_stub
@@ -23,6 +24,7 @@ ADMIN = "admin"
 class Bootstrapped:
     states_created: int
     game_logs_created: int
+    entries_warmed: int
     password: str | None  # of a user that was made just now; it is kept nowhere
 
 
@@ -40,8 +42,11 @@ def bootstrap(*, actor: Actor) -> Bootstrapped:
     seasons = import_missing_from_stub(actor=actor) if settings.STUB_FEED_URL else []
     for season in seasons:
         say(f"game logs: {season.created} of {season.sport}, made up by the stub feed")
+    warmed = warm_due(actor=actor)
+    if warmed:
+        say(f"caches: {warmed} targets computed")
     password = make_admin()  # last, so that nothing can go wrong before it is told
-    return Bootstrapped(len(created), sum(season.created for season in seasons), password)
+    return Bootstrapped(len(created), sum(season.created for season in seasons), warmed, password)
 
 
 def say(line: str) -> None:

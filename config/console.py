@@ -40,6 +40,7 @@ __all__ = [
     "UserCreationForm",
     "ago",
     "badge",
+    "freshness",
     "on_off",
     "verb",
 ]
@@ -177,6 +178,13 @@ def badge(choice: HasLook) -> SafeString:
 
 def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
     return _mark("green", "✓", on) if is_on else _mark("gray", "–", off)
+
+
+def freshness(soft_expires_at: datetime, expires_at: datetime) -> SafeString:
+    now = timezone.now()
+    if now < soft_expires_at:
+        return _mark("green", "●", "fresh")
+    return _mark("orange", "◑", "to be refreshed") if now < expires_at else _mark("red", "○", "stale")
 
 
 def _mark(colour: str, symbol: str, word: str) -> SafeString:

@@ -134,6 +134,8 @@ CELERY_TASK_ROUTES = {
     "providers.poll_due": {"queue": "polls"},
     "providers.prune": {"queue": "slow"},
     "providers.import_uploads": {"queue": "slow"},
+    "caching.warm_due": {"queue": "slow"},
+    "caching.expire": {"queue": "slow"},
 }
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -146,6 +148,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expire_seconds": 60},
     },
+    "refresh caches": {"task": "caching.warm_due", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

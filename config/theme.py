@@ -45,6 +45,14 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Caches",
+                "items": [
+                    page("Entries", "bolt", "caching_cacheentry", "caching.view_cacheentry"),
+                    page("Targets", "target", "caching_cachetarget", "caching.view_cachetarget"),
+                    page("Policies", "timer", "caching_cachepolicy", "caching.view_cachepolicy"),
+                ],
+            },
+            {
                 "title": "Box scores",
                 "items": [
                     page("Game logs", "scoreboard", "providers_gamelog", "providers.view_gamelog"),

@@ -77,4 +77,4 @@ def variances(counts: Floats, names: Any) -> tuple[float, float]:
     within = float(((counts - means[place]) ** 2).sum() / (n - players))
     spread = float((games * (means - counts.mean()) ** 2).sum() / (players - 1))
     typical = (n - (games**2).sum() / n) / (players - 1)
-    return within, max(0.0, (spread - within) / typical)
+    return within, max(0.0, float((spread - within) / typical))

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from pytest_django import Settings
 
+from caching.models import CacheEntry
 from providers.models import GameLog, ProviderState
 from tests.conftest import committed
 
@@ -36,7 +37,7 @@ def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], setti
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Admin"}
     assert (settings.STATIC_ROOT / "slipway" / "slipway.css").exists()
     before = list(ProviderState.objects.values()), list(User.objects.values())
-    nothing = {"states_created": 0, "game_logs_created": 0}
+    nothing = {"states_created": 0, "game_logs_created": 0, "entries_warmed": 25}  # none could be computed
     assert bootstrap() == nothing | {"admin": {"username": "admin", "password": None}}
     assert (list(ProviderState.objects.values()), list(User.objects.values())) == before
 
@@ -46,7 +47,9 @@ def test_it_gives_each_sport_without_game_logs_the_stubs_season(
     bootstrap: Callable[[], dict[str, Any]], settings: Settings
 ) -> None:
     settings.STUB_FEED_URL = "http://127.0.0.1:9"  # not running yet: it brings a stub feed of its own
-    assert bootstrap()["game_logs_created"] == GameLog.objects.count() > 15_000
+    made = bootstrap()
+    assert made["game_logs_created"] == GameLog.objects.count() > 15_000
+    assert made["entries_warmed"] == CacheEntry.objects.count() == 25
     GameLog.objects.exclude(sport="NBA").delete()
     GameLog.objects.filter(sport="NBA").update(source="nflverse")
     bootstrap()
@@ -64,5 +67,5 @@ def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
     assert all(name.startswith("view_") for name in viewer)
     assert "view_providerstate" in viewer < operator < admin
     verbs = {f"{verb}_providerstate" for verb in ("enable", "disable", "poll", "maintain", "return")}
-    assert operator - viewer == verbs | {"import_gamelog"}
+    assert operator - viewer == verbs | {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry"}
     assert {"change_providerstate", "add_provider", "change_user"} <= admin

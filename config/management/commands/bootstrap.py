@@ -16,4 +16,5 @@ class Command(SlipwayCommand):
         if done.password:
             text += f" Admin user: {ADMIN}   password: {done.password}   (shown this once)"
         made = {"states_created": done.states_created, "game_logs_created": done.game_logs_created}
+        made |= {"entries_warmed": done.entries_warmed}
         self.report(made | {"admin": admin}, text)

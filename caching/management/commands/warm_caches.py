@@ -1,0 +1,62 @@
+"""manage.py warm_caches"""
+
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from caching import operations
+from caching.choices import CacheType, Outcome
+from caching.operations import Warmed
+from rollout.commands import SlipwayCommand
+from rollout.errors import WrongInput
+
+ROW = "{:<10} {:<40} {:>7} {:>10} {:>7}  {}"
+SHORT = {cache_type.short: cache_type for cache_type in CacheType}
+
+
+class Command(SlipwayCommand):
+    help = "Compute what the caches are to hold. Example: manage.py warm_caches --type player --sport NBA --force"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--type", choices=list(SHORT), help="only this type")
+        parser.add_argument("--sport", type=str.upper, help="only this sport, as NBA")
+        parser.add_argument("--force", action="store_true", help="also what is still fresh")
+        parser.add_argument("--dry-run", action="store_true", help="list the targets, compute nothing")
+
+    def handle(self, *args: Any, type: str | None, sport: str | None, force: bool, **options: Any) -> None:
+        wanted = list(operations.targets(SHORT[type] if type else None, sport))
+        if not wanted:
+            raise WrongInput("no target matches", "see the targets in the admin, or leave --type and --sport out")
+        if options["dry_run"]:
+            names = [target.cache_key for target in wanted]
+            self.report({"targets": names}, "\n".join(names))
+            return
+        done = operations.warm(wanted, actor=self.actor, force=force, progress=self.bar(len(wanted)))
+        self.report({"entries": [warmed.document() for warmed in done]}, table(done))
+        if any(warmed.outcome == Outcome.FAILED for warmed in done):
+            raise SystemExit(1)
+
+    def bar(self, total: int) -> Any:
+        """A progress bar where somebody looks at a terminal."""
+        ended: list[Warmed] = []
+
+        def show(warmed: Warmed) -> None:
+            ended.append(warmed)
+            if sys.stderr.isatty():
+                filled = 30 * len(ended) // total
+                line_end = "\n" if len(ended) == total else ""
+                sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {len(ended)}/{total}{line_end}")
+                sys.stderr.flush()
+
+        return show
+
+
+def table(done: list[Warmed]) -> str:
+    lines = [ROW.format("outcome", "key", "games", "confidence", "ms", "")]
+    lines += [
+        ROW.format(w.outcome.value, w.cache_key, w.sample_size, f"{w.confidence:.2f}", f"{w.ms:.1f}", w.problem)
+        for w in done
+    ]
+    return "\n".join(line.rstrip() for line in lines)

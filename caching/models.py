@@ -1,0 +1,122 @@
+"""Tables of the caching app: what is kept warm, by which rules, and what was computed."""
+
+from datetime import timedelta
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+from caching.choices import CacheType
+from rollout.audit import tracked
+
+
+class CacheEntryQuerySet(models.QuerySet["CacheEntry"]):
+    def for_target(self, target: "CacheTarget") -> Self:
+        return self.filter(cache_key=target.cache_key)
+
+
+class CacheEntry(models.Model):
+    cache_key = models.CharField(max_length=255, unique=True, help_text="type:sport:subject:model_version")
+    cache_type = models.CharField(max_length=20, choices=CacheType)
+    data_json = models.TextField(help_text="the payload, as text: read six times cheaper than jsonb")
+    sport = models.CharField(max_length=8)
+    subject = models.CharField(max_length=100)
+    model_version = models.CharField(max_length=16)
+    data_hash = models.CharField(max_length=64, help_text="SHA-256 of the payload")
+    context_json = models.JSONField(default=dict, help_text="which input it was computed from")
+    narrative = models.TextField(blank=True, default="")
+    key_points = models.JSONField(default=list)
+    confidence = models.FloatField(help_text="0 to 1, by the warmer's formula")
+    sample_size = models.PositiveIntegerField(help_text="games")
+    generation_time_ms = models.FloatField()
+    size_bytes = models.PositiveIntegerField()
+    hit_count = models.PositiveBigIntegerField(default=0)
+    last_accessed_at = models.DateTimeField(null=True, blank=True)
+    soft_expires_at = models.DateTimeField(help_text="from then on it is refreshed")
+    expires_at = models.DateTimeField(db_index=True, help_text="from then on it is stale")
+    ttl_seconds = models.PositiveIntegerField()
+    is_flagged = models.BooleanField("flagged", default=False, help_text="somebody looks at it: it is not expired")
+    version = models.PositiveIntegerField(default=1, help_text="one more with every payload that differs")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = CacheEntryQuerySet.as_manager()
+
+    class Meta:
+        db_table = "portfolio_rationales"
+        verbose_name_plural = "cache entries"
+        constraints = [
+            models.CheckConstraint(condition=Q(cache_type__in=CacheType.values), name="cache_entry_type_known"),
+            models.CheckConstraint(condition=Q(confidence__range=(0, 1)), name="cache_entry_confidence_0_to_1"),
+            models.CheckConstraint(
+                condition=Q(expires_at__gte=models.F("soft_expires_at")), name="cache_entry_soft_first"
+            ),
+        ]
+        permissions = [
+            ("expire_cacheentry", "Can expire cache entries"),
+            ("flag_cacheentry", "Can flag cache entries"),
+        ]
+
+    def __str__(self) -> str:
+        return self.cache_key
+
+
+PortfolioRationale = CacheEntry  # the name by which others know the table
+
+
+@tracked()
+class CachePolicy(models.Model):
+    cache_type = models.CharField(max_length=20, primary_key=True, choices=CacheType)
+    ttl_hours = models.FloatField(help_text="how long an entry is fresh")
+    soft_fraction = models.FloatField(default=0.9, help_text="share of that after which it is refreshed")
+    grace_hours = models.FloatField(default=24, help_text="how long after that it is kept, and served as stale")
+
+    class Meta:
+        verbose_name_plural = "cache policies"
+        constraints = [
+            models.CheckConstraint(condition=Q(cache_type__in=CacheType.values), name="cache_policy_type_known"),
+            models.CheckConstraint(condition=Q(ttl_hours__gt=0, ttl_hours__lte=24), name="cache_policy_ttl_up_to_24_h"),
+            models.CheckConstraint(
+                condition=Q(soft_fraction__gt=0, soft_fraction__lte=1), name="cache_policy_soft_share"
+            ),
+            models.CheckConstraint(condition=Q(grace_hours__gte=0), name="cache_policy_grace_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_cache_type_display()
+
+    @property
+    def ttl(self) -> timedelta:
+        return timedelta(hours=self.ttl_hours)
+
+
+@tracked(
+    fields=["cache_type", "sport", "subject", "name", "model_version", "is_enabled"], model_name="CacheTargetEvent"
+)
+class CacheTarget(models.Model):
+    """What is to be kept warm; the lease says who is at it."""
+
+    cache_type = models.CharField(max_length=20, choices=CacheType)
+    sport = models.CharField(max_length=8)
+    subject = models.SlugField(max_length=100, help_text="statistic, `model`, or the player's slug")
+    name = models.CharField(max_length=100, help_text="the statistic's or the player's, as the game logs have it")
+    model_version = models.CharField(max_length=16, default="v1", help_text="which version is computed and served")
+    is_enabled = models.BooleanField("enabled", default=True)
+    last_error = models.TextField(blank=True, default="", help_text="empty after a good computation")
+    lease_until = models.DateTimeField(null=True, editable=False)
+    fence = models.PositiveBigIntegerField(db_default=0, editable=False)
+
+    class Meta:
+        ordering = ["cache_type", "sport", "subject"]
+        constraints = [
+            models.UniqueConstraint(fields=["cache_type", "sport", "subject"], name="cache_target_unique"),
+            models.CheckConstraint(condition=Q(cache_type__in=CacheType.values), name="cache_target_type_known"),
+        ]
+        permissions = [("warm_cachetarget", "Can warm cache targets")]
+
+    def __str__(self) -> str:
+        return f"{self.get_cache_type_display()} {self.sport} {self.name}"
+
+    @property
+    def cache_key(self) -> str:
+        return f"{CacheType(self.cache_type).short}:{self.sport.lower()}:{self.subject}:{self.model_version}"

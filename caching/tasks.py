@@ -1,0 +1,16 @@
+"""Celery tasks of the caching app."""
+
+from celery import shared_task
+
+from caching import operations
+from rollout.actors import SYSTEM
+
+
+@shared_task(name="caching.warm_due", ignore_result=True)
+def warm_due() -> None:
+    operations.warm_due(actor=SYSTEM)
+
+
+@shared_task(name="caching.expire", ignore_result=True)
+def expire() -> None:
+    operations.expire(1000)

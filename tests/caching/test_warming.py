@@ -1,0 +1,271 @@
+"""Warming: what is written, when, and what is not."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+
+from caching import operations, warm
+from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
+from caching.operations import Warmed
+from caching.warmers.entry import Computed
+from providers.gamelogs.operations import import_missing_from_stub
+from providers.models import GameLog
+from rollout.actors import SYSTEM
+from rollout.errors import Refused
+from rollout.models import Activation
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def season(fleet: None) -> None:
+    import_missing_from_stub(actor=SYSTEM)
+
+
+def warm_all(**options: Any) -> list[Warmed]:
+    return operations.warm(operations.targets(), actor=SYSTEM, **options)
+
+
+def outcomes(done: list[Warmed]) -> set[str]:
+    return {warmed.outcome.value for warmed in done}
+
+
+def target(key: str) -> CacheTarget:
+    return next(found for found in CacheTarget.objects.all() if found.cache_key == key)
+
+
+def test_there_are_25_targets_and_three_policies() -> None:
+    counts = [CacheTarget.objects.filter(cache_type=policy.pk).count() for policy in CachePolicy.objects.order_by("pk")]
+    assert counts == [15, 4, 6]
+    assert [policy.ttl_hours for policy in CachePolicy.objects.order_by("pk")] == [3, 6, 1]
+    assert {t.model_version for t in CacheTarget.objects.filter(cache_type="CACHE_FACTOR")} == {
+        *("v2.1", "v1.8", "v3.0", "v1.5")
+    }
+
+
+def test_a_warm_up_leaves_25_entries(season: None) -> None:
+    assert outcomes(warm_all()) == {"written"}
+    entries = list(CacheEntry.objects.all())
+    assert len(entries) == 25
+    for entry in entries:
+        payload = json.loads(entry.data_json)
+        assert payload["source"] == "stub"
+        assert entry.data_hash == hashlib.sha256(entry.data_json.encode()).hexdigest()
+        assert entry.size_bytes == len(entry.data_json.encode())
+        assert (
+            entry.cache_key
+            == f"{entry.cache_key.split(':')[0]}:{entry.sport.lower()}:{entry.subject}:{entry.model_version}"
+        )
+        assert 0 <= entry.confidence <= 1
+        assert entry.context_json["newest"] == str(GameLog.objects.latest("played_on").played_on)
+        assert timedelta(0) < entry.soft_expires_at - entry.updated_at < entry.expires_at - entry.updated_at
+    ttl = {entry.cache_type: entry.ttl_seconds for entry in entries}
+    assert ttl == {"CACHE_CORRELATION": 10800, "CACHE_FACTOR": 21600, "CACHE_PLAYER": 3600}
+    lebron = CacheEntry.objects.get(cache_key="player:nba:lebron-james:v1")
+    assert len(json.loads(lebron.data_json)["projections"]) == 15
+    assert PortfolioRationale is CacheEntry
+
+
+COLUMNS = """
+id cache_key cache_type data_json sport subject model_version data_hash context_json narrative key_points confidence
+sample_size generation_time_ms size_bytes hit_count last_accessed_at soft_expires_at expires_at ttl_seconds is_flagged
+version created_at updated_at"""
+
+
+def test_the_table_has_exactly_its_24_columns() -> None:
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_table_description(cursor, "portfolio_rationales")
+    assert sorted(column.name for column in found) == sorted(COLUMNS.split())
+
+
+def test_what_is_fresh_is_left_alone(season: None) -> None:
+    warm_all()
+    assert outcomes(warm_all()) == {"unchanged"}
+    assert operations.warm_due(actor=SYSTEM) == 0
+
+
+def test_an_unchanged_result_is_no_new_version_but_lives_longer(season: None) -> None:
+    warm_all()
+    CacheEntry.objects.update(soft_expires_at=Now(), expires_at=Now() + timedelta(minutes=1))
+    assert operations.warm_due(actor=SYSTEM) == 25
+    assert set(CacheEntry.objects.values_list("version", flat=True)) == {1}
+    assert not CacheEntry.objects.filter(soft_expires_at__lte=Now()).exists()
+
+
+def test_another_result_is_a_new_version(season: None) -> None:
+    warm_all()
+    GameLog.objects.filter(sport="NBA", player="LeBron James").update(stats={"points": 99})
+    done = warm_all(force=True)
+    assert {w.cache_key for w in done if w.outcome == "written"} >= {
+        "player:nba:lebron-james:v1",
+        "correlation:nba:points:v1",
+    }
+    assert CacheEntry.objects.get(cache_key="player:nba:lebron-james:v1").version == 2
+    assert CacheEntry.objects.get(cache_key="correlation:mlb:hits:v1").version == 1
+
+
+def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    warm_all()
+    before = list(CacheEntry.objects.values())
+
+    def broken(*args: object) -> Computed:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(operations, "compute", broken)
+    assert outcomes(warm_all(force=True)) == {"failed"}
+    assert list(CacheEntry.objects.values()) == before
+    assert set(CacheTarget.objects.values_list("last_error", flat=True)) == {
+        "unexpected ZeroDivisionError in the warmer"
+    }
+    monkeypatch.undo()
+    warm_all(force=True)
+    assert set(CacheTarget.objects.values_list("last_error", flat=True)) == {""}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (("CACHE_PLAYER", "NBA", "nobody", "Nobody"), "no game of Nobody"),
+        (("CACHE_CORRELATION", "NBA", "luck", "luck"), "luck is no statistic"),
+        (("CACHE_FACTOR", "CURLING", "model", "model"), "nothing is known of"),
+    ],
+)
+def test_a_target_of_what_is_not_known_says_so(season: None, row: tuple[str, ...], problem: str) -> None:
+    names = ("cache_type", "sport", "subject", "name")
+    made = CacheTarget.objects.create(**dict(zip(names, row, strict=True)))
+    [done] = operations.warm([made], actor=SYSTEM)
+    assert done.outcome == "failed"
+    made.refresh_from_db()
+    assert problem in made.last_error
+    assert not CacheEntry.objects.exists()
+
+
+def test_a_number_that_is_none_is_not_written(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = target("factor:nba:model:v2.1")
+    for nothing in (float("nan"), float("inf")):
+        payload = {"loadings": [[nothing]]}
+        monkeypatch.setattr(operations, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
+        assert outcomes(operations.warm([one], actor=SYSTEM)) == {"failed"}
+    assert not CacheEntry.objects.exists()
+    assert target("factor:nba:model:v2.1").last_error == "unexpected ValueError in the warmer"
+
+
+def test_a_target_that_was_added_becomes_an_entry(season: None) -> None:
+    warm_all()
+    CacheTarget.objects.create(cache_type="CACHE_PLAYER", sport="NBA", subject="nikola-jokic", name="Nikola Jokic")
+    assert operations.warm_due(actor=SYSTEM) == 1
+    assert CacheEntry.objects.filter(cache_key="player:nba:nikola-jokic:v1").exists()
+
+
+def test_nothing_is_written_while_warming_is_off(season: None) -> None:
+    Activation.objects.filter(part="warming").update(is_on=False)
+    with pytest.raises(Refused, match="reactivate warming"):
+        warm_all()
+    assert operations.warm_due(actor=SYSTEM) == 0
+    assert not CacheEntry.objects.exists()
+
+
+def test_switched_off_during_a_computation_it_writes_nothing(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = warm.compute
+
+    def switched_off(*args: Any) -> Computed:
+        Activation.objects.filter(part="warming").update(is_on=False)
+        return real(*args)
+
+    monkeypatch.setattr(operations, "compute", switched_off)
+    [done] = operations.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
+    assert (done.outcome, CacheEntry.objects.count()) == ("off", 0)
+    assert target("factor:nba:model:v2.1").last_error == "warming was switched off"
+
+
+def test_one_worker_computes_at_a_time(season: None) -> None:
+    one = target("factor:nba:model:v2.1")
+    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() + timedelta(seconds=30))
+    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"busy"}
+    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(seconds=1))
+    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"written"}
+
+
+def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, real = target("factor:nba:model:v2.1"), warm.compute
+
+    def overtaken(*args: Any) -> Computed:
+        CacheTarget.objects.filter(pk=one.pk).update(fence=99)
+        return real(*args)
+
+    monkeypatch.setattr(operations, "compute", overtaken)
+    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"busy"}
+    assert not CacheEntry.objects.exists()
+
+
+def test_expiry_waits_for_the_grace_and_leaves_flagged_ones(season: None) -> None:
+    warm_all()
+    CacheEntry.objects.update(soft_expires_at=Now() - timedelta(hours=26), expires_at=Now() - timedelta(hours=25))
+    CacheEntry.objects.filter(sport="NBA").update(is_flagged=True)
+    CacheEntry.objects.filter(sport="MLB").update(expires_at=Now() - timedelta(hours=23))
+    assert (
+        operations.expire(2, dry_run=True) == operations.expire(2) == CacheEntry.objects.filter(sport="NFL").count() + 9
+    )
+    assert set(CacheEntry.objects.values_list("sport", flat=True)) == {"NBA", "MLB"}
+
+
+def test_the_command_tells_what_it_did(season: None, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("warm_caches", "--type", "player", "--sport", "nba", "--json")
+    entries = json.loads(capsys.readouterr().out)["entries"]
+    assert {entry["cache_key"] for entry in entries} == {"player:nba:lebron-james:v1", "player:nba:luka-doncic:v1"}
+    assert {entry["outcome"] for entry in entries} == {"written"}
+    assert all(entry["sample_size"] == 50 and entry["ms"] > 0 for entry in entries)
+    call_command("warm_caches", "--dry-run", "--json")
+    assert len(json.loads(capsys.readouterr().out)["targets"]) == 25
+    call_command("expire_caches", "--dry-run", "--json")
+    assert json.loads(capsys.readouterr().out) == {"expired": 0, "dry_run": True}
+
+
+def test_the_command_fails_where_nothing_can_be_computed(fleet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        call_command("warm_caches", "--sport", "NBA")
+    assert "no game of NBA" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no target matches"):
+        call_command("warm_caches", "--sport", "CURLING")
+
+
+@pytest.fixture
+def browse(member: Callable[[str], User], client: Client) -> Callable[[str], Client]:
+    def log_in(group: str) -> Client:
+        client.force_login(member(group))
+        return client
+
+    return log_in
+
+
+@pytest.mark.parametrize("page", ["cacheentry", "cachetarget", "cachepolicy"])
+def test_the_admin_shows_them(page: str, season: None, browse: Callable[[str], Client]) -> None:
+    warm_all()
+    shown = browse("Viewer").get(f"/admin/caching/{page}/").content.decode()
+    assert {"cacheentry": "fresh", "cachetarget": "player:nba:lebron-james:v1", "cachepolicy": "Factor model"}[
+        page
+    ] in shown
+
+
+@pytest.mark.parametrize("verb", ["warm_cachetarget", "expire_cacheentry", "flag_cacheentry"])
+def test_verbs_ask_first_and_need_their_permission(verb: str, season: None, browse: Callable[[str], Client]) -> None:
+    warm_all()
+    entry = CacheEntry.objects.latest("pk")
+    choice = {"action": verb, "_selected_action": [entry.pk]}
+    client = browse("Operator")
+    assert "No, take me back" in client.post("/admin/caching/cacheentry/", choice).content.decode()
+    client.post("/admin/caching/cacheentry/", choice | {"confirmed": "yes"})
+    entry.refresh_from_db()
+    stale = CacheEntry.objects.filter(pk=entry.pk, expires_at__lte=Now()).exists()
+    assert (entry.is_flagged, stale) == (verb == "flag_cacheentry", verb == "expire_cacheentry")
+    with pytest.raises(Refused):
+        operations.flag([entry.pk], actor=User.objects.create_user("nobody"))
