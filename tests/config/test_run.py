@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,8 @@ class Checkout:
         return next(pid for pid, line in self.left() if command in line)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+@contextmanager
+def made_in(tmp_path: Path) -> Iterator[Checkout]:
     tracked = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
     for name in tracked.strip("\0").split("\0"):
         if (ROOT / name).exists() and not name.startswith(("tests/", "docs/", "bench/")):
@@ -99,6 +100,24 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
             os.kill(pid, signal.SIGKILL)
     if (tmp_path / "var" / "id").exists():
         shutil.rmtree(place_of(tmp_path / "var").home, ignore_errors=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """One in which nothing ever ran."""
+    with made_in(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """One that has run before, for tests that only start and stop it: each leaves nothing running behind."""
+    with made_in(tmp_path_factory.mktemp("used")) as made:
+        run = made.start()
+        made.ready(run)
+        run.terminate()
+        run.communicate(timeout=60)
+        yield made
 
 
 def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
@@ -136,26 +155,29 @@ def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
         "config.watchdog",
     ],
 )
-def test_killing_a_part_leaves_nothing_and_it_runs_again(checkout: Checkout, victim: str) -> None:
-    first = checkout.start()
-    checkout.ready(first)
-    os.kill(checkout.pid_of(victim), signal.SIGKILL)
+def test_killing_a_part_leaves_nothing_and_it_runs_again(used: Checkout, victim: str) -> None:
+    first = used.start()
+    used.ready(first)
+    os.kill(used.pid_of(victim), signal.SIGKILL)
     if victim == "config.watchdog":  # the servers end with it; the site waits for them until it is stopped
         first.send_signal(signal.SIGTERM)
     first.communicate(timeout=60)
-    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
-    checkout.ready(checkout.start())
-    assert checkout.get("/readyz")["database"] == "ok"
+    assert all(ended(pid) for pid, _ in used.left()), used.left()
+    again = used.start()
+    used.ready(again)
+    assert used.get("/readyz")["database"] == "ok"
+    again.terminate()
+    again.communicate(timeout=60)
 
 
-def test_it_ends_when_nobody_reads_it_any_more(checkout: Checkout) -> None:
-    run = checkout.start()
-    checkout.ready(run)
+def test_it_ends_when_nobody_reads_it_any_more(used: Checkout) -> None:
+    run = used.start()
+    used.ready(run)
     assert run.stdout is not None
     run.stdout.close()
     run.terminate()
     assert run.wait(60) != 0
-    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
+    assert all(ended(pid) for pid, _ in used.left()), used.left()
 
 
 def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

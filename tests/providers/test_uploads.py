@@ -52,6 +52,7 @@ def test_a_worker_imports_it_and_its_bytes_go() -> None:
 
 
 def test_a_large_one_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 4096)
     rows = [LEBRON.replace("g1", f"g{n}").replace("lj", f"p{n}") for n in range(5000)]
     made = keep("\n".join([PLAIN, *rows]))
     seen: list[uploads.Progress | None] = []
