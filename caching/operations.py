@@ -167,6 +167,12 @@ def warm_due(*, actor: Actor) -> int:
     return len(warm([target for target in targets() if target.cache_key not in fresh], actor=actor))
 
 
+def outdate(sport: str) -> int:
+    """Have the sport's entries refreshed, for there are newer box scores: part of the import that brought them."""
+    found = CacheEntry.objects.filter(sport=sport, soft_expires_at__gt=Now())
+    return found.update(soft_expires_at=Now(), updated_at=Now())
+
+
 def expire(batch_size: int, *, dry_run: bool = False) -> int:
     """Delete entries whose grace is over, a batch per transaction. Returns how many that were, or would be."""
     if dry_run:

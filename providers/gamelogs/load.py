@@ -55,6 +55,14 @@ class BadFile(SlipwayError):
         self.imported = imported
 
 
+_concerned: list[Callable[[str], object]] = []
+
+
+def tell_of_new_logs(listener: Callable[[str], object]) -> None:
+    """Call it with the sport whenever an import has changed its box scores, inside the import's transaction."""
+    _concerned.append(listener)
+
+
 def load(
     items: Iterable[Item],
     imported: Imported,
@@ -77,6 +85,9 @@ def load(
         cursor.execute(sql.DROP_TWICE)
         cursor.execute(sql.STORE, {"source": imported.source, "sport": imported.sport})
         imported.created, imported.updated = cursor.fetchone()
+        if imported.created or imported.updated:
+            for listener in _concerned:
+                listener(imported.sport)
         transaction.set_rollback(imported.dry_run)
     return imported
 

@@ -1,9 +1,10 @@
 """Warming: what is written, when, and what is not."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -17,8 +18,13 @@ from caching import operations, warm
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
 from caching.operations import Warmed
 from caching.warmers.entry import Computed
-from providers.gamelogs.operations import import_missing_from_stub
+from providers.gamelogs.load import Imported, load
+from providers.gamelogs.logs import Log
+from providers.gamelogs.operations import import_file
 from providers.models import GameLog
+from providers.stub_gamelogs import game_logs
+from providers.stub_season import SEASONS
+from providers.stub_server import SEED
 from rollout.actors import SYSTEM
 from rollout.errors import Refused
 from rollout.models import Activation
@@ -28,7 +34,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def season(fleet: None) -> None:
-    import_missing_from_stub(actor=SYSTEM)
+    """The newest 800 box scores of each sport: as good as all of them here, and sooner there."""
+    for sport in SEASONS:
+        newest = game_logs(sport, SEED, date(2026, 1, 5))[-800:]
+        logs = (Log(**log | {"played_on": date.fromisoformat(log["played_on"])}) for log in newest)
+        load(enumerate(logs), Imported("stub", sport), skip_bad=False)
 
 
 def warm_all(**options: Any) -> list[Warmed]:
@@ -166,6 +176,19 @@ def test_a_target_that_was_added_becomes_an_entry(season: None) -> None:
     assert CacheEntry.objects.filter(cache_key="player:nba:nikola-jokic:v1").exists()
 
 
+def test_new_box_scores_make_their_sports_entries_due(season: None) -> None:
+    warm_all()
+    file = io.BytesIO(b"date,game,player,points,rebounds\n2026-01-05,g1,LeBron James,28,8\n")
+    import_file(file, "NBA", actor=SYSTEM, dry_run=True)
+    assert operations.warm_due(actor=SYSTEM) == 0
+    file.seek(0)
+    import_file(file, "NBA", actor=SYSTEM)
+    assert operations.warm_due(actor=SYSTEM) == CacheTarget.objects.filter(sport="NBA").count() == 8
+    file.seek(0)
+    import_file(file, "NBA", actor=SYSTEM)  # nothing new
+    assert not CacheEntry.objects.filter(soft_expires_at__lte=Now()).exclude(sport="NBA").exists()
+
+
 def test_nothing_is_written_while_warming_is_off(season: None) -> None:
     Activation.objects.filter(part="warming").update(is_on=False)
     with pytest.raises(Refused, match="reactivate warming"):
@@ -223,7 +246,7 @@ def test_the_command_tells_what_it_did(season: None, capsys: pytest.CaptureFixtu
     entries = json.loads(capsys.readouterr().out)["entries"]
     assert {entry["cache_key"] for entry in entries} == {"player:nba:lebron-james:v1", "player:nba:luka-doncic:v1"}
     assert {entry["outcome"] for entry in entries} == {"written"}
-    assert all(entry["sample_size"] == 50 and entry["ms"] > 0 for entry in entries)
+    assert all(entry["sample_size"] == 10 and entry["ms"] > 0 for entry in entries)
     call_command("warm_caches", "--dry-run", "--json")
     assert len(json.loads(capsys.readouterr().out)["targets"]) == 25
     call_command("expire_caches", "--dry-run", "--json")
