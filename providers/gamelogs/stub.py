@@ -2,31 +2,20 @@
 
 import http.client
 from collections.abc import Iterator
-from datetime import date
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from providers.fetch import MAX_BYTES
 from providers.gamelogs.files import Item
-from providers.gamelogs.logs import Count, Log
+from providers.gamelogs.logs import Log
 from rollout.errors import SlipwayError
 
 TIMEOUT_SECONDS = 30
 
 
-class StubLog(msgspec.Struct):
-    player_id: str
-    player: str
-    team: str
-    position: str
-    game: str
-    played_on: date
-    stats: dict[str, Count]
-
-
 class Page(msgspec.Struct):
-    logs: list[StubLog]
+    logs: list[Log]
     next_page: int | None
 
 
@@ -38,7 +27,7 @@ def read_stub(url: str, sport: str) -> Iterator[Item]:
         answer = _get(url, f"/stub/v1/gamelogs?{urlencode({'sport': sport, 'page': page})}")
         for log in answer.logs:
             number += 1
-            yield number, Log(log.player_id, log.player, log.team, log.position, log.game, log.played_on, log.stats)
+            yield number, log
         page = answer.next_page if answer.next_page is None or answer.next_page > page else None
 
 
