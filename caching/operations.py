@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from caching import sql
@@ -21,6 +21,7 @@ from caching.reading import read_games
 from caching.warm import Read, compute
 from caching.warmers.entry import Computed, TooFewGames, encode
 from rollout.actors import Actor, require
+from rollout.batches import in_batches
 from rollout.choices import Part
 from rollout.errors import Refused, SlipwayError
 from rollout.models import Activation
@@ -182,19 +183,13 @@ def expire(batch_size: int, *, dry_run: bool = False) -> int:
             .count()
             for policy in CachePolicy.objects.all()
         )
-    deleted: int = 0
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.EXPIRE, {"batch": batch_size})
-            deleted += cursor.rowcount
-            if cursor.rowcount < batch_size:
-                return deleted
+    return in_batches(sql.EXPIRE, batch_size)
 
 
 def expire_now(entries: Iterable[int], *, actor: Actor) -> int:
     """Have them refreshed: from now on they are stale."""
     require(actor, "caching.expire_cacheentry")
-    found = CacheEntry.objects.filter(Q(pk__in=list(entries)), expires_at__gt=Now())
+    found = CacheEntry.objects.filter(pk__in=list(entries), expires_at__gt=Now())
     return found.update(soft_expires_at=Now(), expires_at=Now(), updated_at=Now())
 
 

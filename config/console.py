@@ -91,6 +91,33 @@ class SlipwayAdmin(ModelAdmin):
             if request.user.has_perm(getattr(action[0], "permission", "")) or not hasattr(action[0], "permission")
         }
 
+    def of_row(self, row: Any) -> dict[str, Any]:
+        """What a row's page shows beside its fields, for its templates."""
+        return {}
+
+    def of_list(self) -> dict[str, Any]:
+        """What the list shows beside its rows."""
+        return {}
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        context |= self.of_row(obj) if obj else {}
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, (extra_context or {}) | self.of_list())  # type: ignore[no-any-return]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """An operation that refuses is one line above the list."""
+        from rollout.errors import SlipwayError  # here, since the console lies below the apps
+
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except SlipwayError as error:
+            messages.error(request, str(error))
+            return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
+
 
 class Estimate(Paginator):  # type: ignore[type-arg]
     """Counts a large table by the planner's estimate: a list of 100 million rows should not be counted per page."""

@@ -27,6 +27,7 @@ from providers.status import change_status
 from rollout import heartbeat
 from rollout.actors import Actor, require
 from rollout.audit import acting
+from rollout.batches import in_batches
 from rollout.choices import Part
 from rollout.errors import Refused
 from rollout.models import Activation
@@ -54,8 +55,8 @@ def enable(states: Sequence[int], *, actor: Actor) -> int:
     with _verb("enable", "enable_providerstate", actor):
         changed = ProviderState.objects.filter(pk__in=states, is_enabled=False).update(
             is_enabled=True,
-            consecutive_errors=0,
-            updated_at=Now(),  # failures from before say nothing about now
+            consecutive_errors=0,  # failures from before say nothing about now
+            updated_at=Now(),
         )
     _make_due(states)
     return changed
@@ -81,12 +82,13 @@ def set_maintenance(states: Sequence[int], *, actor: Actor) -> int:
 def return_to_service(states: Sequence[int], *, actor: Actor) -> int:
     """End their maintenance; the first good fetch makes them active."""
     with _verb("return", "return_providerstate", actor):
+        resting = ProviderState.objects.filter(pk__in=states, status=Status.MAINTENANCE)
+        ended = list(resting.values_list("pk", flat=True))
         changed = change_status(
             states, Status.INACTIVE, only_from=Status.MAINTENANCE, cause="returned to service", actor=actor
         )
-        for change in changed:  # its failures from before say nothing about now
-            state = ProviderState.objects.filter(provider=change.provider_name, sport=change.sport)
-            state.update(consecutive_errors=0)
+        # Failures from before say nothing about now.
+        ProviderState.objects.filter(pk__in=ended).update(consecutive_errors=0)
     _make_due(states)
     return len(changed)
 
@@ -141,22 +143,6 @@ def prune() -> int:
     """Delete log rows past their retention, and retire lines of games long begun, a batch at a time. Returns how many
     were deleted.
     """
-    deleted = 0
-    for model, column in KEPT:
-        statement = sql.PRUNE.format(table=model._meta.db_table, column=column)
-        while True:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, {"days": model.KEEP_DAYS, "batch": PRUNE_BATCH})
-                deleted += cursor.rowcount
-                if cursor.rowcount < PRUNE_BATCH:
-                    break
-    _retire_lines()
-    return deleted + uploads.prune()
-
-
-def _retire_lines() -> None:
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.RETIRE_LINES, {"batch": PRUNE_BATCH})
-            if cursor.rowcount < PRUNE_BATCH:
-                return
+    in_batches(sql.RETIRE_LINES, PRUNE_BATCH)
+    tables = ((sql.PRUNE.format(table=model._meta.db_table, column=column), model.KEEP_DAYS) for model, column in KEPT)
+    return sum(in_batches(statement, PRUNE_BATCH, days=days) for statement, days in tables) + uploads.prune()

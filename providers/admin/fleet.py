@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -13,7 +13,6 @@ from providers import operations
 from providers.admin.charts import shown_history
 from providers.choices import Outcome, Status
 from providers.models import CONFIGURATION, FetchAttempt, FleetAlert, Provider, ProviderState, StatusChange
-from rollout.errors import SlipwayError
 
 MEASURED = [
     "status_now",
@@ -52,13 +51,6 @@ class ConfigurationAdmin(SlipwayAdmin):
         """Their lines go along, too many to name, and nobody's to delete by themselves."""
         names = [str(row) for row in objs]
         return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
-        except SlipwayError as error:
-            messages.error(request, str(error))
-            return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
 
 
 @admin.register(ProviderState)
@@ -106,18 +98,12 @@ class ProviderStateAdmin(ConfigurationAdmin):
 
     change_form_outer_before_template = "console/state.html"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        state = self.get_object(request, object_id)
-        shown = {"history": shown_history(state)} if state else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})  # type: ignore[no-any-return]
+    def of_row(self, row: ProviderState) -> dict[str, Any]:
+        return {"history": shown_history(row)}
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        since = FleetAlert.objects.values_list("since", flat=True).first()
+    def of_list(self) -> dict[str, Any]:
         told = "More than half of the fleet fails at once: look on our side first (network, name server, clock)."
-        banner = {"banner": told} if since else {}
-        return super().changelist_view(request, {**(extra_context or {}), **banner})  # type: ignore[no-any-return]
+        return {"banner": told} if FleetAlert.objects.filter(since__isnull=False).exists() else {}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         configuration = ("Configuration", {"fields": ["provider", "sport", *CONFIGURATION]})

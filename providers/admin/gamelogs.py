@@ -3,8 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -14,7 +14,7 @@ from providers.gamelogs import uploads
 from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
 from providers.models import GameLog, GameLogUpload, Sport
-from rollout.errors import SlipwayError, WrongInput
+from rollout.errors import WrongInput
 
 
 @admin.register(GameLog)
@@ -71,16 +71,11 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        found = self.get_object(request, object_id)
-        running = {"is_importing": found is not None and found.state == ImportState.WAITING}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **running})  # type: ignore[no-any-return]
+    def of_row(self, row: GameLogUpload) -> dict[str, Any]:
+        return {"is_importing": row.state == ImportState.WAITING}
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        running = GameLogUpload.objects.filter(state=ImportState.WAITING).exists()
-        return super().changelist_view(request, {**(extra_context or {}), "is_importing": running})  # type: ignore[no-any-return]
+    def of_list(self) -> dict[str, Any]:
+        return {"is_importing": GameLogUpload.objects.filter(state=ImportState.WAITING).exists()}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
@@ -106,13 +101,6 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """And all that belongs to it."""
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
-        except SlipwayError as error:
-            messages.error(request, str(error))
-            return self.response_post_save_add(request, None)  # type: ignore[no-any-return]
 
     @admin.display(description="State", ordering="state")
     def state_now(self, found: GameLogUpload) -> SafeString:

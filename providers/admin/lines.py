@@ -4,18 +4,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from config.console import ReadOnlyAdmin, ago, on_off
 from providers.admin.charts import price_chart
 from providers.models import Event, PropLine
-
-
-def price(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:+g}" if abs(value) >= 100 else f"{value:g}"  # American, else decimal
 
 
 class Offered(admin.SimpleListFilter):
@@ -41,16 +35,14 @@ class PropLineAdmin(ReadOnlyAdmin):
     ordering = ["-changed_at"]
     change_form_outer_before_template = "console/chart.html"
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        line = self.get_object(request, object_id)
-        shown = {"chart": price_chart(line)} if line else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})  # type: ignore[no-any-return]
+    def of_row(self, row: PropLine) -> dict[str, Any]:
+        return {"chart": price_chart(row)}
 
     @admin.display(description="Price", ordering="price")
     def odds(self, line: PropLine) -> str:
-        return price(line.price)
+        if line.price is None:
+            return ""
+        return f"{line.price:+g}" if abs(line.price) >= 100 else f"{line.price:g}"  # American, else decimal
 
     @admin.display(description="Changed", ordering="changed_at")
     def changed(self, line: PropLine) -> SafeString | str:

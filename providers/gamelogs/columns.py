@@ -127,17 +127,25 @@ def some(header: Sequence[str]) -> str:
 Cells = list[tuple[int, str, str]]  # number of the column, its name, the statistic
 
 
-def _plain(header: Sequence[str], fields: Mapping[str, int], statistics: Cells) -> Callable[[Row], Log]:
-    def read(row: Row) -> Log:
-        def cell(field: str) -> str:
-            return text(row[fields[field]], header[fields[field]], field) if field in fields else ""
+def _cell(header: Sequence[str], fields: Mapping[str, int]) -> Callable[[Row, str], str]:
+    """Reads a field's text out of a row; empty where the file has no column for it."""
 
-        player, game = cell("player"), cell("game")
+    def cell(row: Row, field: str) -> str:
+        return text(row[fields[field]], header[fields[field]], field) if field in fields else ""
+
+    return cell
+
+
+def _plain(header: Sequence[str], fields: Mapping[str, int], statistics: Cells) -> Callable[[Row], Log]:
+    cell = _cell(header, fields)
+
+    def read(row: Row) -> Log:
+        player, game = cell(row, "player"), cell(row, "game")
         for field, value in (("player", player), ("game", game)):
             if not value:
                 raise BadRow(header[fields[field]], "empty")
         played_on = day(row[fields["played_on"]], header[fields["played_on"]])
-        of_player = cell("player_id") or player, player, cell("team"), cell("position")
+        of_player = cell(row, "player_id") or player, player, cell(row, "team"), cell(row, "position")
         return Log(*of_player, game, played_on, _stats(row, statistics), _which(row, header, fields))
 
     return read
@@ -147,22 +155,19 @@ def _nflverse(
     header: Sequence[str], fields: Mapping[str, int], statistics: Cells, schedule: Schedule
 ) -> Callable[[Row], Log]:
     season, week = header.index("season"), header.index("week")
+    cell = _cell(header, fields)
 
     def read(row: Row) -> Log:
-        def cell(field: str) -> str:
-            return text(row[fields[field]], header[fields[field]], field) if field in fields else ""
-
-        player, team = cell("player"), cell("team")
+        player, team = cell(row, "player"), cell(row, "team")
         if not player:
             raise BadRow(header[fields["player"]], "empty")
         # By the team alone, which plays once a week: for some special-teams rows the opponent is wrong.
         found = schedule.get((row[season].strip(), row[week].strip(), team))
         if found is None:
             raise BadRow("week", f"the schedule has no game of {team} in week {row[week]} of {row[season]}"[:200])
-        stats = _stats(row, statistics)
-        return Log(
-            cell("player_id") or player, player, team, cell("position"), found[0], day(found[1], "gameday"), stats
-        )
+        of_player = cell(row, "player_id") or player, player, team, cell(row, "position")
+        game, played_on = found
+        return Log(*of_player, game, day(played_on, "gameday"), _stats(row, statistics))
 
     return read
 
