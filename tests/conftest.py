@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
 import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
@@ -78,6 +79,18 @@ def member(db: None) -> Callable[[str], User]:
         return user
 
     return make
+
+
+@pytest.fixture
+def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
+    """A client signed in as a user of a group."""
+
+    def log_in(group: str) -> Client:
+        client = Client()
+        client.force_login(member(group))
+        return client
+
+    return log_in
 
 
 @pytest.fixture

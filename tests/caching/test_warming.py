@@ -261,15 +261,6 @@ def test_the_command_fails_where_nothing_can_be_computed(fleet: None, capsys: py
         call_command("warm_caches", "--sport", "CURLING")
 
 
-@pytest.fixture
-def browse(member: Callable[[str], User], client: Client) -> Callable[[str], Client]:
-    def log_in(group: str) -> Client:
-        client.force_login(member(group))
-        return client
-
-    return log_in
-
-
 @pytest.mark.parametrize("page", ["cacheentry", "cachetarget", "cachepolicy"])
 def test_the_admin_shows_them(page: str, season: None, browse: Callable[[str], Client]) -> None:
     warm_all()

@@ -1,8 +1,15 @@
-"""One poll by hand, for the tests of polling."""
+"""Polls by hand and by schedule, for the tests of polling."""
 
-from providers import operations
+from datetime import timedelta
+
+from aiohttp import web
+from django.db.models import F
+from django.db.models.functions import Now
+
+from providers import operations, polling
 from providers.backfill import Scope
 from providers.feed import Poll
+from providers.models import PollSlot
 from rollout.actors import SYSTEM
 
 
@@ -22,3 +29,36 @@ def event(**changes: object) -> dict[str, object]:
         "bookmakers": [],
     }
     return far | changes
+
+
+def due_poll() -> Poll:
+    """One scheduled poll of the stub's NBA slot, as a tick makes it."""
+    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now(), lease_until=None)
+    claims = polling.claim_due(scope=Scope("stub", "NBA"))
+    [polled] = [future.result(30) for future in polling.poller().dispatch(claims)]
+    assert polled.is_stored
+    return polled.poll
+
+
+def slot() -> PollSlot:
+    return PollSlot.objects.get(base_url="", sport="NBA")
+
+
+def wait() -> float:
+    """Seconds until the slot's next poll."""
+    found = PollSlot.objects.annotate(left=F("next_poll_at") - Now()).get(base_url="", sport="NBA")
+    left: timedelta = found.left
+    return left.total_seconds()
+
+
+def flaky(failures: int) -> web.Application:
+    """Fails so many times, then answers."""
+    count = [0]
+
+    async def say(request: web.Request) -> web.Response:
+        count[0] += 1
+        return web.Response(status=503) if count[0] <= failures else web.json_response([event()])
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", say)
+    return app

@@ -16,16 +16,6 @@ STATES = "/admin/providers/providerstate/"
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
-    def browse(group: str) -> Client:
-        client = Client()
-        client.force_login(member(group))
-        return client
-
-    return browse
-
-
 def choose(client: Client, action: str, *states: ProviderState, **more: str) -> str:
     fields = {"action": action, "_selected_action": [state.pk for state in states]} | more
     return client.post(STATES, fields, follow=True).content.decode()

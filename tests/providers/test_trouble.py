@@ -1,4 +1,4 @@
-"""What trouble does to a fleet over several polls: errors and the way back, throttling, retries, quota, alerts."""
+"""What trouble does to a fleet over several polls: errors and the way back, retries, alerts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import ANY
 
 import pytest
-from aiohttp import web
 from django.db import connection
-from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
@@ -18,14 +16,13 @@ from providers.alert import watch_fleet
 from providers.backfill import Scope
 from providers.choices import Outcome
 from providers.feed import Answer, Call, Game, Line, Poll
-from providers.health import Ended
 from providers.ingest import record
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 from providers.stub_server import served
 from rollout import notify
 from rollout.actors import SYSTEM
 from tests.conftest import committed
-from tests.providers.polls import event, poll
+from tests.providers.polls import due_poll, flaky, poll, slot, wait
 
 pytestmark = committed
 StubFeed = Callable[..., str]
@@ -42,26 +39,6 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[notify.Event]:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.fetch.retry_delay", lambda attempt, dice: 0.0)
-
-
-def due_poll() -> Poll:
-    """One scheduled poll of the stub's NBA slot, as a tick makes it."""
-    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now(), lease_until=None)
-    claims = polling.claim_due(scope=Scope("stub", "NBA"))
-    [polled] = [future.result(30) for future in polling.poller().dispatch(claims)]
-    assert polled.is_stored
-    return polled.poll
-
-
-def slot() -> PollSlot:
-    return PollSlot.objects.get(base_url="", sport="NBA")
-
-
-def wait() -> float:
-    """Seconds until the slot's next poll."""
-    found = PollSlot.objects.annotate(left=F("next_poll_at") - Now()).get(base_url="", sport="NBA")
-    left: timedelta = found.left
-    return left.total_seconds()
 
 
 def test_it_goes_to_error_and_comes_back_by_itself(
@@ -90,60 +67,11 @@ def test_it_goes_to_error_and_comes_back_by_itself(
     assert [event.message for event in told] == [f"stub NBA is error: {why}", "stub NBA is active: it answers again"]
 
 
-def test_throttling_respects_retry_after_and_is_no_ill_health(state: ProviderState, stub_feed: StubFeed) -> None:
-    ProviderState.objects.filter(pk=state.pk).update(poll_interval_seconds=30)
-    operations.disable([], actor=SYSTEM)
-    seen = []
-
-    async def say(request: web.Request) -> web.Response:
-        seen.append(request)
-        return web.json_response({"error_code": "EXCEEDED_FREQ_LIMIT"}, status=429, headers={"Retry-After": "200"})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("django.conf.settings.STUB_FEED_URL", url)
-        due_poll()
-        assert 195 < wait() <= 200
-        state.refresh_from_db()
-        assert (state.status, state.consecutive_errors, state.failed_requests) == ("active", 0, 1)
-        assert due_poll().problem.startswith("the account's requests per minute are used up")  # nor does another slot
-        assert len(seen) == 1
-        polling.stop_poller()
-
-
 def test_a_bad_key_is_not_retried_and_says_why(state: ProviderState, stub_feed: StubFeed) -> None:
     stub_feed("401")
     due_poll()
     state.refresh_from_db()
     assert (state.last_error, state.total_requests) == ("HTTP 401: INVALID_KEY API key is not valid", 1)
-
-
-def test_a_401_can_mean_that_the_quota_is_used_up(state: ProviderState, settings: Settings) -> None:
-    async def say(request: web.Request) -> web.Response:
-        body = {"error_code": "OUT_OF_USAGE_CREDITS", "message": "Usage quota has been reached."}
-        return web.json_response(body, status=401)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        due_poll()
-        polling.stop_poller()
-    assert FetchAttempt.objects.get().outcome == "out_of_quota"
-
-
-def flaky(failures: int) -> web.Application:
-    """Fails so many times, then answers."""
-    count = [0]
-
-    async def say(request: web.Request) -> web.Response:
-        count[0] += 1
-        return web.Response(status=503) if count[0] <= failures else web.json_response([event()])
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    return app
 
 
 @pytest.mark.parametrize(("failures", "is_good", "calls"), [(1, True, 2), (2, True, 3), (3, False, 3)])
@@ -170,46 +98,6 @@ def test_a_retry_stays_inside_the_time_out(
         assert not due_poll().is_good
         polling.stop_poller()
     assert FetchAttempt.objects.count() == 1
-
-
-def test_the_interval_stretches_while_the_month_would_not_last(state: ProviderState, settings: Settings) -> None:
-    left = ["1000"]
-
-    async def say(request: web.Request) -> web.Response:
-        quota = {"x-requests-remaining": left[0], "x-requests-last": "3"}
-        return web.json_response([event()], headers=quota)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        due_poll()
-        rest = 31 * 86400
-        assert 300 < slot().effective_interval_seconds <= 300 * (3 / 300) * rest / 1000
-        assert slot().interval_seconds == 300
-        state.refresh_from_db()
-        assert state.poll_interval_seconds == 300  # the operator's value stays
-        assert wait() <= 1.5 * slot().effective_interval_seconds
-        left[0] = "100000000"
-        due_poll()
-        assert slot().effective_interval_seconds == 300
-        polling.stop_poller()
-
-
-def test_slots_of_one_account_share_what_is_left(fleet: None, settings: Settings) -> None:
-    async def say(request: web.Request) -> web.Response:
-        return web.json_response([event()], headers={"x-requests-remaining": "1000", "x-requests-last": "3"})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        due_poll()
-        alone = slot().effective_interval_seconds
-        PollSlot.objects.filter(base_url="").exclude(sport="NBA").update(credits_per_poll=3)
-        due_poll()
-        assert slot().effective_interval_seconds == pytest.approx(4 * alone, rel=0.01)
-        polling.stop_poller()
 
 
 def test_when_half_the_fleet_fails_there_is_one_alert(fleet: None, told: list[notify.Event]) -> None:
@@ -271,80 +159,6 @@ def test_a_new_interval_is_the_longest_wait(state: ProviderState) -> None:
     state.poll_interval_seconds = 30
     operations.save(state, actor=SYSTEM)
     assert wait() <= 30
-
-
-def test_waiting_for_ones_turn_is_not_the_upstreams_failure(
-    state: ProviderState, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The account's only token comes back in 60 s, and the time-out is 10 s: no call is made, none has failed."""
-    ProviderState.objects.filter(pk=state.pk).update(poll_interval_seconds=30)
-    Provider.objects.filter(name="stub").update(requests_per_minute=1)
-    operations.disable([], actor=SYSTEM)
-    with served(flaky(0)) as url:
-        settings.STUB_FEED_URL = url
-        assert due_poll().is_good
-        done = due_poll()
-        polling.stop_poller()
-    assert (done.calls, done.ended) == ((), Ended.THROTTLED)
-    assert done.problem.startswith("the account's requests per minute are used up for")
-    state.refresh_from_db()
-    assert (state.status, state.consecutive_errors, state.total_requests) == ("active", 0, 1)
-
-
-def test_the_longest_retry_after_stands(state: ProviderState, settings: Settings) -> None:
-    """Several games' calls are throttled at once, and only the first says for how long."""
-    asked: list[str] = []
-    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-
-    async def say(request: web.Request) -> web.Response:
-        if "/events/" not in request.path:
-            return web.json_response([event(id=f"game-{n}", commence_time=soon) for n in range(4)])
-        asked.append(request.path)
-        headers = {"Retry-After": "900"} if len(asked) == 1 else {}
-        return web.json_response({}, status=429, headers=headers)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        done = due_poll()
-        polling.stop_poller()
-    assert (done.is_good, done.pause_seconds) == (True, 900)
-    assert 895 < wait() <= 900
-
-
-def test_a_retry_after_counts_for_the_schedule_of_a_poll_by_hand(state: ProviderState, settings: Settings) -> None:
-    PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now() + timedelta(seconds=60))
-
-    async def say(request: web.Request) -> web.Response:
-        return web.json_response({}, status=429, headers={"Retry-After": "600"})
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        poll()
-        polling.stop_poller()
-    assert wait() > 595
-
-
-def test_a_refused_poll_says_nothing_about_its_cost(state: ProviderState, settings: Settings) -> None:
-    status = [200]
-
-    async def say(request: web.Request) -> web.Response:
-        quota = {"x-requests-remaining": "0", "x-requests-last": "3" if status[0] == 200 else "0"}
-        body = [event()] if status[0] == 200 else {"error_code": "OUT_OF_USAGE_CREDITS"}
-        return web.json_response(body, status=status[0], headers=quota)
-
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
-        settings.STUB_FEED_URL = url
-        for status[0] in (200, 401):
-            due_poll()
-            assert slot().effective_interval_seconds > 3600
-            assert slot().credits_per_poll == 3
-        polling.stop_poller()
 
 
 def test_an_answer_that_the_tables_do_not_take_is_a_failure(

@@ -153,15 +153,6 @@ def test_several_workers_never_take_the_same(fleet: None) -> None:
     assert sum(made.outcome["created"] for made in GameLogUpload.objects.all()) == 2
 
 
-@pytest.fixture
-def browse(member: Callable[[str], User], client: Client) -> Callable[[str], Client]:
-    def log_in(group: str) -> Client:
-        client.force_login(member(group))
-        return client
-
-    return log_in
-
-
 def form(text: str = PLAIN, sport: str = "NBA", **more: Any) -> dict[str, Any]:
     return {"file": SimpleUploadedFile("logs.csv", text.encode()), "sport": sport} | more
 
