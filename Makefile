@@ -13,7 +13,7 @@ help: ## list the targets
 run: .venv/run.done ## start everything, ready to use; Ctrl-C stops it
 	@exec $(PY) -m config.run
 
-test: .venv/test.done ## run all tests against real PostgreSQL and Redis
+test: .venv/test.done .venv/suite.done ## run all tests against real PostgreSQL and Redis
 	@$(PY) -m pytest
 
 lint: export SECRET_KEY = for the linters that load the settings
@@ -37,6 +37,10 @@ clean: ## stop the embedded servers, remove .venv, var/ and all data in it
 
 .venv/run.done: requirements.txt config/install.py
 	$(INSTALL) requirements.txt
+	@touch $@
+
+.venv/suite.done: .venv/test.done tests/fetch_suite.py
+	@$(PY) -m tests.fetch_suite
 	@touch $@
 
 .venv/bench.done: .venv/test.done requirements-bench.txt

@@ -1,5 +1,7 @@
 """Choices of the caching app."""
 
+import enum
+
 from django.db import models
 
 
@@ -22,3 +24,21 @@ class Outcome(models.TextChoices):
     FAILED = "failed"
     BUSY = "busy"  # another worker is at it
     OFF = "off"  # warming is switched off
+
+
+class State(enum.Enum):
+    """Of a value that was looked up."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # past its expiry, within its grace
+    MISSING = "missing"
+
+
+class Tier(models.TextChoices):
+    """Where a look-up ended."""
+
+    L1 = "l1", "this process"
+    L2 = "l2", "Redis"
+    L3 = "l3", "PostgreSQL"
+    MISS = "miss", "nowhere"
+    CORRUPT = "corrupt", "damaged in Redis"  # counted beside the tier that answered in its place

@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Self
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from caching.choices import CacheType
+from caching.choices import CacheType, Tier
 from rollout.audit import tracked
 
 
@@ -32,7 +34,7 @@ class CacheEntry(models.Model):
     size_bytes = models.PositiveIntegerField()
     hit_count = models.PositiveBigIntegerField(default=0)
     last_accessed_at = models.DateTimeField(null=True, blank=True)
-    soft_expires_at = models.DateTimeField(help_text="from then on it is refreshed")
+    soft_expires_at = models.DateTimeField(db_index=True, help_text="from then on it is refreshed")
     expires_at = models.DateTimeField(db_index=True, help_text="from then on it is stale")
     ttl_seconds = models.PositiveIntegerField()
     is_flagged = models.BooleanField("flagged", default=False, help_text="somebody looks at it: it is not expired")
@@ -45,6 +47,11 @@ class CacheEntry(models.Model):
     class Meta:
         db_table = "portfolio_rationales"
         verbose_name_plural = "cache entries"
+        indexes = [  # for the filters of the list, which is long and ordered by id
+            models.Index(fields=["cache_type", "-id"], name="cache_entry_by_type"),
+            models.Index(fields=["sport", "-id"], name="cache_entry_by_sport"),
+            models.Index(fields=["-id"], condition=Q(is_flagged=True), name="cache_entry_flagged"),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(cache_type__in=CacheType.values), name="cache_entry_type_known"),
             models.CheckConstraint(condition=Q(confidence__range=(0, 1)), name="cache_entry_confidence_0_to_1"),
@@ -62,6 +69,32 @@ class CacheEntry(models.Model):
 
 
 PortfolioRationale = CacheEntry  # the name by which others know the table
+
+
+class CacheValue(models.Model):
+    """A value of the Django cache backend."""
+
+    cache_key = models.CharField(max_length=255, primary_key=True)
+    data = models.TextField(help_text="JSON")
+    expires_at = models.DateTimeField(null=True, db_index=True, help_text="empty: never")
+    stamp = models.BigIntegerField(help_text="microseconds; grows with each write")
+
+    def __str__(self) -> str:
+        return self.cache_key
+
+
+class CacheLookup(models.Model):
+    """How many look-ups of a kind ended in a tier."""
+
+    kind = models.CharField(max_length=20, help_text="type of entry, or `value` for the Django cache backend")
+    tier = models.CharField(max_length=8, choices=Tier)
+    lookups = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "tier"], name="cache_lookup_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tier}: {self.lookups}"
 
 
 @tracked()
@@ -90,9 +123,10 @@ class CachePolicy(models.Model):
         return timedelta(hours=self.ttl_hours)
 
 
-@tracked(
-    fields=["cache_type", "sport", "subject", "name", "model_version", "is_enabled"], model_name="CacheTargetEvent"
-)
+CONFIGURATION = ["cache_type", "sport", "subject", "name", "model_version", "is_enabled"]
+
+
+@tracked(fields=CONFIGURATION, model_name="CacheTargetEvent")
 class CacheTarget(models.Model):
     """What is to be kept warm; the lease says who is at it."""
 
@@ -118,5 +152,32 @@ class CacheTarget(models.Model):
         return f"{self.get_cache_type_display()} {self.sport} {self.name}"
 
     @property
+    def about(self) -> str:
+        """Its cache key without the version."""
+        return f"{CacheType(self.cache_type).short}:{self.sport.lower()}:{self.subject}"
+
+    @property
     def cache_key(self) -> str:
-        return f"{CacheType(self.cache_type).short}:{self.sport.lower()}:{self.subject}:{self.model_version}"
+        return f"{self.about}:{self.model_version}"
+
+
+class WarmUp(models.Model):
+    """Targets that somebody wants computed now, one after the other; whoever has the lease goes on at `done`."""
+
+    KEEP_DAYS = 7
+
+    targets = ArrayField(models.BigIntegerField())
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.PositiveBigIntegerField(db_default=0)
+
+    class Meta:
+        verbose_name = "warm-up"
+
+    def __str__(self) -> str:
+        return f"{self.total} targets, for {self.requested_by}"

@@ -1,51 +1,25 @@
 """What can be done with the caches: one callable per verb."""
 
-import hashlib
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
-import orjson
-import structlog
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from caching import sql
-from caching.choices import CacheType, Outcome
-from caching.models import CacheEntry, CachePolicy, CacheTarget
-from caching.reading import read_games
-from caching.warm import Read, compute
-from caching.warmers.entry import Computed, TooFewGames, encode
+from caching import sql, warm_ups
+from caching.choices import CacheType
+from caching.entries import ENTRIES, Key, stamp_now
+from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget
+from caching.warming import warm
 from rollout.actors import Actor, require
+from rollout.audit import acting
 from rollout.batches import in_batches
 from rollout.choices import Part
-from rollout.errors import Refused, SlipwayError
 from rollout.models import Activation
 
-LEASE_SECONDS = 60  # many times what a target of 4,000 games takes
-log = structlog.get_logger("slipway.caching")
-
-
-@dataclass(frozen=True, slots=True)
-class Warmed:
-    """How the warming of one target went; sample and confidence are those of what stands now."""
-
-    cache_key: str
-    cache_type: str
-    sport: str
-    subject: str
-    outcome: Outcome
-    sample_size: int = 0
-    confidence: float = 0.0
-    ms: float = 0.0
-    problem: str = ""
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self) | {"outcome": self.outcome.value}
+DUE_AT_ONCE = 1000
 
 
 def targets(cache_type: CacheType | None = None, sport: str | None = None) -> "QuerySet[CacheTarget]":
@@ -55,123 +29,16 @@ def targets(cache_type: CacheType | None = None, sport: str | None = None) -> "Q
     return found.filter(sport=sport) if sport else found
 
 
-def warm(
-    wanted: Iterable[CacheTarget],
-    *,
-    actor: Actor,
-    force: bool = False,
-    progress: Callable[[Warmed], None] = lambda warmed: None,
-) -> list[Warmed]:
-    """Compute those of them that are due, or with `force` all. Raises Refused while warming is switched off.
-
-    One that fails keeps its old value, and says why on its own row.
-    """
-    require(actor, "caching.warm_cachetarget")
-    if not Activation.objects.allows(Part.WARMING):
-        raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
-    policies = CachePolicy.objects.in_bulk()
-    read = cache(read_games)  # the targets of a sport share its box scores
-    done = []
-    for target in wanted:
-        done.append(_warm_one(target, policies[target.cache_type], read, force=force))
-        progress(done[-1])
-    return done
-
-
-def _warm_one(target: CacheTarget, policy: CachePolicy, read: Read, *, force: bool) -> Warmed:
-    stands = CacheEntry.objects.for_target(target)
-    fresh = None if force else stands.filter(soft_expires_at__gt=Now()).first()
-    if fresh:
-        return _warmed(target, Outcome.UNCHANGED, fresh.sample_size, fresh.confidence)
-    fence = _lease(target)
-    if fence is None:
-        return _warmed(target, Outcome.BUSY)
-    start, problem = time.perf_counter(), ""
-    try:
-        computed = compute(target, read)
-        data = encode(computed.payload)
-    except (TooFewGames, SlipwayError) as error:
-        problem = str(error)
-    except Exception as error:  # a fault of ours is on record too, and the others go on
-        log.exception("the warmer broke", target=target.cache_key)
-        problem = f"unexpected {type(error).__name__} in the warmer"
-    ms = (time.perf_counter() - start) * 1000
-    if problem:
-        _end_lease(target, fence, problem)
-        return _warmed(target, Outcome.FAILED, ms=ms, problem=problem)
-    outcome = _store(target, fence, _row(target, policy, computed, data, ms))
-    return _warmed(target, outcome, computed.sample_size, computed.confidence, ms)
-
-
-def _warmed(
-    target: CacheTarget, outcome: Outcome, sample: int = 0, sure: float = 0.0, ms: float = 0.0, problem: str = ""
-) -> Warmed:
-    of_target = target.cache_key, target.cache_type, target.sport, target.subject
-    return Warmed(*of_target, outcome, sample, sure, ms, problem)
-
-
-def _lease(target: CacheTarget) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.LEASE_TARGET, {"target": target.pk, "lease_seconds": LEASE_SECONDS})
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def _end_lease(target: CacheTarget, fence: int, error: str = "") -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.END_LEASE, {"target": target.pk, "fence": fence, "error": error})
-
-
-@transaction.atomic
-def _store(target: CacheTarget, fence: int, row: dict[str, Any]) -> Outcome:
-    """Write, if the lease is still this worker's and nobody switched warming off meanwhile."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.HOLD_TARGET, {"target": target.pk, "fence": fence})
-        if cursor.rowcount == 0:
-            return Outcome.BUSY
-        if not Activation.objects.allows(Part.WARMING):
-            _end_lease(target, fence, "warming was switched off")
-            return Outcome.OFF
-        before = CacheEntry.objects.for_target(target).values_list("version", flat=True).first()
-        cursor.execute(sql.STORE_ENTRY, row)
-        version, is_new = cursor.fetchone()
-        _end_lease(target, fence)
-    return Outcome.WRITTEN if is_new or version != before else Outcome.UNCHANGED
-
-
-def _row(target: CacheTarget, policy: CachePolicy, computed: Computed, data: bytes, ms: float) -> dict[str, Any]:
-    return {
-        "cache_key": target.cache_key,
-        "cache_type": target.cache_type,
-        "data_json": data.decode(),
-        "sport": target.sport,
-        "subject": target.subject,
-        "model_version": target.model_version,
-        "data_hash": hashlib.sha256(data).hexdigest(),
-        "context": orjson.dumps(computed.context).decode(),
-        "narrative": computed.narrative,
-        "key_points": orjson.dumps(computed.key_points).decode(),
-        "confidence": computed.confidence,
-        "sample_size": computed.sample_size,
-        "ms": ms,
-        "size": len(data),
-        "ttl": round(policy.ttl_hours * 3600),
-        "soft": policy.soft_fraction,
-    }
-
-
 def warm_due(*, actor: Actor) -> int:
     """Refresh what is past its soft expiry, or missing. Returns how many targets were computed."""
     if not Activation.objects.allows(Part.WARMING):
         return 0
-    fresh = set(CacheEntry.objects.filter(soft_expires_at__gt=Now()).values_list("cache_key", flat=True))
-    return len(warm([target for target in targets() if target.cache_key not in fresh], actor=actor))
+    return len(warm(CacheTarget.objects.raw(sql.DUE_TARGETS, {"limit": DUE_AT_ONCE}), actor=actor))
 
 
 def outdate(sport: str) -> int:
     """Have the sport's entries refreshed, for there are newer box scores: part of the import that brought them."""
-    found = CacheEntry.objects.filter(sport=sport, soft_expires_at__gt=Now())
-    return found.update(soft_expires_at=Now(), updated_at=Now())
+    return _change(sql.OUTDATE, sport=sport)
 
 
 def expire(batch_size: int, *, dry_run: bool = False) -> int:
@@ -189,8 +56,19 @@ def expire(batch_size: int, *, dry_run: bool = False) -> int:
 def expire_now(entries: Iterable[int], *, actor: Actor) -> int:
     """Have them refreshed: from now on they are stale."""
     require(actor, "caching.expire_cacheentry")
-    found = CacheEntry.objects.filter(pk__in=list(entries), expires_at__gt=Now())
-    return found.update(soft_expires_at=Now(), expires_at=Now(), updated_at=Now())
+    return _change(sql.EXPIRE_NOW, entries=list(entries))
+
+
+@transaction.atomic
+def _change(statement: str, **params: Any) -> int:
+    """Run a statement that changes entries' times, and tell whoever holds them. Returns how many those are."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        changed = cursor.fetchall()
+    if changed:
+        keys = [str(Key(CacheType(cache_type), sport, subject)) for cache_type, sport, subject, _ in changed]
+        ENTRIES.announce(dict.fromkeys(keys), max(stamp for *_, stamp in changed))
+    return len(changed)
 
 
 def flag(entries: Iterable[int], *, actor: Actor) -> int:
@@ -201,13 +79,43 @@ def flag(entries: Iterable[int], *, actor: Actor) -> int:
 
 
 def warm_entries(entries: Iterable[int], *, actor: Actor) -> int:
-    """Compute the targets of these entries again. Returns how many payloads are new."""
-    keys = set(CacheEntry.objects.filter(pk__in=list(entries)).values_list("cache_key", flat=True))
-    done = warm([target for target in targets() if target.cache_key in keys], actor=actor, force=True)
-    return sum(warmed.outcome == Outcome.WRITTEN for warmed in done)
+    """Have a worker compute the targets of these entries again. Returns how many those are."""
+    found = CacheTarget.objects.raw(sql.TARGETS_OF_ENTRIES, {"entries": list(entries)})
+    return warm_ups.request([target.pk for target in found], actor=actor)
 
 
 def warm_targets(pks: Iterable[int], *, actor: Actor) -> int:
-    """Compute these targets again. Returns how many payloads are new."""
-    done = warm(targets().filter(pk__in=list(pks)), actor=actor, force=True)
-    return sum(warmed.outcome == Outcome.WRITTEN for warmed in done)
+    """Have a worker compute these targets again. Returns how many that are."""
+    return warm_ups.request(targets().filter(pk__in=list(pks)).values_list("pk", flat=True), actor=actor)
+
+
+@transaction.atomic
+def save(row: CacheTarget | CachePolicy, *, actor: Actor) -> None:
+    """Create a row, or store its configuration. A target of another version is computed at once, and not by whoever is
+    at the old one.
+    """
+    verb = "add" if row._state.adding else "change"
+    require(actor, f"caching.{verb}_{row._meta.model_name}")
+    with acting(actor, verb):
+        if isinstance(row, CachePolicy) or verb == "add":
+            row.save()
+        else:
+            _tell([row.pk])  # what it was about before
+            row.fence, row.lease_until = F("fence") + 1, None
+            row.save(update_fields=[*CONFIGURATION, "fence", "lease_until"])
+    if isinstance(row, CacheTarget):
+        _tell([row.pk])
+
+
+@transaction.atomic
+def delete_targets(pks: Iterable[int], *, actor: Actor) -> int:
+    """Keep them warm no more; their entries are served no more."""
+    require(actor, "caching.delete_cachetarget")
+    with acting(actor, "delete"):
+        _tell(list(pks))
+        return CacheTarget.objects.filter(pk__in=list(pks)).delete()[0]
+
+
+def _tell(pks: list[int]) -> None:
+    """Readers look again for what these targets are about."""
+    ENTRIES.announce({target.about: None for target in CacheTarget.objects.filter(pk__in=pks)}, stamp_now())

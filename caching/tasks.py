@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from caching import operations
+from caching import operations, warm_ups
 from rollout.actors import SYSTEM
 
 
@@ -14,3 +14,8 @@ def warm_due() -> None:
 @shared_task(name="caching.expire", ignore_result=True)
 def expire() -> None:
     operations.expire(1000)
+
+
+@shared_task(name="caching.carry_out_warm_ups", ignore_result=True)
+def carry_out_warm_ups() -> None:
+    warm_ups.carry_out()

@@ -158,7 +158,14 @@ class Operation(Protocol):
     def __call__(self, rows: Sequence[int], /, *, actor: Any) -> int: ...
 
 
-def verb(operation: Operation, *, label: str, permission: str, consequence: str) -> Callable[..., HttpResponse | None]:
+def verb(
+    operation: Operation,
+    *,
+    label: str,
+    permission: str,
+    consequence: str,
+    done: str = "{changed} changed of {chosen} selected.",
+) -> Callable[..., HttpResponse | None]:
     """An admin action that names the objects, says what will happen, and calls the operation once confirmed."""
 
     def act(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -172,7 +179,7 @@ def verb(operation: Operation, *, label: str, permission: str, consequence: str)
         except SlipwayError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"{label}: {changed} changed of {len(chosen)} selected.")
+            messages.success(request, f"{label}: {done.format(changed=changed, chosen=len(chosen))}")
         return None
 
     def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:

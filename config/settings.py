@@ -98,6 +98,10 @@ DATABASES["default"] |= {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else embedded.redis_url()
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="slipway:")
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "derived": {"BACKEND": "caching.backend.DerivedCache", "OPTIONS": {"MAX_ENTRIES": 100_000}},
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -136,6 +140,7 @@ CELERY_TASK_ROUTES = {
     "providers.import_uploads": {"queue": "slow"},
     "caching.warm_due": {"queue": "slow"},
     "caching.expire": {"queue": "slow"},
+    "caching.carry_out_warm_ups": {"queue": "slow"},
 }
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -149,6 +154,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expire_seconds": 60},
     },
     "refresh caches": {"task": "caching.warm_due", "schedule": 30.0, "options": {"expire_seconds": 30}},
+    "carry out warm-ups": {
+        "task": "caching.carry_out_warm_ups",
+        "schedule": 30.0,
+        "options": {"expire_seconds": 30},
+    },
     "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }

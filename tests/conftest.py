@@ -9,7 +9,11 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
+import caching.hits
 import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
+from caching.entries import ENTRIES
+from caching.store import hits
+from caching.values import VALUES
 from config.groups import make_groups
 from providers import polling
 from providers.backfill import CATALOGUE, backfill
@@ -21,6 +25,7 @@ from rollout.append_only import FLAG
 from rollout.redis import client, key
 from tests import databases
 
+caching.hits.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
 
 
@@ -43,9 +48,14 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """No poller, and no key in Redis: a bucket that one test emptied would hold back the next one's calls."""
+    """No poller, no look-up counted, and no key in Redis or held in memory: a bucket that one test emptied would hold
+    back the next one's calls.
+    """
     yield
     polling.stop_poller()
+    hits.forget_counts()
+    ENTRIES.memory.clear()
+    VALUES.memory.clear()
     for found in client().scan_iter(key("*"), count=1000):
         client().delete(found)
 

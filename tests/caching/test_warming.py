@@ -14,10 +14,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import operations, warm
+from caching import compute, operations, warming
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
-from caching.operations import Warmed
 from caching.warmers.entry import Computed
+from caching.warming import Warmed
 from providers.gamelogs.load import Imported, load
 from providers.gamelogs.logs import Log
 from providers.gamelogs.operations import import_file
@@ -42,7 +42,7 @@ def season(fleet: None) -> None:
 
 
 def warm_all(**options: Any) -> list[Warmed]:
-    return operations.warm(operations.targets(), actor=SYSTEM, **options)
+    return warming.warm(operations.targets(), actor=SYSTEM, **options)
 
 
 def outcomes(done: list[Warmed]) -> set[str]:
@@ -130,7 +130,7 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
     def broken(*args: object) -> Computed:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(operations, "compute", broken)
+    monkeypatch.setattr(warming, "compute", broken)
     assert outcomes(warm_all(force=True)) == {"failed"}
     assert list(CacheEntry.objects.values()) == before
     assert set(CacheTarget.objects.values_list("last_error", flat=True)) == {
@@ -152,7 +152,7 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
 def test_a_target_of_what_is_not_known_says_so(season: None, row: tuple[str, ...], problem: str) -> None:
     names = ("cache_type", "sport", "subject", "name")
     made = CacheTarget.objects.create(**dict(zip(names, row, strict=True)))
-    [done] = operations.warm([made], actor=SYSTEM)
+    [done] = warming.warm([made], actor=SYSTEM)
     assert done.outcome == "failed"
     made.refresh_from_db()
     assert problem in made.last_error
@@ -163,8 +163,8 @@ def test_a_number_that_is_none_is_not_written(season: None, monkeypatch: pytest.
     one = target("factor:nba:model:v2.1")
     for nothing in (float("nan"), float("inf")):
         payload = {"loadings": [[nothing]]}
-        monkeypatch.setattr(operations, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
-        assert outcomes(operations.warm([one], actor=SYSTEM)) == {"failed"}
+        monkeypatch.setattr(warming, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
+        assert outcomes(warming.warm([one], actor=SYSTEM)) == {"failed"}
     assert not CacheEntry.objects.exists()
     assert target("factor:nba:model:v2.1").last_error == "unexpected ValueError in the warmer"
 
@@ -198,14 +198,14 @@ def test_nothing_is_written_while_warming_is_off(season: None) -> None:
 
 
 def test_switched_off_during_a_computation_it_writes_nothing(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = warm.compute
+    real = compute.compute
 
     def switched_off(*args: Any) -> Computed:
         Activation.objects.filter(part="warming").update(is_on=False)
         return real(*args)
 
-    monkeypatch.setattr(operations, "compute", switched_off)
-    [done] = operations.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
+    monkeypatch.setattr(warming, "compute", switched_off)
+    [done] = warming.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
     assert (done.outcome, CacheEntry.objects.count()) == ("off", 0)
     assert target("factor:nba:model:v2.1").last_error == "warming was switched off"
 
@@ -213,20 +213,20 @@ def test_switched_off_during_a_computation_it_writes_nothing(season: None, monke
 def test_one_worker_computes_at_a_time(season: None) -> None:
     one = target("factor:nba:model:v2.1")
     CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() + timedelta(seconds=30))
-    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"busy"}
+    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
     CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(seconds=1))
-    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"written"}
+    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"written"}
 
 
 def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, real = target("factor:nba:model:v2.1"), warm.compute
+    one, real = target("factor:nba:model:v2.1"), compute.compute
 
     def overtaken(*args: Any) -> Computed:
         CacheTarget.objects.filter(pk=one.pk).update(fence=99)
         return real(*args)
 
-    monkeypatch.setattr(operations, "compute", overtaken)
-    assert outcomes(operations.warm([one], actor=SYSTEM)) == {"busy"}
+    monkeypatch.setattr(warming, "compute", overtaken)
+    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
     assert not CacheEntry.objects.exists()
 
 

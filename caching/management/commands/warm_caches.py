@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from caching import operations
 from caching.choices import CacheType, Outcome
-from caching.operations import Warmed
+from caching.warming import Warmed, warm
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
 
@@ -33,7 +33,7 @@ class Command(SlipwayCommand):
             names = [target.cache_key for target in wanted]
             self.report({"targets": names}, "\n".join(names))
             return
-        done = operations.warm(wanted, actor=self.actor, force=force, progress=self.bar(len(wanted)))
+        done = warm(wanted, actor=self.actor, force=force, progress=self.bar(len(wanted)))
         self.report({"entries": [warmed.document() for warmed in done]}, table(done))
         if any(warmed.outcome == Outcome.FAILED for warmed in done):
             raise SystemExit(1)

@@ -1,0 +1,87 @@
+"""Django's cache API over the three tiers, for values that JSON can hold: CACHES["derived"]."""
+
+import hashlib
+from typing import Any
+
+import orjson
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+
+from caching import values
+from caching.choices import State
+
+MAX_KEY_BYTES = 255
+LONGEST_SECONDS = 100 * 365 * 86400.0  # what a timestamp holds
+
+
+class DerivedCache(BaseCache):
+    """A value is there until its expiry and not a moment longer. Values come back as JSON has them, so what JSON does
+    not hold as it is (a tuple, bytes, a date, NaN) is refused with TypeError.
+    """
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        found = values.get(self._key(key, version))
+        return default if found.state is State.MISSING else found.value
+
+    def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        name, data, seconds = self._key(key, version), encode(value), self._seconds(timeout)
+        if seconds is not None and seconds <= 0:
+            values.delete(name)
+        else:
+            values.make_room(self._max_entries, self._cull_frequency)
+            values.put(name, data, seconds)
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        name, data, seconds = self._key(key, version), encode(value), self._seconds(timeout)
+        if seconds is not None and seconds <= 0:
+            return not self.has_key(key, version)
+        values.make_room(self._max_entries, self._cull_frequency)
+        return values.put(name, data, seconds, only_new=True)
+
+    def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        name, seconds = self._key(key, version), self._seconds(timeout)
+        if seconds is not None and seconds <= 0:
+            return values.delete(name)
+        return values.touch(name, seconds)
+
+    def delete(self, key: Any, version: int | None = None) -> bool:
+        return values.delete(self._key(key, version))
+
+    def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
+        """In one step, whoever else counts. Raises ValueError for a key that is not there, TypeError for a value that
+        is no whole number.
+        """
+        counted = values.count(self._key(key, version), delta)
+        if counted is not None:
+            return counted
+        if self.has_key(key, version):
+            raise TypeError(f"the value of {key!r} is no whole number")
+        raise ValueError(f"Key {key!r} not found")
+
+    def clear(self) -> None:
+        values.clear()
+
+    def _key(self, key: Any, version: int | None) -> str:
+        """What a row can hold: a key that is too long, or no text, by its digest."""
+        made = str(self.make_and_validate_key(key, version=version))
+        raw = made.encode("utf-8", "surrogatepass")
+        if len(raw) <= MAX_KEY_BYTES and b"\0" not in raw and made.isprintable():
+            return made
+        return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+    def _seconds(self, timeout: Any) -> float | None:
+        seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
+        return None if seconds is None else min(float(seconds), LONGEST_SECONDS)
+
+
+def encode(value: Any) -> bytes:
+    """Raises TypeError for what would not come back as it is."""
+    try:
+        data = orjson.dumps(value)
+    except TypeError as error:
+        raise TypeError(f"the derived cache holds JSON, and this is none: {error}") from None
+    if orjson.loads(data) != value:
+        raise TypeError("the derived cache holds JSON, and this would come back as something else (tuple, date, NaN?)")
+    return data

@@ -1,0 +1,87 @@
+"""Look-ups, counted in memory and written down every few seconds: a crash loses what came since."""
+
+import atexit
+import os
+import threading
+from collections import Counter
+from contextlib import suppress
+
+import orjson
+import structlog
+from django.db import DatabaseError, connection
+
+from caching import sql
+from caching.choices import Tier
+
+FLUSH_SECONDS = 15.0
+log = structlog.get_logger("slipway.caching")
+
+
+class Hits:
+    """Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lookups: Counter[tuple[str, str]] = Counter()
+        self._rows: Counter[int] = Counter()
+        self._thread: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._begin_again)
+
+    def forget_counts(self) -> None:
+        self._lookups, self._rows = Counter(), Counter()
+
+    def _begin_again(self) -> None:
+        """The thread does not live on in a fork, and what the parent counted is the parent's."""
+        self._lock, self._thread = threading.Lock(), None
+        self.forget_counts()
+
+    def count(self, kind: str, tier: Tier, row: int = 0) -> None:
+        """kind: of entry, or `value`. row: of the entry that was hit."""
+        with self._lock:
+            self._lookups[kind, tier] += 1
+            if row:
+                self._rows[row] += 1
+        if self._thread is None:
+            self._start()
+
+    def flush(self) -> None:
+        """Write down what was counted, in one statement. Raises DatabaseError; then it stays counted."""
+        with self._lock:
+            lookups, rows = self._lookups, self._rows
+            self._lookups, self._rows = Counter(), Counter()
+        if not lookups:
+            return
+        counted = [{"kind": kind, "tier": tier, "lookups": count} for (kind, tier), count in lookups.items()]
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    sql.COUNT_HITS,
+                    {"lookups": orjson.dumps(counted).decode(), "rows": list(rows), "hits": list(rows.values())},
+                )
+        except DatabaseError:
+            with self._lock:
+                self._lookups.update(lookups)
+                self._rows.update(rows)
+            raise
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="slipway-hits", daemon=True)
+                self._thread.start()
+                atexit.register(self._flush_quietly)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(FLUSH_SECONDS)
+            self._flush_quietly()
+
+    def _flush_quietly(self) -> None:
+        try:
+            self.flush()
+        except DatabaseError as error:
+            log.warning("look-ups could not be written down; they stay counted", error=str(error))
+        finally:
+            with suppress(DatabaseError):
+                connection.close()  # not worth holding one in between
