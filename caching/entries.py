@@ -63,10 +63,10 @@ def digest_of(hexadecimal: str | bytes) -> bytes:
     return bytes.fromhex(hexadecimal if isinstance(hexadecimal, str) else hexadecimal.decode())
 
 
-def _read(name: str) -> Record | None:
+def read_entry(name: str) -> Record | None:
     short, sport, subject = name.split(":")
     found = read_row(sql.READ_ENTRY, f"{name}:", TYPES[short], sport.upper(), subject)
     return record_of(found[0], found[1:]) if found else None
 
 
-ENTRIES = Store("entries", _read)
+ENTRIES = Store("entries", read_entry)

@@ -153,6 +153,7 @@ def _listening_client() -> "redis.Redis":
         socket_timeout=2 * BEAT_SECONDS,
         socket_connect_timeout=BEAT_SECONDS,
         retry=Retry(NoBackoff(), 0),
+        client_name=f"slipway-cache-{os.getpid()}",
     )
 
 

@@ -42,7 +42,9 @@ def outdate(sport: str) -> int:
 
 
 def expire(batch_size: int, *, dry_run: bool = False) -> int:
-    """Delete entries whose grace is over, a batch per transaction. Returns how many that were, or would be."""
+    """Delete entries whose grace is over, and values of the Django cache backend past their expiry, a batch per
+    transaction. Returns how many those were, or would be.
+    """
     if dry_run:
         return sum(
             CacheEntry.objects.filter(cache_type=policy.pk, is_flagged=False)
@@ -50,7 +52,7 @@ def expire(batch_size: int, *, dry_run: bool = False) -> int:
             .count()
             for policy in CachePolicy.objects.all()
         )
-    return in_batches(sql.EXPIRE, batch_size)
+    return in_batches(sql.EXPIRE, batch_size) + in_batches(sql.EXPIRE_VALUES, batch_size)
 
 
 def expire_now(entries: Iterable[int], *, actor: Actor) -> int:

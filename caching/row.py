@@ -7,6 +7,7 @@ this statement; one that has not gets it. Where an error would end a transaction
 import hashlib
 from functools import cache
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -21,8 +22,11 @@ def read_row(statement: str, *values: str) -> list[bytes] | None:
     own.close_if_health_check_failed()
     own.ensure_connection()
     libpq = own.connection.pgconn
-    result = _ask(libpq, statement, [value.encode() for value in values])
-    if result.status == ExecStatus.TUPLES_OK:
+    try:
+        result = _ask(libpq, statement, [value.encode() for value in values])
+    except psycopg.Error:  # no connection to the server
+        result = None
+    if result is not None and result.status == ExecStatus.TUPLES_OK:
         return [result.get_value(0, i) or b"" for i in range(result.nfields)] if result.ntuples else None
     if libpq.status != ConnStatus.OK and not own.in_atomic_block:
         own.close()

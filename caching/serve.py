@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event, Lock
+from threading import Lock
+from time import sleep as pause
 
 from caching import clock, entries
 from caching.choices import Outcome, State, Tier
@@ -124,7 +125,7 @@ def _computed(key: Key) -> Served:
             return served
         if time.monotonic() > deadline or done.outcome == Outcome.OFF:
             return compute_fresh(key)
-        Event().wait(LOOK_SECONDS)
+        pause(LOOK_SECONDS)
 
 
 def _served(key: Key, done: Warmed) -> Served | None:

@@ -1,10 +1,8 @@
 """What load balancers and Prometheus ask."""
 
-import hashlib
 from functools import cache
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,7 +10,9 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from caching.metrics import CacheCollector
 from config.proxies import is_local
+from config.tokens import caller
 from providers.metrics import ProviderCollector
 from rollout import heartbeat
 
@@ -51,7 +51,7 @@ def _states_of_helpers() -> dict[str, str]:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text. The figures come from the tables, so whichever process answers gives those of all."""
-    if not (is_local(request) or has_token(request)):
+    if not (is_local(request) or caller(request)):
         return HttpResponse("a token is needed: Authorization: Bearer ...\n", status=401, content_type="text/plain")
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
@@ -60,12 +60,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(ProviderCollector())
+    registry.register(CacheCollector())
     return registry
-
-
-def has_token(request: HttpRequest) -> bool:
-    """Digests are compared, so that the time it takes says nothing of a token."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        token = request.headers.get("X-API-Key", "")
-    return hashlib.sha256(token.strip().encode()).hexdigest() in settings.API_TOKENS

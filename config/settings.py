@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_structlog",
     "csp",
+    "ninja",
     "pgtrigger",
     "pghistory",
     "rollout",

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,27 +18,13 @@ from caching import compute, operations, warming
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
 from caching.warmers.entry import Computed
 from caching.warming import Warmed
-from providers.gamelogs.load import Imported, load
-from providers.gamelogs.logs import Log
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog
-from providers.stub_gamelogs import game_logs
-from providers.stub_season import SEASONS
-from providers.stub_server import SEED
 from rollout.actors import SYSTEM
 from rollout.errors import Refused
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def season(fleet: None) -> None:
-    """The newest 800 box scores of each sport: as good as all of them here, and sooner there."""
-    for sport in SEASONS:
-        newest = game_logs(sport, SEED, date(2026, 1, 5))[-800:]
-        logs = (Log(**log | {"played_on": date.fromisoformat(log["played_on"])}) for log in newest)
-        load(enumerate(logs), Imported("stub", sport), skip_bad=False)
 
 
 def warm_all(**options: Any) -> list[Warmed]:

@@ -1,0 +1,102 @@
+"""GET /api/v1/derived: what consumers get, and what they are told when they get nothing."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+
+from caching.models import CacheEntry, CacheTarget
+from rollout.models import Activation
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/derived/correlation/nba/points"
+TOKEN = {"Authorization": "Bearer let-me-in"}
+
+
+def ask(url: str = URL, **headers: str) -> Any:
+    return Client().get(url, headers=TOKEN | headers)
+
+
+def test_a_miss_is_computed_and_the_next_one_comes_from_the_cache(nba: None) -> None:
+    first, second = ask(), ask(URL.replace("nba", "NBA"))
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json()["served_from"] == "computed"
+    answer = second.json()
+    entry = CacheEntry.objects.get()
+    assert answer["value"] == json.loads(entry.data_json) == first.json()["value"]
+    assert {name: answer[name] for name in ("served_from", "state")} == {"served_from": "cache", "state": "fresh"}
+    assert answer["confidence"] == pytest.approx(entry.confidence, abs=1e-6)
+    assert 0 <= answer["age"] < 60
+
+
+def test_it_is_kept_for_as_long_as_nobody_refreshes_it(nba: None) -> None:
+    answer = ask()
+    private, _, seconds = answer["Cache-Control"].rpartition("=")
+    assert private == "private, max-age"
+    assert 3 * 3600 * 0.9 - 60 < int(seconds) <= 3 * 3600 * 0.9
+    same = ask(**{"If-None-Match": answer["ETag"]})
+    assert (same.status_code, same.content, same["ETag"]) == (304, b"", answer["ETag"])
+    CacheEntry.objects.update(data_hash="00" * 32)
+    assert ask(**{"If-None-Match": answer["ETag"]}).status_code == 200
+
+
+def test_stale_is_said(nba: None) -> None:
+    fresh = ask()
+    CacheTarget.objects.update(lease_until=Now() + timedelta(minutes=1))  # somebody is at it
+    CacheEntry.objects.update(soft_expires_at=Now() - timedelta(hours=2), expires_at=Now() - timedelta(hours=1))
+    answer = ask(**{"If-None-Match": fresh["ETag"]})
+    assert (answer.status_code, answer.json()["state"]) == (200, "stale")
+    assert answer["Cache-Control"] == "private, no-cache"
+
+
+def test_with_serving_off_it_is_computed_fresh(nba: None) -> None:
+    Activation.objects.filter(part="serving").update(is_on=False)
+    answer = ask()
+    assert (answer.json()["served_from"], answer["Cache-Control"]) == ("computed", "private, no-cache")
+    assert not CacheEntry.objects.exists()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}])
+def test_it_needs_a_token(headers: dict[str, str]) -> None:
+    answer = Client().get(URL, headers=headers)
+    assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
+    assert answer.json()["remedy"] == "send Authorization: Bearer TOKEN"
+
+
+def test_either_header_carries_it(nba: None) -> None:
+    assert Client().get(URL, headers={"X-API-Key": "let-me-in"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("luck/nba/points", "'luck' is no type of entry; take one of correlation, factor, player"),
+        ("player/nba/nobody", "nothing keeps player:nba:nobody warm; add it in the admin"),
+        ("player/nba/le bron", "sport or subject is not what a key can hold"),
+        ("player/nba/lebron%01james", "sport or subject is not what a key can hold"),
+        (f"player/nba/{'x' * 256}", "sport or subject is not what a key can hold"),
+        ("player/basketball/lebron-james", "sport or subject is not what a key can hold"),
+    ],
+)
+def test_what_is_not_there_is_named(path: str, problem: str, db: None) -> None:
+    answer = ask(f"/api/v1/derived/{path}")
+    assert answer.status_code == 404
+    assert "; ".join(answer.json().values()).startswith(problem)
+
+
+def test_what_cannot_be_computed_is_said(db: None) -> None:
+    answer = ask()
+    assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (503, "30", "no-store")
+    assert answer.json()["error"] == "correlation:nba:points cannot be computed: no game of NBA"
+
+
+def test_it_describes_itself(db: None) -> None:
+    described = Client().get("/api/v1/openapi.json").json()
+    answers = described["paths"]["/api/v1/derived/{cache_type}/{sport}/{subject}"]["get"]["responses"]
+    assert set(answers) == {"200", "304", "401", "404", "503"}
+    page = Client().get("/api/v1/docs")
+    assert b"swagger-ui-bundle.js" in page.content
+    assert "unsafe-inline" not in page["Content-Security-Policy"]
