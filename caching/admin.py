@@ -3,33 +3,74 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from caching import operations
 from caching.choices import CacheType
-from caching.models import CacheEntry, CachePolicy, CacheTarget
+from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
+from caching.shown import hit_rates, shown_entry
+from caching.states import STATES
+from caching.warm_ups import PERMISSION as WARM
 from config.console import ReadOnlyAdmin, SlipwayAdmin, ago, freshness, on_off, verb
+from config.keyset import KeysetAdmin
+from providers.models import Sport
 
-WARM = "caching.warm_cachetarget"
+UNDER_WAY = "{changed} targets are being computed; Warm-ups shows how far that is."
+
+
+class BySport(admin.SimpleListFilter):
+    """Of the sports there are, since reading them from a million rows takes a while."""
+
+    title, parameter_name = "sport", "sport"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, code) for code in Sport.objects.order_by("code").values_list("code", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[CacheEntry]") -> "QuerySet[CacheEntry]":
+        return queryset.filter(sport=self.value()) if self.value() else queryset
+
+
+class ByState(admin.SimpleListFilter):
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("fresh", "Fresh"), ("due", "To be refreshed"), ("stale", "Stale")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[CacheEntry]") -> "QuerySet[CacheEntry]":
+        state = STATES.get(self.value() or "")
+        return queryset.filter(state) if state else queryset
 
 
 @admin.register(CacheEntry)
-class CacheEntryAdmin(ReadOnlyAdmin):
+class CacheEntryAdmin(KeysetAdmin):
     intro = "What was computed and is ready to be served, the newest first."
     when_empty = "They come with a warm-up: python manage.py warm_caches"
-    list_display = ["cache_key", "cache_type", "fresh", "narrative", "sure", "sample_size", "version", "expires"]
-    list_filter = ["cache_type", "sport", "is_flagged"]
-    search_fields = ["cache_key__istartswith"]
+    list_before_template = "console/entries.html"
+    change_form_outer_before_template = "console/entry.html"
+    list_display = [
+        "cache_key",
+        "cache_type",
+        "fresh",
+        "narrative",
+        "sure",
+        "sample_size",
+        "version",
+        "hits",
+        "expires",
+    ]
+    list_filter = ["cache_type", BySport, ByState, "is_flagged"]
+    search_fields = ["cache_key__startswith"]
     search_help_text = "beginning of a key, as player:nba"
-    ordering = ["-pk"]
     actions = [
         verb(
             operations.warm_entries,
             label="Warm now",
             permission=WARM,
-            consequence="They are computed again from the stored box scores, fresh or not.",
+            consequence="A worker computes them again from the stored box scores, fresh or not.",
+            done=UNDER_WAY,
         ),
         verb(
             operations.expire_now,
@@ -45,21 +86,38 @@ class CacheEntryAdmin(ReadOnlyAdmin):
         ),
     ]
 
+    def of_row(self, row: CacheEntry) -> dict[str, Any]:
+        return shown_entry(row)
+
+    def of_list(self) -> dict[str, Any]:
+        return hit_rates()
+
     @admin.display(description="State")
     def fresh(self, entry: CacheEntry) -> SafeString:
         return freshness(entry.soft_expires_at, entry.expires_at)
 
-    @admin.display(description="Confidence", ordering="confidence")
+    @admin.display(description="Confidence")
     def sure(self, entry: CacheEntry) -> SafeString:
         return format_html('<span class="sw-number">{}</span>', f"{entry.confidence:.2f}")
 
-    @admin.display(description="Expires", ordering="expires_at")
+    @admin.display(description="Hits")
+    def hits(self, entry: CacheEntry) -> SafeString:
+        return format_html('<span class="sw-number">{}</span>', f"{entry.hit_count:,}")
+
+    @admin.display(description="Expires")
     def expires(self, entry: CacheEntry) -> SafeString | str:
         return ago(entry.expires_at)
 
 
+class ConfigurationAdmin(SlipwayAdmin):
+    """Edits go through the operations, which keep the audit and tell the readers."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        operations.save(obj, actor=request.user)
+
+
 @admin.register(CacheTarget)
-class CacheTargetAdmin(SlipwayAdmin):
+class CacheTargetAdmin(ConfigurationAdmin):
     intro = "What is to be kept warm: a row added here becomes an entry with the next refresh."
     when_empty = "They come with the migrations."
     list_display = ["cache_key", "name", "enabled", "last_error"]
@@ -71,9 +129,16 @@ class CacheTargetAdmin(SlipwayAdmin):
             operations.warm_targets,
             label="Warm now",
             permission=WARM,
-            consequence="They are computed from the stored box scores, fresh or not.",
+            consequence="A worker computes them from the stored box scores, fresh or not.",
+            done=UNDER_WAY,
         )
     ]
+
+    def delete_model(self, request: HttpRequest, obj: CacheTarget) -> None:
+        operations.delete_targets([obj.pk], actor=request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[CacheTarget]") -> None:
+        operations.delete_targets(queryset.values_list("pk", flat=True), actor=request.user)
 
     @admin.display(description="Enabled", ordering="is_enabled")
     def enabled(self, target: CacheTarget) -> SafeString:
@@ -81,7 +146,7 @@ class CacheTargetAdmin(SlipwayAdmin):
 
 
 @admin.register(CachePolicy)
-class CachePolicyAdmin(SlipwayAdmin):
+class CachePolicyAdmin(ConfigurationAdmin):
     intro = "How long what was computed is fresh, when it is refreshed, and how long it is kept after that."
     list_display = ["__str__", "ttl_hours", "soft_fraction", "grace_hours"]
 
@@ -93,3 +158,27 @@ class CachePolicyAdmin(SlipwayAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(WarmUp)
+class WarmUpAdmin(ReadOnlyAdmin):
+    intro = "What operators had computed at once, and how far that is. The regular refresh is not among it."
+    when_empty = "Choose entries or targets, then Warm now."
+    list_before_template = "console/moving.html"
+    list_display = ["requested", "requested_by", "how_far", "failed"]
+    ordering = ["-pk"]
+
+    def of_list(self) -> dict[str, Any]:
+        return {"is_moving": WarmUp.objects.filter(ended_at=None).exists()}
+
+    @admin.display(description="Requested", ordering="requested_at")
+    def requested(self, row: WarmUp) -> SafeString | str:
+        return ago(row.requested_at)
+
+    @admin.display(description="Computed")
+    def how_far(self, row: WarmUp) -> SafeString:
+        told = f"{row.done:,} of {row.total:,}"
+        if row.ended_at is not None:
+            return format_html("{}", told)
+        bar = '<progress class="sw-progress" max="{}" value="{}"></progress> {}'
+        return format_html(bar, row.total, row.done, told)

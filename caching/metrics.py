@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator
 
-from django.db.models import Count, Q
-from django.db.models.functions import Now
+from django.db.models import Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from caching.choices import CacheType
 from caching.models import CacheEntry, CacheLookup, CacheTarget
-
-STATES = {
-    "fresh": Q(soft_expires_at__gt=Now()),
-    "due": Q(soft_expires_at__lte=Now(), expires_at__gt=Now()),
-    "stale": Q(expires_at__lte=Now()),
-}
+from caching.states import STATES
 
 
 class CacheCollector(Collector):

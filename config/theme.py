@@ -49,6 +49,7 @@ UNFOLD = {
                 "items": [
                     page("Entries", "bolt", "caching_cacheentry", "caching.view_cacheentry"),
                     page("Targets", "target", "caching_cachetarget", "caching.view_cachetarget"),
+                    page("Warm-ups", "local_fire_department", "caching_warmup", "caching.view_warmup"),
                     page("Policies", "timer", "caching_cachepolicy", "caching.view_cachepolicy"),
                 ],
             },

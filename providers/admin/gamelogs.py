@@ -62,8 +62,8 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
     list_display = ["name", "sport", "state_now", "how_far", "uploaded", "uploaded_by"]
     list_filter = ["state", "sport"]
     ordering = ["-pk"]
-    list_before_template = "console/uploads.html"
-    change_form_outer_before_template = "console/uploads.html"
+    list_before_template = "console/moving.html"
+    change_form_outer_before_template = "console/moving.html"
     add_fieldsets = [(None, {"fields": ["file", "schedule", "sport", "mapping", "skip_bad"]})]
     fieldsets = [(None, {"fields": ["name", "sport", "state_now", "how_far", "bad_rows", "uploaded", "uploaded_by"]})]
     readonly_fields = ["state_now", "how_far", "bad_rows", "uploaded"]
@@ -72,10 +72,10 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
         return request.user.has_perm(PERMISSION)
 
     def of_row(self, row: GameLogUpload) -> dict[str, Any]:
-        return {"is_importing": row.state == ImportState.WAITING}
+        return {"is_moving": row.state == ImportState.WAITING}
 
     def of_list(self) -> dict[str, Any]:
-        return {"is_importing": GameLogUpload.objects.filter(state=ImportState.WAITING).exists()}
+        return {"is_moving": GameLogUpload.objects.filter(state=ImportState.WAITING).exists()}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
