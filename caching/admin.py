@@ -62,6 +62,12 @@ class CacheEntryAdmin(KeysetAdmin):
         "expires",
     ]
     list_filter = ["cache_type", BySport, ByState, "is_flagged"]
+    fieldsets = [
+        (None, {"fields": ["cache_key", "confidence", "sample_size", "version", "soft_expires_at", "expires_at"]}),
+        ("Use", {"fields": ["hit_count", "last_accessed_at", "is_flagged"]}),
+        ("Computation", {"fields": ["generation_time_ms", "ttl_seconds", "updated_at", "created_at", "context_json"]}),
+        ("Payload", {"fields": ["size_bytes", "data_hash", "data_json"]}),
+    ]
     search_fields = ["cache_key__startswith"]
     search_help_text = "beginning of a key, as player:nba"
     actions = [
