@@ -76,8 +76,9 @@ def _change(statement: str, **params: Any) -> int:
 def flag(entries: Iterable[int], *, actor: Actor) -> int:
     """Flag those that are not, and take the flag from those that are."""
     require(actor, "caching.flag_cacheentry")
-    found = CacheEntry.objects.filter(pk__in=list(entries))
-    return found.update(is_flagged=~F("is_flagged"))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.FLAG, {"entries": list(entries)})
+        return int(cursor.rowcount)
 
 
 def warm_entries(entries: Iterable[int], *, actor: Actor) -> int:

@@ -19,8 +19,9 @@ from caching.compute import compute
 from caching.entries import Key
 from caching.models import CacheTarget
 from caching.records import Found, Record
+from caching.storing import Warmed
 from caching.warmers.entry import TooFewGames, encode
-from caching.warming import Warmed, warm
+from caching.warming import warm
 from rollout.actors import SYSTEM
 from rollout.errors import Refused, SlipwayError
 

@@ -24,14 +24,21 @@ SELECT target.* FROM caching_cachetarget target JOIN portfolio_rationales entry 
  WHERE entry.id = ANY(%(entries)s) AND target.is_enabled"""
 
 # Compare-and-set: one worker computes a target at a time; its fence is checked again when it writes.
-LEASE_TARGET = """
-UPDATE caching_cachetarget SET lease_until = now() + make_interval(secs => %(lease_seconds)s), fence = fence + 1
- WHERE id = %(target)s AND (lease_until IS NULL OR lease_until < now()) RETURNING fence"""
-HOLD_TARGET = """
-SELECT FROM caching_cachetarget
- WHERE id = %(target)s AND fence = %(fence)s AND model_version = %(model_version)s FOR UPDATE"""
-END_LEASE = """
-UPDATE caching_cachetarget SET lease_until = NULL, last_error = %(error)s WHERE id = %(target)s AND fence = %(fence)s"""
+LEASE_TARGETS = """
+UPDATE caching_cachetarget target
+   SET lease_until = now() + make_interval(secs => %(lease_seconds)s), fence = target.fence + 1
+  FROM (SELECT id FROM caching_cachetarget
+         WHERE id = ANY(%(targets)s) AND (lease_until IS NULL OR lease_until < now())
+         ORDER BY id FOR UPDATE SKIP LOCKED) free
+ WHERE target.id = free.id RETURNING target.id, target.fence"""
+HOLD_TARGETS = """
+SELECT target.id FROM unnest(%(targets)s::bigint[], %(fences)s::bigint[], %(versions)s::text[]) mine(id, fence, version)
+  JOIN caching_cachetarget target USING (id)
+ WHERE target.fence = mine.fence AND target.model_version = mine.version ORDER BY target.id FOR UPDATE OF target"""
+END_LEASES = """
+UPDATE caching_cachetarget target SET lease_until = NULL, last_error = mine.error
+  FROM unnest(%(targets)s::bigint[], %(fences)s::bigint[], %(errors)s::text[]) mine(id, fence, error)
+ WHERE target.id = mine.id AND target.fence = mine.fence"""
 
 # What the tiers keep of an entry beside its data. updated_at, which never goes back, is its stamp.
 ENTRY_RECORD = """
@@ -47,35 +54,51 @@ SELECT entry.data_json, {ENTRY_RECORD}
   FROM caching_cachetarget target JOIN portfolio_rationales entry ON entry.cache_key = $1 || target.model_version
  WHERE target.cache_type = $2 AND target.sport = $3 AND target.subject = $4 AND target.is_enabled"""
 
-# An unchanged payload is no new version: only its times move on. xmax is 0 for a row that was inserted.
-STORE_ENTRY = f"""
+# Whoever changes several entries locks them by id first, so that two wait for each other instead of dying.
+LOCK_ENTRIES = """
+SELECT cache_key, version FROM portfolio_rationales WHERE cache_key = ANY(%(keys)s) ORDER BY id FOR UPDATE"""
+
+# An unchanged payload is no new version: only its times move on, and its text is not written again.
+STORE_ENTRIES = f"""
 INSERT INTO portfolio_rationales AS entry
        (cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context_json, narrative, key_points,
         confidence, sample_size, generation_time_ms, size_bytes, hit_count, soft_expires_at, expires_at, ttl_seconds,
         is_flagged, version, created_at, updated_at)
-VALUES (%(cache_key)s, %(cache_type)s, %(data_json)s, %(sport)s, %(subject)s, %(model_version)s, %(data_hash)s,
-        %(context)s::jsonb, %(narrative)s, %(key_points)s::jsonb, %(confidence)s, %(sample_size)s, %(ms)s, %(size)s, 0,
-        now() + make_interval(secs => %(ttl)s * %(soft)s), now() + make_interval(secs => %(ttl)s), %(ttl)s, false, 1,
-        now(), clock_timestamp())
+SELECT cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context, narrative, key_points,
+       confidence, sample_size, ms, size, 0, now() + make_interval(secs => ttl * soft),
+       now() + make_interval(secs => ttl), ttl, false, 1, now(), clock_timestamp()
+  FROM unnest(%(cache_key)s::text[], %(cache_type)s::text[], %(data_json)s::text[], %(sport)s::text[],
+              %(subject)s::text[], %(model_version)s::text[], %(data_hash)s::text[], %(context)s::jsonb[],
+              %(narrative)s::text[], %(key_points)s::jsonb[], %(confidence)s::float8[], %(sample_size)s::int[],
+              %(ms)s::float8[], %(size)s::int[], %(ttl)s::int[], %(soft)s::float8[])
+       new(cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context, narrative, key_points,
+           confidence, sample_size, ms, size, ttl, soft)
     ON CONFLICT (cache_key) DO UPDATE
    SET version = entry.version + CASE WHEN entry.data_hash = excluded.data_hash THEN 0 ELSE 1 END,
-       data_json = excluded.data_json, data_hash = excluded.data_hash, context_json = excluded.context_json,
+       data_json = CASE WHEN entry.data_hash = excluded.data_hash THEN entry.data_json ELSE excluded.data_json END,
+       data_hash = excluded.data_hash, context_json = excluded.context_json,
        narrative = excluded.narrative, key_points = excluded.key_points, confidence = excluded.confidence,
        sample_size = excluded.sample_size, generation_time_ms = excluded.generation_time_ms,
        size_bytes = excluded.size_bytes, soft_expires_at = excluded.soft_expires_at, expires_at = excluded.expires_at,
        ttl_seconds = excluded.ttl_seconds,
        updated_at = GREATEST(clock_timestamp(), entry.updated_at + interval '1 us')
-RETURNING version, xmax = 0, {ENTRY_RECORD}"""
+RETURNING cache_key, version, {ENTRY_RECORD}"""
 
 # Readers are told, so that none goes on with the old times. The stamp of what the tiers hold is older than this one.
-OUTDATE = """
-UPDATE portfolio_rationales SET soft_expires_at = LEAST(soft_expires_at, now())
- WHERE sport = %(sport)s AND soft_expires_at > now()
-RETURNING cache_type, sport, subject, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"""
-EXPIRE_NOW = """
-UPDATE portfolio_rationales SET soft_expires_at = LEAST(soft_expires_at, now()), expires_at = now()
- WHERE id = ANY(%(entries)s) AND expires_at > now()
-RETURNING cache_type, sport, subject, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"""
+CHANGED = """
+RETURNING entry.cache_type, entry.sport, entry.subject, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"""
+OUTDATE = f"""
+UPDATE portfolio_rationales entry SET soft_expires_at = now()
+  FROM (SELECT id FROM portfolio_rationales WHERE sport = %(sport)s AND soft_expires_at > now()
+         ORDER BY id FOR UPDATE) fresh WHERE entry.id = fresh.id {CHANGED}"""
+EXPIRE_NOW = f"""
+UPDATE portfolio_rationales entry SET soft_expires_at = LEAST(soft_expires_at, now()), expires_at = now()
+  FROM (SELECT id FROM portfolio_rationales WHERE id = ANY(%(entries)s) AND expires_at > now()
+         ORDER BY id FOR UPDATE) alive WHERE entry.id = alive.id {CHANGED}"""
+FLAG = """
+UPDATE portfolio_rationales entry SET is_flagged = NOT is_flagged
+  FROM (SELECT id FROM portfolio_rationales WHERE id = ANY(%(entries)s) ORDER BY id FOR UPDATE) chosen
+ WHERE entry.id = chosen.id"""
 
 # Deleted once the grace is over, oldest first and in batches; a row that a writer holds is left for the next one.
 EXPIRE = """

@@ -12,7 +12,8 @@ from kombu.exceptions import OperationalError
 from caching import sql
 from caching.choices import Outcome
 from caching.models import CacheTarget, WarmUp
-from caching.warming import LEASE_SECONDS, warm
+from caching.storing import LEASE_SECONDS
+from caching.warming import warm
 from rollout.actors import Actor, Machine, require
 from rollout.choices import Part
 from rollout.errors import Refused

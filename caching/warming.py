@@ -1,52 +1,26 @@
-"""Computing what is to be kept warm, one worker per target; a late one writes nothing."""
+"""Computing what is to be kept warm: a worker leases targets, computes them, and stores what it still may."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from itertools import islice
 
-import orjson
 import structlog
-from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from caching import sql
 from caching.choices import Outcome
 from caching.compute import Read, compute
-from caching.entries import ENTRIES, record_of
 from caching.models import CacheEntry, CachePolicy, CacheTarget
 from caching.reading import read_games
-from caching.records import Record
-from caching.warmers.entry import Computed, TooFewGames, encode
+from caching.storing import Result, Warmed, lease, store
+from caching.warmers.entry import TooFewGames, encode
 from rollout.actors import Actor, require
 from rollout.choices import Part
 from rollout.errors import Refused, SlipwayError
 from rollout.models import Activation
 
-LEASE_SECONDS = 60  # many times what a target of 4,000 games takes
+AT_ONCE = 20  # targets that are leased and stored together
 log = structlog.get_logger("slipway.caching")
-
-
-@dataclass(frozen=True, slots=True)
-class Warmed:
-    """How the warming of one target went; sample and confidence are those of what stands now."""
-
-    cache_key: str
-    cache_type: str
-    sport: str
-    subject: str
-    outcome: Outcome
-    sample_size: int = 0
-    confidence: float = 0.0
-    ms: float = 0.0
-    problem: str = ""
-    record: Record | None = None  # what was stored
-
-    def document(self) -> dict[str, Any]:
-        told = {name: getattr(self, name) for name in self.__slots__ if name != "record"}
-        return told | {"outcome": self.outcome.value}
 
 
 def warm(
@@ -65,92 +39,41 @@ def warm(
         raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
     policies = CachePolicy.objects.in_bulk()
     read = cache(read_games)  # the targets of a sport share its box scores
-    done = []
-    for target in wanted:
-        done.append(_warm_one(target, policies[target.cache_type], read, force=force))
-        progress(done[-1])
+    done, left = [], iter(wanted)
+    while some := list(islice(left, AT_ONCE)):
+        for warmed in _warm(some, policies, read, force=force):
+            done.append(warmed)
+            progress(warmed)
     return done
 
 
-def _warm_one(target: CacheTarget, policy: CachePolicy, read: Read, *, force: bool) -> Warmed:
-    stands = CacheEntry.objects.for_target(target)
-    fresh = None if force else stands.filter(soft_expires_at__gt=Now()).first()
-    if fresh:
-        return _warmed(target, Outcome.UNCHANGED, fresh.sample_size, fresh.confidence)
-    fence = _lease(target)
-    if fence is None:
-        return _warmed(target, Outcome.BUSY)
+def _warm(some: list[CacheTarget], policies: dict[str, CachePolicy], read: Read, *, force: bool) -> list[Warmed]:
+    ended = {} if force else _fresh(some)
+    fences = lease([target for target in some if target.pk not in ended])
+    results = [_compute(target, fences[target.pk], read) for target in some if target.pk in fences]
+    ended |= store(results, policies)
+    return [ended.get(target.pk) or Warmed.of(target, Outcome.BUSY) for target in some]
+
+
+def _fresh(some: list[CacheTarget]) -> dict[int, Warmed]:
+    found = CacheEntry.objects.filter(cache_key__in=[target.cache_key for target in some], soft_expires_at__gt=Now())
+    by_key = {entry.cache_key: entry for entry in found.only("cache_key", "sample_size", "confidence")}
+    return {
+        target.pk: Warmed.of(target, Outcome.UNCHANGED, sample_size=entry.sample_size, confidence=entry.confidence)
+        for target in some
+        if (entry := by_key.get(target.cache_key))
+    }
+
+
+def _compute(target: CacheTarget, fence: int, read: Read) -> Result:
     start, problem = time.perf_counter(), ""
     try:
         computed = compute(target, read)
         data = encode(computed.payload)
+        return Result(target, fence, (time.perf_counter() - start) * 1000, computed, data)
     except (TooFewGames, SlipwayError) as error:
         problem = str(error)
     except Exception as error:  # a fault of ours is on record too, and the others go on
         log.exception("the warmer broke", target=target.cache_key)
         problem = f"unexpected {type(error).__name__} in the warmer"
-    ms = (time.perf_counter() - start) * 1000
-    if problem:
-        _end_lease(target, fence, problem)
-        return _warmed(target, Outcome.FAILED, ms=ms, problem=problem)
-    outcome, record = _store(target, fence, _row(target, policy, computed, data, ms), data)
-    return _warmed(target, outcome, computed.sample_size, computed.confidence, ms, record=record)
-
-
-def _warmed(
-    target: CacheTarget, outcome: Outcome, sample: int = 0, confidence: float = 0.0, ms: float = 0.0, **more: Any
-) -> Warmed:
-    of_target = target.cache_key, target.cache_type, target.sport, target.subject
-    return Warmed(*of_target, outcome, sample, confidence, ms, **more)
-
-
-def _lease(target: CacheTarget) -> int | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.LEASE_TARGET, {"target": target.pk, "lease_seconds": LEASE_SECONDS})
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
-def _end_lease(target: CacheTarget, fence: int, error: str = "") -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.END_LEASE, {"target": target.pk, "fence": fence, "error": error})
-
-
-@transaction.atomic
-def _store(target: CacheTarget, fence: int, row: dict[str, Any], data: bytes) -> tuple[Outcome, Record | None]:
-    """Write, if the lease is still this worker's, the version still the wanted one, and warming not switched off."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.HOLD_TARGET, {"target": target.pk, "fence": fence, "model_version": target.model_version})
-        if cursor.rowcount == 0:
-            return Outcome.BUSY, None
-        if not Activation.objects.allows(Part.WARMING):
-            _end_lease(target, fence, "warming was switched off")
-            return Outcome.OFF, None
-        before = CacheEntry.objects.for_target(target).values_list("version", flat=True).first()
-        cursor.execute(sql.STORE_ENTRY, row)
-        version, is_new, *columns = cursor.fetchone()
-        _end_lease(target, fence)
-    record = record_of(data, columns)
-    ENTRIES.announce({target.about: record})
-    return Outcome.WRITTEN if is_new or version != before else Outcome.UNCHANGED, record
-
-
-def _row(target: CacheTarget, policy: CachePolicy, computed: Computed, data: bytes, ms: float) -> dict[str, Any]:
-    return {
-        "cache_key": target.cache_key,
-        "cache_type": target.cache_type,
-        "data_json": data.decode(),
-        "sport": target.sport,
-        "subject": target.subject,
-        "model_version": target.model_version,
-        "data_hash": hashlib.sha256(data).hexdigest(),
-        "context": orjson.dumps(computed.context).decode(),
-        "narrative": computed.narrative,
-        "key_points": orjson.dumps(computed.key_points).decode(),
-        "confidence": computed.confidence,
-        "sample_size": computed.sample_size,
-        "ms": ms,
-        "size": len(data),
-        "ttl": round(policy.ttl_hours * 3600),
-        "soft": policy.soft_fraction,
-    }
+    return Result(target, fence, (time.perf_counter() - start) * 1000, problem=problem)

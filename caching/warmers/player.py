@@ -44,7 +44,7 @@ def warm(games: Games, player: str) -> Computed:
     named = leading["statistic"].replace("_", " ")
     told = f"{player}: about {leading['projection']:.1f} {named} in his next game, from {rows} games."
     points = [
-        f"{p['statistic'].replace('_', ' ')}: {p['projection']:.1f} ± {p['standard_error']:.1f}"
+        f"{p['statistic'].replace('_', ' ')}: {p['projection']:.1f}, standard error {p['standard_error']:.1f}"
         for p in projections[:3]
     ]
     context = {"newest": str(games.newest), "source": games.source, "position": group}
@@ -55,7 +55,8 @@ def _project(counts: Floats, peers: Floats, names: Any) -> tuple[dict[str, float
     mean, effective = weighted_mean(counts)
     within, between = variances(peers, names)
     weight = effective / (effective + within / between) if between > 0 else 0.0
-    error = np.sqrt(weight**2 * within / effective + (1 - weight) ** 2 * between)
+    of_position = between + float(peers.var()) / len(peers)  # how far he may be from their mean, and that from its own
+    error = np.sqrt(weight**2 * within / effective + (1 - weight) ** 2 * of_position)
     projection = weight * mean + (1 - weight) * float(peers.mean())
     return {"ewma": mean, "projection": projection, "standard_error": float(error)}, weight
 

@@ -14,10 +14,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import compute, operations, warming
+from caching import operations, warming
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
+from caching.storing import Warmed
 from caching.warmers.entry import Computed
-from caching.warming import Warmed
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog
 from rollout.actors import SYSTEM
@@ -183,39 +183,6 @@ def test_nothing_is_written_while_warming_is_off(season: None) -> None:
     assert not CacheEntry.objects.exists()
 
 
-def test_switched_off_during_a_computation_it_writes_nothing(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = compute.compute
-
-    def switched_off(*args: Any) -> Computed:
-        Activation.objects.filter(part="warming").update(is_on=False)
-        return real(*args)
-
-    monkeypatch.setattr(warming, "compute", switched_off)
-    [done] = warming.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
-    assert (done.outcome, CacheEntry.objects.count()) == ("off", 0)
-    assert target("factor:nba:model:v2.1").last_error == "warming was switched off"
-
-
-def test_one_worker_computes_at_a_time(season: None) -> None:
-    one = target("factor:nba:model:v2.1")
-    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() + timedelta(seconds=30))
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
-    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(seconds=1))
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"written"}
-
-
-def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, real = target("factor:nba:model:v2.1"), compute.compute
-
-    def overtaken(*args: Any) -> Computed:
-        CacheTarget.objects.filter(pk=one.pk).update(fence=99)
-        return real(*args)
-
-    monkeypatch.setattr(warming, "compute", overtaken)
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
-    assert not CacheEntry.objects.exists()
-
-
 def test_expiry_waits_for_the_grace_and_leaves_flagged_ones(season: None) -> None:
     warm_all()
     CacheEntry.objects.update(soft_expires_at=Now() - timedelta(hours=26), expires_at=Now() - timedelta(hours=25))
@@ -269,3 +236,21 @@ def test_verbs_ask_first_and_need_their_permission(verb: str, season: None, brow
     assert (entry.is_flagged, stale) == (verb == "flag_cacheentry", verb == "expire_cacheentry")
     with pytest.raises(Refused):
         operations.flag([entry.pk], actor=User.objects.create_user("nobody"))
+
+
+def test_edits_are_kept_with_who_made_them(season: None, browse: Callable[[str], Client]) -> None:
+    admin, one = browse("Admin"), target("factor:nba:model:v2.1")
+    form = {"cache_type": one.cache_type, "sport": "NBA", "subject": "model", "name": "model", "model_version": "v7"}
+    assert admin.post(f"/admin/caching/cachetarget/{one.pk}/change/", form | {"is_enabled": "on"}).status_code == 302
+    assert target("factor:nba:model:v7").pk == one.pk
+    admin.post(
+        "/admin/caching/cachepolicy/CACHE_PLAYER/change/", {"ttl_hours": 2, "soft_fraction": 1, "grace_hours": 0}
+    )
+    assert CachePolicy.objects.get(pk="CACHE_PLAYER").ttl_hours == 2
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT metadata ->> 'actor', metadata ->> 'verb' FROM pghistory_context")
+        assert set(cursor.fetchall()) >= {("admin", "change")}
+    admin.post(
+        "/admin/caching/cachetarget/", {"action": "delete_selected", "_selected_action": [one.pk], "post": "yes"}
+    )
+    assert not CacheTarget.objects.filter(pk=one.pk).exists()

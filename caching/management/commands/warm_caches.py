@@ -7,7 +7,8 @@ from django.core.management.base import CommandParser
 
 from caching import operations
 from caching.choices import CacheType, Outcome
-from caching.warming import Warmed, warm
+from caching.storing import Warmed
+from caching.warming import warm
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
 

@@ -1,0 +1,160 @@
+"""The list of entries, page by page, and each entry's picture."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from caching import operations, warming
+from caching.models import CacheEntry, CacheLookup, CacheTarget
+from config import keyset
+from rollout.actors import SYSTEM
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/caching/cacheentry/"
+
+
+@pytest.fixture
+def entries(fleet: None) -> list[str]:
+    """250 of them; returns their keys, the newest first."""
+    now = timezone.now()
+    rows = [
+        CacheEntry(
+            cache_key=f"player:nba:p{number:03}:v1",
+            cache_type="CACHE_PLAYER",
+            data_json="{}",
+            sport="NBA" if number % 2 else "NFL",
+            subject=f"p{number:03}",
+            model_version="v1",
+            data_hash="00" * 32,
+            confidence=0.5,
+            sample_size=1,
+            generation_time_ms=1,
+            size_bytes=2,
+            soft_expires_at=now + timedelta(hours=number - 10),
+            expires_at=now + timedelta(hours=number - 5),
+            ttl_seconds=3600,
+        )
+        for number in range(250)
+    ]
+    return [entry.cache_key for entry in reversed(CacheEntry.objects.bulk_create(rows))]
+
+
+def keys(page: str) -> list[str]:
+    return re.findall(r"player:nba:p\d+:v1(?=</a>)", page)
+
+
+def link(page: str, to: str) -> str | None:
+    found = re.search(rf'<a href="([^"]+)"[^>]*>{to}', page)
+    return found.group(1).replace("&amp;", "&") if found else None
+
+
+def test_every_entry_is_on_one_page_there_and_back(entries: list[str], browse: Callable[[str], Client]) -> None:
+    client, seen, pages = browse("Viewer"), [], []
+    address: str | None = "?"
+    while address is not None:
+        page = client.get(LIST + address).content.decode()
+        pages.append(keys(page))
+        seen += pages[-1]
+        address, back = link(page, "Older"), link(page, "‹ Newer")
+    assert (seen, len(pages)) == (entries, 3)
+    assert back is not None
+    assert keys(client.get(LIST + back).content.decode()) == pages[1]
+    assert "250 cache entries" in page
+    assert keys(client.get(LIST + (link(page, "« Newest") or "")).content.decode()) == pages[0]
+
+
+def test_pages_keep_their_filters(entries: list[str], browse: Callable[[str], Client]) -> None:
+    client = browse("Viewer")
+    page = client.get(f"{LIST}?sport=NBA").content.decode()
+    older = link(page, "Older")
+    assert older is not None and "sport=NBA" in older
+    page = client.get(LIST + older).content.decode()
+    assert (len(keys(page)), "125 cache entries" in page) == (25, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [("state=fresh", 239), ("state=due", 5), ("state=stale", 6), ("state=odd", 250), ("q=player:nba:p24", 10)],
+)
+def test_filters_and_search(query: str, count: int, entries: list[str], browse: Callable[[str], Client]) -> None:
+    page = browse("Viewer").get(f"{LIST}?{query}").content.decode()
+    assert f"{count} cache entries" in page
+
+
+@pytest.mark.parametrize("place", ["older=x", "newer=-1", f"older={'9' * 30}"])
+def test_a_place_that_is_none_leads_to_the_first_page(
+    place: str, entries: list[str], browse: Callable[[str], Client]
+) -> None:
+    answer = browse("Viewer").get(f"{LIST}?{place}", follow=True)
+    assert keys(answer.content.decode()) == entries[:100]
+
+
+def test_many_are_estimated_and_never_all_read(
+    entries: list[str], browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE portfolio_rationales")
+    monkeypatch.setattr(keyset, "COUNTED_AT_MOST", 200)
+    client = browse("Viewer")
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(LIST).content.decode()
+    assert "about 250 cache entries" in page
+    asked = [query["sql"] for query in queries if "portfolio_rationales" in query["sql"]]
+    assert not [query for query in asked if "DISTINCT" in query]
+    assert all("LIMIT" in query or "EXPLAIN" in query for query in asked)
+
+
+def test_each_type_has_its_picture_in_words_too(season: None, browse: Callable[[str], Client]) -> None:
+    warming.warm(operations.targets(), actor=SYSTEM)
+    client = browse("Viewer")
+    said = {
+        "correlation:nba:points:v1": "Correlations of points. C: rebounds +0.",
+        "factor:nhl:model:v1.5": "Factor model. factor 1,",
+        "player:nba:lebron-james:v1": "LeBron James, over 10 games. points ",
+        "correlation:nfl:sacks:v1": "receptions not measured",
+    }
+    for key, words in said.items():
+        entry = CacheEntry.objects.get(cache_key=key)
+        page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
+        [(label, drawing)] = re.findall(r'<svg viewBox="[^"]+" role="img" aria-label="([^"]+)">(.*?)</svg>', page)
+        assert words in label
+        assert "nan" not in drawing
+        assert entry.narrative in page
+        path = key.rpartition(":")[0].replace(":", "/")
+        assert f"/api/v1/derived/{path}" in page
+
+
+def test_a_payload_that_is_not_its_types_is_not_drawn(entries: list[str], browse: Callable[[str], Client]) -> None:
+    CacheEntry.objects.update(data_json='{"player": "<script>"}')
+    page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
+    assert "It cannot be drawn" in page
+    assert "<script>&quot;" not in page
+
+
+def test_a_failed_refresh_is_said_on_the_entrys_page(season: None, browse: Callable[[str], Client]) -> None:
+    warming.warm(operations.targets(), actor=SYSTEM)
+    CacheTarget.objects.update(last_error="no game of anybody")
+    page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
+    assert "The last computation failed, and this is the value before: no game of anybody" in page
+
+
+def test_hit_rates_are_shown_per_type_and_tier(db: None, browse: Callable[[str], Client]) -> None:
+    for tier, lookups in (("l1", 900), ("l2", 50), ("l3", 25), ("miss", 25), ("corrupt", 3)):
+        CacheLookup.objects.create(kind="player", tier=tier, lookups=lookups)
+    page = re.sub(r"\s+", " ", browse("Viewer").get(LIST).content.decode())
+    assert "<td>1,000</td><td>97.5%</td><td>90.0%</td><td>5.0%</td><td>2.5%</td>" in page
+    metrics = Client().get("/metrics").content.decode()
+    assert 'slipway_cache_lookups_total{tier="l1",type="player"} 900.0' in metrics
+    assert 'slipway_cache_lookups_total{tier="corrupt",type="player"} 3.0' in metrics
+
+
+def test_stale_entries_are_counted_for_prometheus(entries: list[str]) -> None:
+    CacheEntry.objects.update(soft_expires_at=Now(), expires_at=Now())
+    assert 'slipway_cache_entries{state="stale",type="player"} 250.0' in Client().get("/metrics").content.decode()
