@@ -95,5 +95,25 @@ def worker(name: str) -> list[str]:
     return ["-m", "celery", "-A", "config.celery", "worker", *told, "--without-gossip", "--without-mingle"]
 
 
+FILL = """
+INSERT INTO portfolio_rationales
+       (cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context_json, narrative, key_points,
+        confidence, sample_size, generation_time_ms, size_bytes, hit_count, soft_expires_at, expires_at, ttl_seconds,
+        is_flagged, version, created_at, updated_at)
+SELECT 'player:' || lower(sport) || ':player-' || n || ':v1', 'CACHE_PLAYER', repeat('{"player": "A"} ', 60), sport,
+       'player-' || n, 'v1', repeat('0', 64), '{}', 'A sentence about a player.', '[]', 0.5, 50, 1.0, 1000, 0,
+       now() - %(ago)s::interval, now() - %(ago)s::interval, 3600, false, 1, now(), now()
+  FROM (SELECT n, (ARRAY['MLB', 'NBA', 'NFL', 'NHL'])[1 + n %% 4] AS sport FROM generate_series(1, %(rows)s) n) made"""
+
+
+def fill_entries(rows: int, ago: str) -> None:
+    """Entries of players of all sports, expired for so long; a negative time lies ahead."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, {"rows": rows, "ago": ago})
+        cursor.execute("ANALYZE portfolio_rationales")
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

@@ -62,6 +62,7 @@ class CacheEntryAdmin(KeysetAdmin):
         "expires",
     ]
     list_filter = ["cache_type", BySport, ByState, "is_flagged"]
+    list_per_page = 50
     fieldsets = [
         (None, {"fields": ["cache_key", "confidence", "sample_size", "version", "soft_expires_at", "expires_at"]}),
         ("Use", {"fields": ["hit_count", "last_accessed_at", "is_flagged"]}),

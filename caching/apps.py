@@ -1,14 +1,16 @@
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class CachingConfig(AppConfig):
     name = "caching"
 
     def ready(self) -> None:
-        from caching import models, operations  # here, because models exist only once all apps are loaded
+        from caching import checks, models, operations  # here, because models exist only once all apps are loaded
         from providers.gamelogs.load import tell_of_new_logs
         from rollout.recovery.protect import protect
 
+        register(checks.derived_cache_is_configured, Tags.caches)
         tell_of_new_logs(operations.outdate)
         protect(models.CacheTarget, volatile=("lease_until", "fence", "last_error"))
         protect(models.CachePolicy)

@@ -4,12 +4,13 @@ import hashlib
 from typing import Any
 
 import orjson
-from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, memcache_key_warnings
 
 from caching import values
 from caching.choices import State
 
 MAX_KEY_BYTES = 255
+NAMES_KEPT = 10_000
 LONGEST_SECONDS = 100 * 365 * 86400.0  # what a timestamp holds
 
 
@@ -20,6 +21,7 @@ class DerivedCache(BaseCache):
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
+        self._names: dict[tuple[str, int], str] = {}
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         found = values.get(self._key(key, version))
@@ -64,16 +66,30 @@ class DerivedCache(BaseCache):
         values.clear()
 
     def _key(self, key: Any, version: int | None) -> str:
-        """What a row can hold: a key that is too long, or no text, by its digest."""
-        made = str(self.make_and_validate_key(key, version=version))
-        raw = made.encode("utf-8", "surrogatepass")
-        if len(raw) <= MAX_KEY_BYTES and b"\0" not in raw and made.isprintable():
-            return made
-        return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        """What a row can hold. Names of keys without a warning are kept: making one takes longer than a look-up."""
+        asked = key, self.version if version is None else version
+        if type(key) is str and (known := self._names.get(asked)):
+            return known
+        made = str(self.make_key(key, version=version))
+        self.validate_key(made)
+        name = _name(made)
+        if type(key) is str and not any(memcache_key_warnings(made)):
+            if len(self._names) >= NAMES_KEPT:
+                self._names.clear()
+            self._names[asked] = name
+        return name
 
     def _seconds(self, timeout: Any) -> float | None:
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
         return None if seconds is None else min(float(seconds), LONGEST_SECONDS)
+
+
+def _name(key: str) -> str:
+    """A key that is too long, or no text, by its digest."""
+    raw = key.encode("utf-8", "surrogatepass")
+    if len(raw) <= MAX_KEY_BYTES and key.isprintable():
+        return key
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def encode(value: Any) -> bytes:

@@ -3,7 +3,7 @@
 import atexit
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from contextlib import suppress
 
 import orjson
@@ -14,20 +14,23 @@ from caching import sql
 from caching.choices import Tier
 
 FLUSH_SECONDS = 15.0
+ADDED_UP_AFTER = 10_000  # look-ups; a reader only notes its own, which takes no lock
 log = structlog.get_logger("slipway.caching")
 
 
 class Hits:
-    """Thread-safe."""
+    """Thread-safe: a deque's ends are, and the sums have a lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lookups: Counter[tuple[str, str]] = Counter()
+        self._new: deque[tuple[str, Tier, int]] = deque()
+        self._lookups: Counter[tuple[str, Tier]] = Counter()
         self._rows: Counter[int] = Counter()
         self._thread: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._begin_again)
 
     def forget_counts(self) -> None:
+        self._new.clear()
         self._lookups, self._rows = Counter(), Counter()
 
     def _begin_again(self) -> None:
@@ -37,16 +40,25 @@ class Hits:
 
     def count(self, kind: str, tier: Tier, row: int = 0) -> None:
         """kind: of entry, or `value`. row: of the entry that was hit."""
-        with self._lock:
-            self._lookups[kind, tier] += 1
-            if row:
-                self._rows[row] += 1
+        self._new.append((kind, tier, row))
+        if len(self._new) >= ADDED_UP_AFTER:
+            with self._lock:
+                self._add_up()
         if self._thread is None:
             self._start()
+
+    def _add_up(self) -> None:
+        with suppress(IndexError):
+            while True:
+                kind, tier, row = self._new.popleft()
+                self._lookups[kind, tier] += 1
+                if row:
+                    self._rows[row] += 1
 
     def flush(self) -> None:
         """Write down what was counted, in one statement. Raises DatabaseError; then it stays counted."""
         with self._lock:
+            self._add_up()
             lookups, rows = self._lookups, self._rows
             self._lookups, self._rows = Counter(), Counter()
         if not lookups:

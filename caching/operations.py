@@ -1,6 +1,6 @@
 """What can be done with the caches: one callable per verb."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from caching import sql, warm_ups
 from caching.choices import CacheType
 from caching.entries import ENTRIES, Key, stamp_now
-from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget
+from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget, CacheValue
 from caching.warming import warm
 from rollout.actors import Actor, require
 from rollout.audit import acting
@@ -41,18 +41,23 @@ def outdate(sport: str) -> int:
     return _change(sql.OUTDATE, sport=sport)
 
 
-def expire(batch_size: int, *, dry_run: bool = False) -> int:
-    """Delete entries whose grace is over, and values of the Django cache backend past their expiry, a batch per
-    transaction. Returns how many those were, or would be.
+def expirable() -> int:
+    """How many entries and values `expire` would delete now."""
+    entries = (
+        CacheEntry.objects.filter(cache_type=policy.pk, is_flagged=False)
+        .filter(expires_at__lt=Now() - timedelta(hours=policy.grace_hours))
+        .count()
+        for policy in CachePolicy.objects.all()
+    )
+    return sum(entries) + CacheValue.objects.filter(expires_at__lt=Now()).count()
+
+
+def expire(batch_size: int, *, progress: Callable[[int], None] = lambda more: None) -> int:
+    """Delete entries whose grace is over but for flagged ones, and values of the Django cache backend past their
+    expiry, a batch per transaction. Returns how many those were.
     """
-    if dry_run:
-        return sum(
-            CacheEntry.objects.filter(cache_type=policy.pk, is_flagged=False)
-            .filter(expires_at__lt=Now() - timedelta(hours=policy.grace_hours))
-            .count()
-            for policy in CachePolicy.objects.all()
-        )
-    return in_batches(sql.EXPIRE, batch_size) + in_batches(sql.EXPIRE_VALUES, batch_size)
+    statements = (sql.EXPIRE, sql.EXPIRE_VALUES)
+    return sum(in_batches(statement, batch_size, progress=progress) for statement in statements)
 
 
 def expire_now(entries: Iterable[int], *, actor: Actor) -> int:

@@ -7,14 +7,13 @@ deleted one leaves its stamp for a while, to the same end.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import cast
 
 import orjson
 import redis
 
 from caching.link import Link
 from caching.records import Corrupt, Record, pack, stamped, unpack
-from rollout.redis import client, key
+from rollout.redis import client, get, key
 
 LIFE_SECONDS = 60.0  # so that an announcement that died with its process is made up for
 MARK_SECONDS = 10.0  # longer than any reader takes from its query to its write
@@ -42,7 +41,7 @@ class Shared:
             return None
         at = self._at(name)
         try:
-            frame = cast("bytes | None", client().get(at))
+            frame = get(at)
         except redis.RedisError:
             self._link.failed()
             return None

@@ -139,7 +139,7 @@ def _write(
     cursor.execute(sql.LOCK_ENTRIES, {"keys": list(by_key)})
     before = dict(cursor.fetchall())
     rows = [_row(result, computed, policies[result.target.cache_type]) for result, computed in good]
-    cursor.execute(sql.STORE_ENTRIES, {column: [row[column] for row in rows] for column in rows[0]})
+    cursor.execute(sql.STORE_ENTRIES, {"rows": orjson.dumps(rows).decode()})
     written = {}
     for key, version, *columns in cursor.fetchall():
         result, computed = by_key[key]
@@ -164,9 +164,9 @@ def _row(result: Result, computed: Computed, policy: CachePolicy) -> dict[str, A
         "subject": target.subject,
         "model_version": target.model_version,
         "data_hash": hashlib.sha256(result.data).hexdigest(),
-        "context": orjson.dumps(computed.context).decode(),
+        "context": computed.context,
         "narrative": computed.narrative,
-        "key_points": orjson.dumps(computed.key_points).decode(),
+        "key_points": computed.key_points,
         "confidence": computed.confidence,
         "sample_size": computed.sample_size,
         "ms": result.ms,

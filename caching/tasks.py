@@ -16,6 +16,11 @@ def expire() -> None:
     operations.expire(1000)
 
 
+@shared_task(name="caching.prune", ignore_result=True)
+def prune() -> None:
+    warm_ups.prune()
+
+
 @shared_task(name="caching.carry_out_warm_ups", ignore_result=True)
 def carry_out_warm_ups() -> None:
     warm_ups.carry_out()

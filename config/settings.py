@@ -143,6 +143,7 @@ CELERY_TASK_ROUTES = {
     "caching.warm_due": {"queue": "slow"},
     "caching.expire": {"queue": "slow"},
     "caching.carry_out_warm_ups": {"queue": "slow"},
+    "caching.prune": {"queue": "slow"},
 }
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -162,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expire_seconds": 30},
     },
     "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
+    "prune warm-ups": {"task": "caching.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

@@ -1,6 +1,8 @@
 """The base of Slipway's commands: --json, one-line errors, exit codes."""
 
 import json
+import sys
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +40,21 @@ class SlipwayCommand(BaseCommand):
     @cached_property
     def actor(self) -> Actor:
         return shell()
+
+    def bar(self, total: int) -> Callable[[int], None]:
+        """A progress bar where somebody looks at a terminal; call it with how many more are done."""
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            if sys.stderr.isatty() and total:
+                share = min(1.0, done / total)
+                line_end = "\n" if done >= total else ""
+                sys.stderr.write(f"\r[{'#' * int(30 * share):.<30}] {done:,}/{total:,}{line_end}")
+                sys.stderr.flush()
+
+        return advance
 
     def report(self, document: dict[str, Any], text: str) -> None:
         self.stdout.write(json.dumps(document, default=str) if self.as_json else text)

@@ -1,6 +1,9 @@
 """The one way to Redis: short time-outs, no retries, since everything can do without it."""
 
+import os
+import threading
 from functools import cache
+from typing import cast
 
 import redis
 import redis.asyncio
@@ -35,6 +38,24 @@ def asynchronous_client() -> "redis.asyncio.Redis":
         retry=AsyncRetry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+_own = threading.local()
+
+
+def get(name: str) -> bytes | None:
+    """One GET on a connection of this thread's own, which takes two thirds of the client's time. Raises
+    redis.RedisError.
+    """
+    pool = client().connection_pool
+    if getattr(_own, "at", None) != (pool, os.getpid()):
+        _own.connection, _own.at = pool.make_connection(), (pool, os.getpid())
+    try:
+        _own.connection.send_command("GET", name)
+        return cast("bytes | None", _own.connection.read_response())
+    except BaseException:
+        _own.connection.disconnect()  # or the next one would read this answer
+        raise
 
 
 def key(name: str) -> str:

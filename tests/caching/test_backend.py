@@ -15,8 +15,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
-from caching import operations
+from caching import checks, operations
 from caching.backend import encode
 from caching.choices import Tier
 from caching.models import CacheValue
@@ -154,3 +155,10 @@ def test_expired_values_are_deleted_in_batches() -> None:
     )
     assert operations.expire(2) == 3
     assert CacheValue.objects.count() == 3
+
+
+def test_a_missing_configuration_is_told_at_the_start(settings: Settings) -> None:
+    assert checks.derived_cache_is_configured() == []
+    settings.CACHES = {"default": settings.CACHES["default"]}
+    [error] = checks.derived_cache_is_configured()
+    assert (error.id, "caching.backend.DerivedCache" in (error.hint or "")) == ("caching.E001", True)

@@ -17,6 +17,8 @@ class Command(SlipwayCommand):
         parser.add_argument("--dry-run", action="store_true", help="count them, delete none")
 
     def handle(self, *args: Any, batch_size: int, dry_run: bool, **options: Any) -> None:
-        count = operations.expire(max(1, batch_size), dry_run=dry_run)
+        count = operations.expirable()
+        if not dry_run:
+            count = operations.expire(max(1, batch_size), progress=self.bar(count))
         did = "would be deleted" if dry_run else "deleted"
         self.report({"expired": count, "dry_run": dry_run}, f"{count} entries {did}; flagged ones stay")

@@ -1,6 +1,5 @@
 """manage.py warm_caches"""
 
-import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -34,24 +33,11 @@ class Command(SlipwayCommand):
             names = [target.cache_key for target in wanted]
             self.report({"targets": names}, "\n".join(names))
             return
-        done = warm(wanted, actor=self.actor, force=force, progress=self.bar(len(wanted)))
+        advance = self.bar(len(wanted))
+        done = warm(wanted, actor=self.actor, force=force, progress=lambda warmed: advance(1))
         self.report({"entries": [warmed.document() for warmed in done]}, table(done))
         if any(warmed.outcome == Outcome.FAILED for warmed in done):
             raise SystemExit(1)
-
-    def bar(self, total: int) -> Any:
-        """A progress bar where somebody looks at a terminal."""
-        ended: list[Warmed] = []
-
-        def show(warmed: Warmed) -> None:
-            ended.append(warmed)
-            if sys.stderr.isatty():
-                filled = 30 * len(ended) // total
-                line_end = "\n" if len(ended) == total else ""
-                sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {len(ended)}/{total}{line_end}")
-                sys.stderr.flush()
-
-        return show
 
 
 def table(done: list[Warmed]) -> str:
