@@ -1,18 +1,8 @@
 """Choices of the providers app, each with its look."""
 
-from typing import Self
-
 from django.db import models
 
-
-class Look(models.TextChoices):
-    symbol: str  # beside the colour, because not everybody sees colours
-    colour: str
-
-    def __new__(cls, value: str, symbol: str = "", colour: str = "") -> Self:
-        look = str.__new__(cls, value)
-        look._value_, look.symbol, look.colour = value, symbol, colour
-        return look
+from rollout.choices import Look
 
 
 class Status(Look):
