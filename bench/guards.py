@@ -49,9 +49,7 @@ def simulate(rate: float, requests: int, chance: np.random.Generator) -> tuple[f
 
 def main() -> None:
     chance = np.random.default_rng(1)
-    print(
-        f"{RUNS} runs each, a look after every {LOOK} requests, alpha {ALPHA}; control: as many requests at {HEALTHY:.1%}"
-    )
+    print(f"{RUNS} runs each, a look after every {LOOK} requests, alpha {ALPHA}; control: as many at {HEALTHY:.1%}")
     for requests in REQUESTS:
         false_count, false_relative = simulate(HEALTHY, requests, chance)
         found_count, found_relative = simulate(SICK, requests, chance)
