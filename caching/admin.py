@@ -117,7 +117,7 @@ class CacheEntryAdmin(KeysetAdmin):
 
 
 class ConfigurationAdmin(SlipwayAdmin):
-    """Edits go through the operations, which keep the audit and tell the readers."""
+    """Edits go through the operations, which keep the audit, and tell readers of targets."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         operations.save(obj, actor=request.user)
@@ -172,8 +172,13 @@ class WarmUpAdmin(ReadOnlyAdmin):
     intro = "What operators had computed at once, and how far that is. The regular refresh is not among it."
     when_empty = "Choose entries or targets, then Warm now."
     list_before_template = "console/moving.html"
-    list_display = ["requested", "requested_by", "how_far", "failed"]
+    list_display = fields = ["requested", "requested_by", "how_far", "failed"]
+    readonly_fields = ["requested", "how_far"]
     ordering = ["-pk"]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[WarmUp]":
+        found: QuerySet[WarmUp] = super().get_queryset(request)
+        return found.defer("targets")
 
     def of_list(self) -> dict[str, Any]:
         return {"is_moving": WarmUp.objects.filter(ended_at=None).exists()}

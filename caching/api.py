@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
-from django.utils.cache import get_conditional_response
+from django.utils.http import parse_etags
 from ninja import Router, Schema
 
 from caching import clock
@@ -32,7 +32,8 @@ class Problem(Schema):
     remedy: str
 
 
-@router.get(
+@router.api_operation(
+    ["GET", "HEAD"],
     "/{cache_type}/{sport}/{subject}",
     response={200: Derived, 304: None, 401: Problem, 404: Problem, 503: Problem},
     summary="A derived value",
@@ -43,10 +44,13 @@ def derived(request: HttpRequest, cache_type: str, sport: str, subject: str) -> 
     """
     key = Key.parse(cache_type, sport, subject)
     served = serve(key) if _serving_is_on() else compute_fresh(key)
-    answer = HttpResponse(_body(served), content_type="application/json")
+    tag = f'"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
+    known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}
+    is_known = tag in known or "*" in known
+    answer = HttpResponse(status=304) if is_known else HttpResponse(_body(served), content_type="application/json")
     answer["Cache-Control"] = _cache_control(served.found)
-    answer["ETag"] = etag = f'W/"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
-    return get_conditional_response(request, etag=etag, response=answer)  # type: ignore[return-value]
+    answer["ETag"] = f"W/{tag}"  # weakly, since its age is another with each answer
+    return answer
 
 
 def _serving_is_on() -> bool:

@@ -55,11 +55,13 @@ class DerivedCache(BaseCache):
         """In one step, whoever else counts. Raises ValueError for a key that is not there, TypeError for a value that
         is no whole number.
         """
+        if not isinstance(delta, int) or abs(delta) >= 2**63:
+            raise TypeError(f"{delta!r} is no whole number of 64 bits")
         counted = values.count(self._key(key, version), delta)
         if counted is not None:
             return counted
         if self.has_key(key, version):
-            raise TypeError(f"the value of {key!r} is no whole number")
+            raise TypeError(f"the value of {key!r} is no whole number of 64 bits, or would not be one")
         raise ValueError(f"Key {key!r} not found")
 
     def clear(self) -> None:

@@ -1,6 +1,7 @@
 """Derived values by what they are about, as the tiers hold them."""
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
@@ -46,8 +47,7 @@ def get(key: Key) -> Found:
 
 def record_of(data: bytes, columns: Sequence[Any]) -> Record:
     """From the columns of sql.ENTRY_RECORD, as values or as PostgreSQL writes them."""
-    stamp, row, made_at, due_at, stale_at, gone_at, confidence, digest, now = columns
-    clock.learn(float(now))
+    stamp, row, made_at, due_at, stale_at, gone_at, confidence, digest, _ = columns
     times = float(made_at), float(due_at), float(stale_at), float(gone_at)
     return Record(data, int(stamp), int(row), *times, float(confidence), digest_of(digest))
 
@@ -65,8 +65,12 @@ def digest_of(hexadecimal: str | bytes) -> bytes:
 
 def read_entry(name: str) -> Record | None:
     short, sport, subject = name.split(":")
+    asked_at = time.monotonic()
     found = read_row(sql.READ_ENTRY, f"{name}:", TYPES[short], sport.upper(), subject)
-    return record_of(found[0], found[1:]) if found else None
+    if found is None:
+        return None
+    clock.learn(float(found[-1]), asked_at)
+    return record_of(found[0], found[1:])
 
 
 ENTRIES = Store("entries", read_entry)

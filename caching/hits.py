@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import orjson
 import structlog
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from caching import sql
 from caching.choices import Tier
@@ -56,7 +56,7 @@ class Hits:
                     self._rows[row] += 1
 
     def flush(self) -> None:
-        """Write down what was counted, in one statement. Raises DatabaseError; then it stays counted."""
+        """Write down what was counted, in one statement. Raises django.db.Error; then it stays counted."""
         with self._lock:
             self._add_up()
             lookups, rows = self._lookups, self._rows
@@ -70,7 +70,7 @@ class Hits:
                     sql.COUNT_HITS,
                     {"lookups": orjson.dumps(counted).decode(), "rows": list(rows), "hits": list(rows.values())},
                 )
-        except DatabaseError:
+        except Error:
             with self._lock:
                 self._lookups.update(lookups)
                 self._rows.update(rows)
@@ -92,8 +92,8 @@ class Hits:
     def _flush_quietly(self) -> None:
         try:
             self.flush()
-        except DatabaseError as error:
+        except Error as error:
             log.warning("look-ups could not be written down; they stay counted", error=str(error))
         finally:
-            with suppress(DatabaseError):
+            with suppress(Error):
                 connection.close()  # not worth holding one in between

@@ -25,14 +25,15 @@ BEAT_SECONDS = 1.0  # without an answer for as long, the line is down
 RECONNECT_SECONDS = 0.2
 FIRST_SECONDS = 0.25  # a writer waits for the first connection at most
 RUN_DIGITS = 12
+MOST_UNSENT = 10_000  # keys of a space; beyond that all of them are meant
 log = structlog.get_logger("slipway.caching")
 
 
 class Space(Protocol):
     """Who is told of keys; none means all of them."""
 
-    def told(self, keys: Sequence[str]) -> None:
-        """They changed somewhere."""
+    def told(self, keys: Sequence[str], run: str) -> None:
+        """They changed somewhere, as told by who reads what Redis has of this run."""
 
     def lost(self) -> None:
         """Changes may have been missed."""
@@ -49,15 +50,15 @@ class Link:
     def __init__(self) -> None:
         self.run = ""
         self._spaces: dict[str, Space] = {}
-        self._unsent: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
-        self.forget_thread()
+        self.begin_again()
+        os.register_at_fork(after_in_child=self.begin_again)
 
-    def forget_thread(self) -> None:
-        """It does not live on in a fork."""
+    def begin_again(self) -> None:
+        """In a fork too, where the thread does not live on, and what is unsent is the parent's to send."""
         self.run, self._failures = "", 0
         self._thread: threading.Thread | None = None
-        self._tried = threading.Event()
+        self._tried, self._lock = threading.Event(), threading.Lock()
+        self._unsent: dict[str, set[str]] = {}
 
     def serve(self, name: str, space: Space) -> None:
         self._spaces[name] = space
@@ -84,7 +85,10 @@ class Link:
     def unsent(self, name: str, keys: Sequence[str]) -> None:
         """Redis did not take this announcement."""
         with self._lock:
-            self._unsent.setdefault(name, set()).update(keys or [""])
+            unsent = self._unsent.setdefault(name, set())
+            unsent.update(keys or [""])
+            if len(unsent) > MOST_UNSENT:
+                self._unsent[name] = {""}
 
     def _start(self) -> None:
         with self._lock:
@@ -100,9 +104,9 @@ class Link:
                 pass
             except Exception:  # whatever it is: what this process holds may be outdated from now on
                 log.exception("the line to Redis broke")
-            self.run = ""
+            was_up, self.run = bool(self.run), ""
             self._tried.set()
-            for space in self._spaces.values():
+            for space in self._spaces.values() if was_up else ():
                 space.lost()
             time.sleep(RECONNECT_SECONDS)
 
@@ -120,12 +124,11 @@ class Link:
             is_asked, beat_at = False, time.monotonic() + BEAT_SECONDS
             while True:
                 message = line.get_message(timeout=max(0.0, beat_at - time.monotonic()))
+                is_asked = is_asked and message is None
                 if message and message["type"] == "message":
-                    name, keys = orjson.loads(message["data"])
+                    name, keys, run = orjson.loads(message["data"])
                     if name in self._spaces:
-                        self._spaces[name].told(keys)
-                elif message:
-                    is_asked = False
+                        self._spaces[name].told(keys, run)
                 if time.monotonic() >= beat_at:
                     if is_asked:
                         return
@@ -160,6 +163,4 @@ def _listening_client() -> "redis.Redis":
 @cache
 def own_link() -> Link:
     """This process's."""
-    link = Link()
-    os.register_at_fork(after_in_child=link.forget_thread)
-    return link
+    return Link()

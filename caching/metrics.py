@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from caching.choices import CacheType
 from caching.models import CacheEntry, CacheLookup, CacheTarget
 from caching.states import STATES
+from config.console import COUNTED_AT_MOST, estimated_rows
 
 
 class CacheCollector(Collector):
@@ -18,11 +19,14 @@ class CacheCollector(Collector):
         )
         for lookup in CacheLookup.objects.all():
             lookups.add_metric([lookup.kind, lookup.tier], lookup.lookups)
-        entries = GaugeMetricFamily("slipway_cache_entries", "Entries by state.", labels=["type", "state"])
-        counts = {name: Count("pk", filter=state) for name, state in STATES.items()}
-        for row in CacheEntry.objects.values("cache_type").annotate(**counts):
-            for name in STATES:
-                entries.add_metric([CacheType(row["cache_type"]).short, name], row[name])
+        entries = GaugeMetricFamily(
+            "slipway_cache_entries", "Entries by state; fresh ones up to 100,000 rows.", labels=["type", "state"]
+        )
+        counted = STATES if estimated_rows(CacheEntry) <= COUNTED_AT_MOST else {k: STATES[k] for k in ("due", "stale")}
+        for state, condition in counted.items():  # each by its index: what is due is few
+            found = dict(CacheEntry.objects.filter(condition).values_list("cache_type").annotate(Count("pk")))
+            for cache_type in CacheType:
+                entries.add_metric([cache_type.short, state], found.get(cache_type, 0))
         failing = CacheTarget.objects.filter(is_enabled=True).exclude(last_error="").count()
         yield from (lookups, entries, GaugeMetricFamily("slipway_cache_targets_failing", "Targets.", value=failing))
 

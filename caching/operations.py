@@ -38,7 +38,10 @@ def warm_due(*, actor: Actor) -> int:
 
 def outdate(sport: str) -> int:
     """Have the sport's entries refreshed, for there are newer box scores: part of the import that brought them."""
-    return _change(sql.OUTDATE, sport=sport)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(sql.FENCE_SPORT, {"sport": sport})
+        return _change(sql.OUTDATE, sport=sport)
 
 
 def expirable() -> int:
@@ -100,30 +103,39 @@ def warm_targets(pks: Iterable[int], *, actor: Actor) -> int:
 @transaction.atomic
 def save(row: CacheTarget | CachePolicy, *, actor: Actor) -> None:
     """Create a row, or store its configuration. A target of another version is computed at once, and not by whoever is
-    at the old one.
+    at the old one; a policy's change shows in what is read anew.
     """
     verb = "add" if row._state.adding else "change"
     require(actor, f"caching.{verb}_{row._meta.model_name}")
     with acting(actor, verb):
-        if isinstance(row, CachePolicy) or verb == "add":
+        if isinstance(row, CachePolicy):
+            row.save()
+            return
+        concerned = [*_locked([row.pk] if verb == "change" else []), row]
+        if verb == "add":
             row.save()
         else:
-            _tell([row.pk])  # what it was about before
             row.fence, row.lease_until = F("fence") + 1, None
             row.save(update_fields=[*CONFIGURATION, "fence", "lease_until"])
-    if isinstance(row, CacheTarget):
-        _tell([row.pk])
+        _tell(concerned)
 
 
 @transaction.atomic
 def delete_targets(pks: Iterable[int], *, actor: Actor) -> int:
     """Keep them warm no more; their entries are served no more."""
     require(actor, "caching.delete_cachetarget")
+    concerned = _locked(list(pks))
     with acting(actor, "delete"):
-        _tell(list(pks))
-        return CacheTarget.objects.filter(pk__in=list(pks)).delete()[0]
+        CacheTarget.objects.filter(pk__in=[target.pk for target in concerned]).delete()
+    _tell(concerned)
+    return len(concerned)
 
 
-def _tell(pks: list[int]) -> None:
-    """Readers look again for what these targets are about."""
-    ENTRIES.announce({target.about: None for target in CacheTarget.objects.filter(pk__in=pks)}, stamp_now())
+def _locked(pks: list[int]) -> list[CacheTarget]:
+    """By id, as whoever stores does. From then on nobody announces an entry of theirs before this transaction ends."""
+    return list(CacheTarget.objects.select_for_update().filter(pk__in=pks).order_by("pk"))
+
+
+def _tell(concerned: list[CacheTarget]) -> None:
+    """Readers look again for what these targets are, or were, about."""
+    ENTRIES.announce(dict.fromkeys(target.about for target in concerned), stamp_now())

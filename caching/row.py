@@ -23,7 +23,8 @@ def read_row(statement: str, *values: str) -> list[bytes] | None:
     own.ensure_connection()
     libpq = own.connection.pgconn
     try:
-        result = _ask(libpq, statement, [value.encode() for value in values])
+        known = vars(own.connection).setdefault("_slipway_prepared", set())
+        result = _ask(libpq, known, statement, [value.encode() for value in values])
     except psycopg.Error:  # no connection to the server
         result = None
     if result is not None and result.status == ExecStatus.TUPLES_OK:
@@ -36,10 +37,13 @@ def read_row(statement: str, *values: str) -> list[bytes] | None:
     return row and [b"" if value is None else str(value).encode() for value in row]
 
 
-def _ask(libpq: PGconn, statement: str, values: list[bytes]) -> PGresult:
+def _ask(libpq: PGconn, known: set[bytes], statement: str, values: list[bytes]) -> PGresult:
     text, name = _prepared(statement)
     if libpq.transaction_status != TransactionStatus.IDLE:
         return libpq.exec_params(text, values)
+    if name not in known:
+        libpq.prepare(name, text)  # of which an error is none: behind a pooler the server may know the name already
+        known.add(name)
     result = libpq.exec_prepared(name, values)
     if result.status == ExecStatus.TUPLES_OK:
         return result

@@ -5,13 +5,16 @@ target's lease. The others get what there is, and where there is nothing they wa
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from time import sleep as pause
+
+from django.db import Error
 
 from caching import clock, entries
 from caching.choices import Outcome, State, Tier
@@ -44,9 +47,21 @@ class Served:
     is_computed: bool  # for this answer; else it comes from the cache
 
 
-_flights: dict[str, "Future[Served]"] = {}
-_held: dict[str, float] = {}  # until when a due key is not refreshed here
-_lock = Lock()
+@dataclass(slots=True)
+class Flights:
+    """What is being computed in this process, and what it holds back from refreshing, until when."""
+
+    under_way: "dict[str, Future[Served]]" = field(default_factory=dict)
+    held: dict[str, float] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def begin_again(self) -> None:
+        """In a fork, where nobody would end them."""
+        self.under_way, self.lock = {}, Lock()
+
+
+_flights = Flights()
+os.register_at_fork(after_in_child=_flights.begin_again)
 
 
 def serve(key: Key) -> Served:
@@ -54,7 +69,7 @@ def serve(key: Key) -> Served:
     found = entries.get(key)
     if found.state is State.MISSING:
         return _together(key, lambda: _computed(key))
-    if found.is_due and time.monotonic() >= _held.get(str(key), 0.0):
+    if found.is_due and time.monotonic() >= _flights.held.get(str(key), 0.0):
         return _if_first(key, lambda: _refreshed(key, found)) or Served(found, is_computed=False)
     return Served(found, is_computed=False)
 
@@ -91,11 +106,11 @@ def _if_first(key: Key, work: Callable[[], Served]) -> Served | None:
 
 
 def _board(key: Key) -> "tuple[Future[Served], bool]":
-    with _lock:
-        flight = _flights.get(str(key))
+    with _flights.lock:
+        flight = _flights.under_way.get(str(key))
         if flight is not None:
             return flight, False
-        flight = _flights[str(key)] = Future()
+        flight = _flights.under_way[str(key)] = Future()
         return flight, True
 
 
@@ -108,8 +123,8 @@ def _fly(key: Key, flight: "Future[Served]", work: Callable[[], Served]) -> Serv
         flight.set_exception(error)
         raise
     finally:
-        with _lock:
-            del _flights[str(key)]
+        with _flights.lock:
+            _flights.under_way.pop(str(key), None)
 
 
 def _computed(key: Key) -> Served:
@@ -122,7 +137,7 @@ def _computed(key: Key) -> Served:
             return compute_fresh(key)
         if done.outcome == Outcome.FAILED:
             raise CannotCompute(f"{key} cannot be computed: {done.problem}", "see its target's page")
-        if served := _served(key, done):
+        if done.outcome != Outcome.BUSY and (served := _served(key, done)):
             return served
         if time.monotonic() > deadline or done.outcome == Outcome.OFF:
             return compute_fresh(key)
@@ -139,11 +154,12 @@ def _served(key: Key, done: Warmed) -> Served | None:
 
 def _refreshed(key: Key, found: Found) -> Served:
     """The new value; the old one where there is none to be had."""
-    with suppress(SlipwayError):
+    with suppress(SlipwayError, Error):
         [done] = warm([_target(key)], actor=SYSTEM)
         if done.outcome not in (Outcome.FAILED, Outcome.BUSY) and (served := _served(key, done)):
+            _flights.held.pop(str(key), None)
             return served
-    _held[str(key)] = time.monotonic() + HOLD_SECONDS
+    _flights.held[str(key)] = time.monotonic() + HOLD_SECONDS
     return Served(found, is_computed=False)
 
 

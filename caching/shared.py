@@ -24,7 +24,7 @@ SET_NEWER = """
 local cleared = redis.call('GET', KEYS[2])
 if cleared and cleared >= ARGV[1] then return 0 end
 local kept = redis.call('GETRANGE', KEYS[1], 0, 15)
-if kept ~= '' and kept >= ARGV[1] then return 0 end
+if kept ~= '' and kept > ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1"""
 
@@ -86,10 +86,17 @@ class Shared:
 
     def resend(self, keys: Sequence[str]) -> None:
         """Drop them here (none: all) and tell every process. Raises redis.RedisError."""
+        self._unlink(keys)
+        self._tell(client(), keys)
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Of what somebody changed who took Redis for another run of it."""
+        self._carry_out(lambda: self._unlink(keys))
+
+    def _unlink(self, keys: Sequence[str]) -> None:
         names = map(self._at, keys) if keys else client().scan_iter(_literally(self._at("")) + "*", count=AT_ONCE)
         for some in _batches(names):
             client().unlink(*some)
-        self._tell(client(), keys)
 
     def _announce(self, send: Callable[[], None], keys: Sequence[str]) -> None:
         if not (self._link.wait() and self._carry_out(send)):
@@ -114,7 +121,7 @@ class Shared:
 
     def _tell(self, to: "redis.Redis", keys: Sequence[str]) -> None:
         for some in _batches(keys) if keys else [[]]:
-            to.publish(key("derived"), orjson.dumps([self._space, some]))
+            to.publish(key("derived"), orjson.dumps([self._space, some, self._link.run]))
 
     def _at(self, name: str) -> str:
         return key(f"derived:{self._space}:{self._link.run}:{name}")

@@ -31,7 +31,7 @@ def shown_entry(entry: CacheEntry) -> dict[str, Any]:
 def _picture(entry: CacheEntry) -> SafeString | str:
     try:
         return picture(CacheType(entry.cache_type), orjson.loads(entry.data_json))
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return "It cannot be drawn: its payload is not what its type has."
 
 

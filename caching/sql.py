@@ -11,13 +11,14 @@ SELECT source, player, position, played_on, {columns}
 COUNT = "(stats ->> '{statistic}')::float8"
 
 # Enabled targets without an entry that is fresh. Entries are the truth: whatever became of them, it is noticed here.
+# Those that fail come last, and of all those first that were leased the least often, so that none waits for ever.
 DUE_TARGETS = """
 SELECT target.* FROM caching_cachetarget target
  WHERE target.is_enabled AND (target.lease_until IS NULL OR target.lease_until < now()) AND NOT EXISTS (
        SELECT FROM portfolio_rationales entry
         WHERE entry.cache_key = lower(substr(target.cache_type, 7) || ':' || target.sport) || ':' || target.subject
                                 || ':' || target.model_version AND entry.soft_expires_at > statement_timestamp())
- LIMIT %(limit)s"""
+ ORDER BY target.last_error <> '', target.fence LIMIT %(limit)s"""
 
 TARGETS_OF_ENTRIES = """
 SELECT target.* FROM caching_cachetarget target JOIN portfolio_rationales entry USING (cache_type, sport, subject)
@@ -86,6 +87,11 @@ RETURNING cache_key, version, {ENTRY_RECORD}"""
 # Readers are told, so that none goes on with the old times. The stamp of what the tiers hold is older than this one.
 CHANGED = """
 RETURNING entry.cache_type, entry.sport, entry.subject, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"""
+# And whoever computes from the old box scores, or leases a target before the import is committed, stores nothing.
+FENCE_SPORT = """
+UPDATE caching_cachetarget target SET fence = fence + 1, lease_until = NULL
+  FROM (SELECT id FROM caching_cachetarget WHERE sport = %(sport)s ORDER BY id FOR UPDATE) concerned
+ WHERE target.id = concerned.id"""
 OUTDATE = f"""
 UPDATE portfolio_rationales entry SET soft_expires_at = now()
   FROM (SELECT id FROM portfolio_rationales WHERE sport = %(sport)s AND soft_expires_at > now()
@@ -140,7 +146,8 @@ UPDATE caching_cachevalue value SET expires_at = {EXPIRY}, stamp = {NEXT_STAMP}
  WHERE cache_key = %(key)s AND (expires_at IS NULL OR expires_at > clock_timestamp()) RETURNING stamp"""
 COUNT_VALUE = f"""
 UPDATE caching_cachevalue value SET data = (data::numeric + %(delta)s)::text, stamp = {NEXT_STAMP}
- WHERE cache_key = %(key)s AND (expires_at IS NULL OR expires_at > clock_timestamp()) AND data ~ '^-?[0-9]+$'
+ WHERE cache_key = %(key)s AND (expires_at IS NULL OR expires_at > clock_timestamp())
+   AND CASE WHEN data ~ '^-?[0-9]{{1,19}}$' THEN abs(data::numeric + %(delta)s) < 9223372036854775808 END
 RETURNING data, stamp"""
 DELETE_VALUE = f"""
 DELETE FROM caching_cachevalue value WHERE cache_key = %(key)s

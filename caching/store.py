@@ -5,6 +5,7 @@ and, while this process cannot hear of writes, after a second. Inside a transact
 from PostgreSQL, and nobody else sees what is not committed.
 """
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from caching.shared import Shared
 
 CHECK_SECONDS = 60.0
 DEAF_SECONDS = 1.0
+UNCHECKED_SECONDS = 600.0  # past its check, while PostgreSQL does not answer
 NOTHING = Record(b"", 0)
 hits = Hits()
 
@@ -38,6 +40,7 @@ class Store:
         self._shared = Shared(name, self._link)
         self._thread = threading.local()
         self._link.serve(name, self)
+        os.register_at_fork(after_in_child=self._begin_again)
 
     def get(self, key: str) -> Found:
         """What is stored under the key, its state and the tier that had it. Raises django.db.Error where only
@@ -59,7 +62,9 @@ class Store:
         """Once the transaction is committed: all values up to the stamp are gone."""
         self._on_commit(partial(self._announce, None, stamp))
 
-    def told(self, keys: Sequence[str]) -> None:
+    def told(self, keys: Sequence[str], run: str) -> None:
+        if run != self._link.run:
+            self._shared.drop(keys)
         for key in keys:
             self.memory.drop(key)
         if not keys:
@@ -73,14 +78,17 @@ class Store:
 
     def _ask(self, key: str, kept: Kept | None, now: float) -> Found:
         mark, is_writing = self.memory.mark(key), self._is_writing()
+        check_seconds = (
+            CHECK_SECONDS if self._link.run else DEAF_SECONDS
+        )  # before it is read: what comes after is heard
         record = None if is_writing else self._ask_shared(key)
         if record is not None and record.state(now) is not State.MISSING:
-            self._keep(key, record, mark, now)
+            self.memory.put(key, record, now + check_seconds, mark)
             return self._found(key, record, Tier.L2, now)
         try:
             record = self._read(key)
         except Error:
-            if kept is None or is_writing:
+            if kept is None or is_writing or now > kept.check_at + UNCHECKED_SECONDS:
                 raise
             return self._found(key, kept.record, Tier.L1, now)  # unchecked is better than no answer
         now = clock.now()  # of which the table just told
@@ -90,7 +98,7 @@ class Store:
             self.memory.drop(key)
             return self._found(key, NOTHING, Tier.MISS, now)
         self._shared.put(key, record, now)
-        self._keep(key, record, mark, now)
+        self.memory.put(key, record, now + check_seconds, mark)
         return self._found(key, record, Tier.L3, now)
 
     def _ask_shared(self, key: str) -> Record | None:
@@ -100,15 +108,17 @@ class Store:
             hits.count(self._kind or key.partition(":")[0], Tier.CORRUPT)
             return None
 
-    def _keep(self, key: str, record: Record, mark: int, now: float) -> None:
-        self.memory.put(key, record, now + (CHECK_SECONDS if self._link.run else DEAF_SECONDS), mark)
-
     def _found(self, key: str, record: Record, tier: Tier, now: float) -> Found:
         state = record.state(now) if record.data else State.MISSING
+        row = record.row
         if state is State.MISSING:
-            tier = Tier.MISS
-        hits.count(self._kind or key.partition(":")[0], tier, record.row)
+            tier, row = Tier.MISS, 0
+        hits.count(self._kind or key.partition(":")[0], tier, row)
         return Found(state, tier, record, now - record.made_at, now >= record.due_at)
+
+    def _begin_again(self) -> None:
+        """In a fork, which heard nothing of what the parent was told."""
+        self.memory = Memory()
 
     def _on_commit(self, announce: "partial[None]") -> None:
         self._thread.writes = True
@@ -128,4 +138,4 @@ class Store:
             self.memory.clear()
         elif changed:
             self._shared.announce(changed, stamp, clock.now())
-            self.told(list(changed))
+            self.told(list(changed), self._link.run)

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import orjson
 import structlog
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from caching import sql
 from caching.choices import Outcome
@@ -79,11 +80,18 @@ def store(results: Sequence[Result], policies: Mapping[str, CachePolicy]) -> dic
         if len(results) > 1:
             return {pk: warmed for result in results for pk, warmed in store([result], policies).items()}
         [result] = results
-        problem = f"the database refused: {(str(error).strip().splitlines() or ['no reason'])[0]}"
-        log.warning("an entry could not be stored", target=result.target.cache_key, problem=problem)
-        with connection.cursor() as cursor:
-            _end_leases(cursor, [(result, problem)])
-        return {result.target.pk: Warmed.of(result.target, Outcome.FAILED, ms=result.ms, problem=problem)}
+        with suppress(OperationalError):  # the connection, or a deadlock: it may well go the second time
+            return _store(results, policies) if isinstance(error, OperationalError) else _refused(result, error)
+        raise
+
+
+def _refused(result: Result, error: DatabaseError) -> dict[int, Warmed]:
+    problem = "the database refused it"
+    said = (str(error).strip().splitlines() or ["no reason"])[0]
+    log.warning("an entry could not be stored", target=result.target.cache_key, problem=said)
+    with connection.cursor() as cursor:
+        _end_leases(cursor, [(result, f"{problem}: {said}")])
+    return {result.target.pk: Warmed.of(result.target, Outcome.FAILED, ms=result.ms, problem=problem)}
 
 
 @transaction.atomic

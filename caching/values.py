@@ -1,15 +1,18 @@
 """The values of the Django cache backend, in their table."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from caching import clock, sql
 from caching.models import CacheValue
 from caching.records import Found, Record
 from caching.row import read_row
 from caching.store import Store
+
+TWICE = (sql.PUT_VALUE, sql.TOUCH_VALUE, sql.DELETE_VALUE)
 
 
 @dataclass(slots=True)
@@ -90,8 +93,20 @@ def _cull(many: int) -> int:
 
 
 def _write(statement: str, name: str, timeout_seconds: float | None, **params: Any) -> tuple[Any, ...] | None:
+    """A connection that broke since it was last used is replaced, where the statement may well run twice."""
+    given = {"key": name, "timeout": timeout_seconds} | params
+    try:
+        return _execute(statement, given)
+    except (OperationalError, InterfaceError):
+        if connection.in_atomic_block or statement not in TWICE:
+            raise
+        connection.close()
+        return _execute(statement, given)
+
+
+def _execute(statement: str, given: dict[str, Any]) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"key": name, "timeout": timeout_seconds} | params)
+        cursor.execute(statement, given)
         row: tuple[Any, ...] | None = cursor.fetchone()
     return row
 
@@ -104,13 +119,17 @@ def _replaced(name: str, written: tuple[Any, ...] | None) -> bool:
 
 
 def _record(data: bytes, stamp: Any, ends_at: Any, now: Any) -> Record:
-    clock.learn(float(now))
     return Record(data, int(stamp), 0, 0.0, float("inf"), float(ends_at), float(ends_at))
 
 
 def _read(name: str) -> Record | None:
+    asked_at = time.monotonic()
     found = read_row(sql.READ_VALUE, name)
-    return _record(*found) if found else None
+    if found is None:
+        return None
+    clock.learn(float(found[-1]), asked_at)
+    data, stamp, ends_at, now = found
+    return _record(data, stamp, ends_at, now)
 
 
 VALUES = Store("values", _read, kind="value")

@@ -32,7 +32,7 @@ def request(targets: Iterable[int], *, actor: Actor) -> int:
     require(actor, PERMISSION)
     if not Activation.objects.allows(Part.WARMING):
         raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
-    chosen = list(targets)
+    chosen = list(dict.fromkeys(targets))
     if chosen:
         WarmUp.objects.create(targets=chosen, total=len(chosen), requested_by=actor.get_username())
         transaction.on_commit(_wake)
@@ -61,7 +61,6 @@ def _carry_out_one(pk: int, fence: int, targets: list[int], done: int, requested
     for start in range(done, len(targets), AT_ONCE):
         chunk = targets[start : start + AT_ONCE]
         present = CacheTarget.objects.filter(is_enabled=True).in_bulk(chunk)
-        _advance(pk, fence, len(chunk) - len(present))  # those that are gone by now
         try:
             warm(
                 [present[target] for target in chunk if target in present],
@@ -71,6 +70,8 @@ def _carry_out_one(pk: int, fence: int, targets: list[int], done: int, requested
             )
         except Refused:  # warming was switched off meanwhile
             _advance(pk, fence, len(present), failed=len(present))
+        if gone := len(chunk) - len(present):  # last, so that a worker that comes after this one leaves none out
+            _advance(pk, fence, gone)
 
 
 def _lease() -> tuple[int, int, list[int], int, str] | None:

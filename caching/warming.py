@@ -38,18 +38,18 @@ def warm(
     if not Activation.objects.allows(Part.WARMING):
         raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
     policies = CachePolicy.objects.in_bulk()
-    read = cache(read_games)  # the targets of a sport share its box scores
     done, left = [], iter(wanted)
     while some := list(islice(left, AT_ONCE)):
-        for warmed in _warm(some, policies, read, force=force):
+        for warmed in _warm(some, policies, force=force):
             done.append(warmed)
             progress(warmed)
     return done
 
 
-def _warm(some: list[CacheTarget], policies: dict[str, CachePolicy], read: Read, *, force: bool) -> list[Warmed]:
+def _warm(some: list[CacheTarget], policies: dict[str, CachePolicy], *, force: bool) -> list[Warmed]:
     ended = {} if force else _fresh(some)
     fences = lease([target for target in some if target.pk not in ended])
+    read = cache(read_games)  # shared by the targets of a sport; begun under the leases, which an import takes away
     results = [_compute(target, fences[target.pk], read) for target in some if target.pk in fences]
     ended |= store(results, policies)
     return [ended.get(target.pk) or Warmed.of(target, Outcome.BUSY) for target in some]

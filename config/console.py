@@ -40,6 +40,7 @@ __all__ = [
     "UserCreationForm",
     "ago",
     "badge",
+    "estimated_rows",
     "freshness",
     "on_off",
     "verb",
@@ -119,6 +120,13 @@ class SlipwayAdmin(ModelAdmin):
             return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
 
 
+def estimated_rows(model: type[Model]) -> int:
+    """The planner's estimate; less than 0 where it never looked."""
+    with connection.cursor() as cursor:
+        cursor.execute(ESTIMATED_ROWS, [model._meta.db_table])
+        return int(cursor.fetchone()[0])
+
+
 class Estimate(Paginator):  # type: ignore[type-arg]
     """Counts a large table by the planner's estimate: a list of 100 million rows should not be counted per page."""
 
@@ -126,9 +134,7 @@ class Estimate(Paginator):  # type: ignore[type-arg]
     def count(self) -> int:
         rows = self.object_list
         if isinstance(rows, QuerySet) and not rows.query.where:
-            with connection.cursor() as cursor:
-                cursor.execute(ESTIMATED_ROWS, [rows.model._meta.db_table])
-                estimated = int(cursor.fetchone()[0])
+            estimated = estimated_rows(rows.model)
             if estimated > COUNTED_AT_MOST:
                 return estimated
         return super().count

@@ -28,10 +28,10 @@ class KeysetList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         rows, size = self.queryset, self.list_per_page
         before, after = self._place(request, OLDER), self._place(request, NEWER)
-        if after is not None:
-            found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
-            page, has_newer, has_older = found[:size][::-1], len(found) > size, True
-        else:
+        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1]) if after is not None else []
+        if len(found) > size:
+            page, has_newer, has_older = found[:size][::-1], True, True
+        else:  # or so few newer ones that they begin the first page
             found = list((rows if before is None else rows.filter(pk__lt=before)).order_by("-pk")[: size + 1])
             page, has_newer, has_older = found[:size], before is not None, len(found) > size
         self.result_list = page
@@ -46,6 +46,8 @@ class KeysetList(ChangeList):
 
     def _place(self, request: HttpRequest, name: str) -> int | None:
         said = request.GET.get(name)
+        for params in (self.params, self.filter_params):  # filters and the search begin at the first page
+            params.pop(name, None)
         if said is None:
             return None
         if not said.isdecimal() or len(said) > 18:

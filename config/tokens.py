@@ -7,9 +7,10 @@ from django.http import HttpRequest
 
 
 def caller(request: HttpRequest) -> str | None:
-    """The name of the token that came with the request. Digests are compared, so that the time says nothing of it."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        token = request.headers.get("X-API-Key", "")
-    name: str | None = settings.API_TOKENS.get(hashlib.sha256(token.strip().encode()).hexdigest())
-    return name
+    """The name of a token that came with the request, in either header. Digests are compared, so that the time says
+    nothing of it.
+    """
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    sent = [bearer if scheme.lower() == "bearer" else "", request.headers.get("X-API-Key", "")]
+    digests = [hashlib.sha256(token.strip().encode()).hexdigest() for token in sent if token.strip()]
+    return next((settings.API_TOKENS[digest] for digest in digests if digest in settings.API_TOKENS), None)

@@ -49,7 +49,8 @@ def get(name: str) -> bytes | None:
     """
     pool = client().connection_pool
     if getattr(_own, "at", None) != (pool, os.getpid()):
-        _own.connection, _own.at = pool.make_connection(), (pool, os.getpid())
+        # Not out of the pool, which would never get it back.
+        _own.connection, _own.at = pool.connection_class(**pool.connection_kwargs), (pool, os.getpid())
     try:
         _own.connection.send_command("GET", name)
         return cast("bytes | None", _own.connection.read_response())

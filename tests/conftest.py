@@ -1,5 +1,6 @@
 """What the tests share: a database per process, users of each group, a stub feed in a thread."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -11,6 +12,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 import caching.hits
 import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
+from caching import clock
 from caching.entries import ENTRIES
 from caching.store import hits
 from caching.values import VALUES
@@ -54,6 +56,7 @@ def nothing_left() -> Iterator[None]:
     yield
     polling.stop_poller()
     hits.forget_counts()
+    clock.learn(time.time(), time.monotonic())
     ENTRIES.memory.clear()
     VALUES.memory.clear()
     for found in client().scan_iter(key("*"), count=1000):

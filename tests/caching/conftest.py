@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import redis
 from pytest_django import Settings
 
+from caching import clock
 from caching.entries import read_entry
 from caching.link import RUN_DIGITS, Link, own_link
 from caching.store import Store
@@ -45,6 +47,11 @@ def nba(db: None) -> None:
     """One sport's, for tests that commit."""
     Sport.objects.get_or_create(code="NBA", defaults={"name": "NBA"})
     bring_season("NBA")
+
+
+def pass_time(seconds: float) -> None:
+    """For what this process compares by its own idea of the database's time, until it asks the database again."""
+    clock.learn(clock.now() + seconds, time.monotonic())
 
 
 class OwnRedis:

@@ -68,6 +68,9 @@ def test_it_needs_a_token(headers: dict[str, str]) -> None:
 
 def test_either_header_carries_it(nba: None) -> None:
     assert Client().get(URL, headers={"X-API-Key": "let-me-in"}).status_code == 200
+    both = {"Authorization": "Bearer a proxy's", "X-API-Key": "let-me-in"}
+    assert Client().get(URL, headers=both).status_code == 200
+    assert Client().head(URL, headers=TOKEN).status_code == 200
 
 
 @pytest.mark.parametrize(

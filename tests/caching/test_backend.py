@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
-import time_machine
 from asgiref.sync import async_to_sync
 from django.core.cache import caches
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from hypothesis import given
@@ -23,6 +22,8 @@ from caching.choices import Tier
 from caching.models import CacheValue
 from caching.values import VALUES
 from rollout.redis import client, key
+from tests import databases
+from tests.caching.conftest import pass_time
 from tests.conftest import committed
 from tests.processes import until
 
@@ -80,8 +81,8 @@ def test_any_key_will_do(name: str) -> None:
 def test_a_value_ends_with_its_expiry_in_every_tier() -> None:
     cache.set("key", "value", 30)
     assert until(lambda: VALUES.get(":1:key").tier is Tier.L1)
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=31), tick=True):
-        assert cache.get("key") is None
+    pass_time(31)
+    assert cache.get("key") is None
     CacheValue.objects.update(expires_at=Now())
     VALUES.memory.clear()
     client().delete(*client().scan_iter(key("derived:values:*")))
@@ -124,6 +125,22 @@ def test_counting_is_one_step_and_only_for_whole_numbers() -> None:
     cache.set("text", "41")
     with pytest.raises(TypeError, match="no whole number"):
         cache.incr("text")
+    for delta in (1.5, 2**64):
+        with pytest.raises(TypeError, match="no whole number"):
+            cache.incr("count", delta)  # type: ignore[arg-type]
+    cache.set("count", 2**63 - 1)
+    with pytest.raises(TypeError, match="would not be one"):
+        cache.incr("count")
+    assert cache.get("count") == 2**63 - 1
+
+
+def test_a_write_survives_a_restart_of_the_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = cursor.fetchone()[0]
+    databases.execute(f"SELECT pg_terminate_backend({backend})")
+    cache.set("key", "value")
+    assert cache.get("key") == "value"
 
 
 def test_the_asynchronous_methods_do_the_same() -> None:

@@ -19,6 +19,7 @@ from caching.entries import ENTRIES, Key
 from caching.models import CacheEntry, CacheTarget
 from caching.serve import CannotCompute, NoTarget, Served
 from caching.warmers.entry import Computed
+from providers.models import GameLog
 from rollout.models import Activation
 from tests.conftest import committed
 from tests.databases import ROOT
@@ -29,6 +30,11 @@ KEY = Key.parse("factor", "nba", "model")
 
 def target() -> CacheTarget:
     return CacheTarget.objects.get(cache_type=KEY.cache_type, sport=KEY.sport)
+
+
+@pytest.fixture(autouse=True)
+def no_leases_yet(nba: None) -> None:
+    CacheTarget.objects.update(fence=0)  # from then on one more with each lease
 
 
 def asked_by(threads: int) -> list[Served]:
@@ -42,10 +48,10 @@ def asked_by(threads: int) -> list[Served]:
         return list(pool.map(ask, range(threads)))
 
 
-def test_64_threads_on_a_missing_key_are_one_computation(nba: None) -> None:
+def test_64_threads_on_a_missing_key_are_one_computation() -> None:
     answers = asked_by(64)
     assert len({answer.found.record.data for answer in answers}) == 1
-    assert target().fence == 1  # one more with each lease
+    assert target().fence == 1
     assert any(answer.is_computed for answer in answers)
 
 
@@ -54,6 +60,7 @@ def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
         "import django; django.setup()\n"
         "from caching import serve\n"
         "from caching.entries import Key\n"
+        "print('ready', flush=True)\n"
         "input()\n"
         "print(serve.serve(Key.parse('factor', 'nba', 'model')).found.record.digest.hex())"
     )
@@ -68,6 +75,10 @@ def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
         subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
         for _ in range(2)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        while process.stdout.readline() != "ready\n":
+            assert process.poll() is None
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
@@ -117,7 +128,7 @@ def test_stale_is_served_where_it_cannot_be_refreshed_and_tried_again_later(
         assert target().fence == 2
         assert target().last_error == "unexpected ZeroDivisionError in the warmer"
     finally:
-        serve._held.clear()
+        serve._flights.held.clear()
 
 
 def test_what_another_process_computes_is_waited_for(nba: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +159,8 @@ def test_with_warming_off_it_is_computed_and_nothing_written(nba: None) -> None:
     assert not CacheEntry.objects.exists()
 
 
-def test_what_cannot_be_computed_says_why(db: None) -> None:
+def test_what_cannot_be_computed_says_why() -> None:
+    GameLog.objects.all().delete()
     with pytest.raises(CannotCompute, match="no game of NBA"):
         serve.serve(KEY)
     with pytest.raises(CannotCompute, match="no game of NBA"):

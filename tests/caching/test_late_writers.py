@@ -1,21 +1,31 @@
 """Who may write an entry, and who comes too late."""
 
+import io
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from caching import compute, operations, warming
+from caching.choices import State
+from caching.entries import ENTRIES
 from caching.models import CacheEntry, CacheTarget
 from caching.storing import Warmed
 from caching.warmers.entry import Computed
+from providers.gamelogs.operations import import_file
 from rollout.actors import SYSTEM
 from rollout.models import Activation
+from tests import databases
+from tests.conftest import committed
+from tests.processes import until
 
 pytestmark = pytest.mark.django_db
+NEWER = b"date,game,player,points,rebounds\n2026-01-06,new,LeBron James,28,8\n"
 
 
 def outcomes(done: Iterable[Warmed]) -> set[str]:
@@ -89,3 +99,63 @@ def test_a_warmer_of_a_version_no_longer_wanted_writes_nothing(season: None, mon
     monkeypatch.setattr(warming, "compute", overtaken)
     assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
     assert list(CacheEntry.objects.values_list("cache_key", flat=True)) == ["factor:nba:model:v3"]
+
+
+@committed
+def test_what_was_computed_from_old_box_scores_is_not_stored(nba: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = compute.compute
+    brought: list[object] = []
+
+    def overtaken(*args: Any) -> Computed:
+        computed = real(*args)
+        if not brought:
+            brought.append(import_file(io.BytesIO(NEWER), "NBA", actor=SYSTEM))
+        return computed
+
+    monkeypatch.setattr(warming, "compute", overtaken)
+    assert outcomes(warming.warm(operations.targets(sport="NBA"), actor=SYSTEM)) == {"busy"}
+    assert operations.warm_due(actor=SYSTEM) >= 8
+    newest = {entry.context_json["newest"] for entry in CacheEntry.objects.filter(sport="NBA")}
+    assert newest == {"2026-01-06"}
+
+
+@committed
+def test_a_connection_that_breaks_during_a_computation_costs_nothing(
+    nba: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, real = target("factor:nba:model:v2.1"), compute.compute
+
+    def broken(*args: Any) -> Computed:
+        computed = real(*args)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            backend = cursor.fetchone()[0]
+        databases.execute(f"SELECT pg_terminate_backend({backend})")
+        return computed
+
+    monkeypatch.setattr(warming, "compute", broken)
+    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"written"}
+
+
+@committed
+def test_a_target_that_is_deleted_while_its_entry_is_stored_is_served_no_more(nba: None) -> None:
+    one = target("factor:nba:model:v2.1")
+    assert ENTRIES._link.wait()
+    with transaction.atomic():
+        warming.warm([one], actor=SYSTEM)
+        deletion = threading.Thread(target=delete, args=(one.pk,))
+        deletion.start()
+        with connection.cursor() as cursor:
+            assert until(lambda: waits_for_a_lock(cursor))
+    deletion.join()
+    assert ENTRIES.get(one.about).state is State.MISSING
+
+
+def delete(pk: int) -> None:
+    operations.delete_targets([pk], actor=SYSTEM)
+    connection.close()
+
+
+def waits_for_a_lock(cursor: Any) -> bool:
+    cursor.execute("SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+    return bool(cursor.rowcount)

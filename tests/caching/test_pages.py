@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from caching import operations, warming
 from caching.models import CacheEntry, CacheLookup, CacheTarget
+from caching.pictures import bars, heat_map, ranges
 from config import keyset
 from rollout.actors import SYSTEM
 
@@ -88,6 +89,19 @@ def test_filters_and_search(query: str, count: int, entries: list[str], browse: 
     assert f"{count} cache entries" in page
 
 
+def test_filters_and_search_begin_at_the_first_page(entries: list[str], browse: Callable[[str], Client]) -> None:
+    client = browse("Viewer")
+    page = client.get(LIST + (link(client.get(LIST).content.decode(), "Older") or "")).content.decode()
+    others = [address for address in re.findall(r'href="(\?[^"]*)"', page) if "cache_type" in address]
+    assert others and not [address for address in others if "older=" in address]
+    assert 'name="older"' not in page
+
+
+def test_back_beyond_the_newest_is_the_first_page(entries: list[str], browse: Callable[[str], Client]) -> None:
+    newest = CacheEntry.objects.latest("pk").pk
+    assert keys(browse("Viewer").get(f"{LIST}?newer={newest - 3}").content.decode()) == entries[:50]
+
+
 @pytest.mark.parametrize("place", ["older=x", "newer=-1", f"older={'9' * 30}"])
 def test_a_place_that_is_none_leads_to_the_first_page(
     place: str, entries: list[str], browse: Callable[[str], Client]
@@ -131,11 +145,27 @@ def test_each_type_has_its_picture_in_words_too(season: None, browse: Callable[[
         assert f"/api/v1/derived/{path}" in page
 
 
-def test_a_payload_that_is_not_its_types_is_not_drawn(entries: list[str], browse: Callable[[str], Client]) -> None:
-    CacheEntry.objects.update(data_json='{"player": "<script>"}')
+@pytest.mark.parametrize("payload", ['{"player": "A"}', "[]", "{", '{"player": 5, "games": 1, "projections": [{}]}'])
+def test_a_payload_that_is_not_its_types_is_not_drawn(
+    payload: str, entries: list[str], browse: Callable[[str], Client]
+) -> None:
+    CacheEntry.objects.update(data_json=payload)
     page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
     assert "It cannot be drawn" in page
-    assert "<script>&quot;" not in page
+
+
+def test_markup_in_a_payload_stays_text() -> None:
+    evil = '"><script>alert(1)</script>'
+    pair = {"with": evil, "r": 0.5, "low": 0.4, "high": 0.6, "n": 50}
+    projection = {"statistic": evil, "projection": 1.0, "standard_error": 0.1, "last": [1.0]}
+    drawn = [
+        heat_map({"statistic": evil, "groups": [{"group": evil, "n": 50, "pairs": [pair]}]}),
+        bars({"statistics": [evil], "loadings": [[0.5]], "explained_variance": [0.5], "n": 50}),
+        ranges({"player": evil, "games": 50, "projections": [projection]}),
+    ]
+    for drawing in drawn:
+        assert "&lt;script&gt;" in drawing
+        assert "<script" not in drawing
 
 
 def test_a_failed_refresh_is_said_on_the_entrys_page(season: None, browse: Callable[[str], Client]) -> None:

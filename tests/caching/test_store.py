@@ -1,6 +1,7 @@
 """Three tiers: which one answers, and that none answers with what was replaced."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -191,7 +192,25 @@ def test_look_ups_that_cannot_be_written_down_stay_counted(store: Store) -> None
 
 
 def test_a_foreign_message_does_no_harm(store: Store) -> None:
-    for message in (b"rubbish", b"[1]", b'["elsewhere", ["x"]]'):
+    for message in (b"rubbish", b"[1]", b'["elsewhere", ["x"], ""]'):
+        old = store.get(ABOUT).record
         client().publish(key("derived"), message)
-    warmed()
-    assert until(lambda: store.get(ABOUT).record == ENTRIES.get(ABOUT).record)
+        warmed()
+        assert until(lambda old=old: store.get(ABOUT).record.stamp > old.stamp)  # type: ignore[misc]
+        assert until(lambda: store._link.is_up)
+
+
+def test_a_writer_that_took_redis_for_another_run_of_it_is_heard(store: Store) -> None:
+    store.get(ABOUT)
+    client().publish(key("derived"), b'["entries", ["factor:nba:model"], "another run"]')
+    assert until(lambda: store.get(ABOUT).tier is Tier.L3)
+
+
+def test_a_fork_begins_with_nothing(store: Store) -> None:
+    store.get(ABOUT)
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write, f"{len(store.memory)} {store._link.run or 'no line'}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100) == b"0 no line"

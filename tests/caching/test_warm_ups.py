@@ -8,7 +8,7 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import operations, warm_ups
+from caching import operations, warm_ups, warming
 from caching.choices import Outcome
 from caching.models import CacheEntry, CacheTarget, WarmUp
 from caching.storing import Warmed
@@ -29,7 +29,7 @@ def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, brow
     assert 'max="8" value="3"' in page
     assert 'http-equiv="refresh"' in page
     WarmUp.objects.update(lease_until=Now() - timedelta(seconds=1))  # and died
-    CacheTarget.objects.filter(pk=chosen[-1]).delete()
+    CacheTarget.objects.filter(pk=chosen[4]).delete()
     assert warm_ups.carry_out() == 1
     row.refresh_from_db()
     assert (row.done, row.failed, row.ended_at is not None) == (8, 0, True)
@@ -57,3 +57,13 @@ def test_switched_off_during_a_warm_up_the_rest_fails(season: None) -> None:
     assert (row.done, row.failed, row.ended_at is not None) == (1, 1, True)
     with pytest.raises(Refused, match="reactivate warming"):
         operations.warm_targets([1], actor=SYSTEM)
+
+
+def test_two_entries_of_a_target_are_one_computation(season: None) -> None:
+    one = CacheTarget.objects.get(cache_type="CACHE_FACTOR", sport="NBA")
+    for version in ("v2.1", "v9"):
+        CacheTarget.objects.filter(pk=one.pk).update(model_version=version)
+        warming.warm(CacheTarget.objects.filter(pk=one.pk), actor=SYSTEM)
+    assert operations.warm_entries(CacheEntry.objects.values_list("pk", flat=True), actor=SYSTEM) == 1
+    assert warm_ups.carry_out() == 1
+    assert WarmUp.objects.get().done == 1
