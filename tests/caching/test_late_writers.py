@@ -142,11 +142,12 @@ def test_a_target_that_is_deleted_while_its_entry_is_stored_is_served_no_more(nb
     one = target("factor:nba:model:v2.1")
     assert ENTRIES._link.wait()
     with transaction.atomic():
-        warming.warm([one], actor=SYSTEM)
+        CacheTarget.objects.select_for_update().get(pk=one.pk)
         deletion = threading.Thread(target=delete, args=(one.pk,))
         deletion.start()
         with connection.cursor() as cursor:
             assert until(lambda: waits_for_a_lock(cursor))
+        warming.warm([one], actor=SYSTEM)
     deletion.join()
     assert ENTRIES.get(one.about).state is State.MISSING
 
