@@ -146,28 +146,21 @@ def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
     assert checkout.query("SELECT id, created_at FROM provider_states ORDER BY id") == before
 
 
-@pytest.mark.parametrize(
-    "victim",
-    [
-        "-m config.run",  # honcho
-        "celery -A config.celery worker",
-        "gunicorn",
-        "config.watchdog",
-    ],
-)
-def test_killing_a_part_leaves_nothing_and_it_runs_again(used: Checkout, victim: str) -> None:
-    first = used.start()
-    used.ready(first)
-    os.kill(used.pid_of(victim), signal.SIGKILL)
-    if victim == "config.watchdog":  # the servers end with it; the site waits for them until it is stopped
-        first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
-    assert all(ended(pid) for pid, _ in used.left()), used.left()
-    again = used.start()
-    used.ready(again)
-    assert used.get("/readyz")["database"] == "ok"
-    again.terminate()
-    again.communicate(timeout=60)
+def test_killing_any_part_leaves_nothing_and_it_runs_again(used: Checkout) -> None:
+    honcho, worker, web, watchdog = "-m config.run", "celery -A config.celery worker", "gunicorn", "config.watchdog"
+    run = used.start()
+    used.ready(run)
+    for victim in (honcho, worker, web, watchdog):
+        os.kill(used.pid_of(victim), signal.SIGKILL)
+        if victim == watchdog:  # the servers end with it; the site waits for them until it is stopped
+            run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=60)
+        assert all(ended(pid) for pid, _ in used.left()), (victim, used.left())
+        run = used.start()
+        used.ready(run)
+        assert used.get("/readyz")["database"] == "ok"
+    run.terminate()
+    run.communicate(timeout=60)
 
 
 def test_it_ends_when_nobody_reads_it_any_more(used: Checkout) -> None:
