@@ -2,10 +2,15 @@
 
 from typing import Self
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 
+from rollout.append_only import append_only
 from rollout.audit import tracked
-from rollout.choices import Part
+from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
 
 
 class ActivationQuerySet(models.QuerySet["Activation"]):
@@ -34,3 +39,168 @@ class Activation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_part_display()}: {'on' if self.is_on else 'off'}"
+
+
+class RolloutQuerySet(models.QuerySet["Rollout"]):
+    def unchanged_since(self, seen: "Rollout") -> Self:
+        return self.filter(pk=seen.pk, epoch=seen.epoch)
+
+
+class Rollout(models.Model):
+    name = models.SlugField(max_length=50, unique=True, help_text="the flag's, as applications ask for it")
+    stage = models.CharField(max_length=16, choices=Stage, default=Stage.DISABLED)
+    run_state = models.CharField(max_length=8, choices=RunState, default=RunState.IDLE)
+    epoch = models.PositiveBigIntegerField(default=0, help_text="one more with every change")
+    percent = models.PositiveSmallIntegerField(default=0, help_text="share of traffic, 0 to 100")
+    pace = models.FloatField(default=1.0, help_text="0.05 makes ten minutes half a minute")
+    stage_entered_at = models.DateTimeField(db_default=Now())
+    percent_entered_at = models.DateTimeField(db_default=Now(), help_text="the stage, or its percent step")
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_seconds = models.FloatField(default=0.0, help_text="since the stage, or its percent step, was entered")
+    approved_by = models.CharField(max_length=150, blank=True, default="")
+    approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="what the approval is for")
+    cool_down_until = models.DateTimeField(null=True, blank=True, help_text="after a trip; before that no restart")
+
+    objects = RolloutQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(stage__in=Stage.values), name="rollout_stage_known"),
+            models.CheckConstraint(condition=Q(run_state__in=RunState.values), name="rollout_run_state_known"),
+            models.CheckConstraint(condition=Q(percent__lte=100), name="rollout_percent_max_100"),
+            models.CheckConstraint(condition=Q(pace__gt=0, pace__lte=10), name="rollout_pace_up_to_10"),
+            models.CheckConstraint(
+                condition=Q(run_state=RunState.PAUSED, paused_at__isnull=False)
+                | (~Q(run_state=RunState.PAUSED) & Q(paused_at=None)),
+                name="rollout_paused_since",
+            ),
+        ]
+        permissions = [
+            ("start_rollout", "Can start rollouts"),
+            ("advance_rollout", "Can advance rollouts"),
+            ("approve_rollout", "Can approve advances"),
+            ("pause_rollout", "Can pause and resume rollouts"),
+            ("abort_rollout", "Can abort rollouts"),
+            ("freeze_rollout", "Can freeze and unfreeze automatic advances"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def rising(percents: list[int]) -> None:
+    """Raises ValidationError, unless they rise from 1 or more to 100 or less."""
+    if any(not 1 <= percent <= 100 for percent in percents) or percents != sorted(set(percents)):
+        raise ValidationError("shares have to rise, from 1 to 100 percent, as 10, 25, 50")
+
+
+@tracked()
+class StagePolicy(models.Model):
+    """How long a rollout stays in a stage, and what it takes to leave it."""
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="policies")
+    stage = models.CharField(max_length=16, choices=Stage)
+    minutes = models.FloatField(help_text="at pace 1")
+    percents = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True, validators=[rising])
+    needs_approval = models.BooleanField(default=False)
+    window_minutes = models.FloatField(null=True, blank=True, help_text="what is judged; empty: the whole stage visit")
+    errors_in_a_row = models.PositiveSmallIntegerField(default=6, help_text="ticks at which nothing could be measured")
+    cool_down_minutes = models.FloatField(default=15, help_text="after a trip out of this stage")
+
+    class Meta:
+        verbose_name_plural = "stage policies"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["rollout", "stage"], name="stage_policy_unique"),
+            models.CheckConstraint(
+                condition=Q(stage__in=[stage for stage in Stage if stage is not Stage.DISABLED]),
+                name="stage_policy_stage_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(minutes__gte=0, cool_down_minutes__gte=0)
+                & (Q(window_minutes=None) | Q(window_minutes__gt=0)),
+                name="stage_policy_times_not_negative",
+            ),
+            models.CheckConstraint(condition=Q(errors_in_a_row__gte=1), name="stage_policy_errors_at_least_1"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rollout} {self.get_stage_display()}"
+
+
+@tracked()
+class GuardPolicy(models.Model):
+    """A guard's limit at a stage, and where its violation leads."""
+
+    policy = models.ForeignKey(StagePolicy, models.CASCADE, related_name="guards")
+    guard = models.CharField(max_length=16, choices=Guard)
+    is_on = models.BooleanField("on", default=True)
+    at_most = models.FloatField(help_text="errors, ms, or a share from 0 to 1; of a hit rate the share of misses")
+    min_samples = models.PositiveIntegerField(default=50)
+    leads = models.CharField(max_length=10, choices=Consequence, default=Consequence.DISABLE)
+
+    class Meta:
+        verbose_name_plural = "guard policies"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["policy", "guard"], name="guard_policy_unique"),
+            models.CheckConstraint(condition=Q(guard__in=Guard.values), name="guard_policy_guard_known"),
+            models.CheckConstraint(condition=Q(leads__in=Consequence.values), name="guard_policy_leads_known"),
+            models.CheckConstraint(condition=Q(at_most__gte=0, min_samples__gte=1), name="guard_policy_not_negative"),
+            models.CheckConstraint(
+                condition=Q(guard__in=[Guard.ERRORS, Guard.P95_MS]) | Q(at_most__lte=1),
+                name="guard_policy_share_up_to_1",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.get_guard_display()}"
+
+
+class Transition(models.Model):
+    """Every change of a rollout: what, who, why, and on which evidence."""
+
+    KEEP_DAYS = 730
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="transitions")
+    epoch = models.PositiveBigIntegerField(help_text="that it began")
+    verb = models.CharField(max_length=16)
+    from_stage = models.CharField(max_length=16, choices=Stage)
+    to_stage = models.CharField(max_length=16, choices=Stage)
+    percent = models.PositiveSmallIntegerField()
+    run_state = models.CharField(max_length=8, choices=RunState)
+    pace = models.FloatField()
+    actor = models.CharField(max_length=150)
+    reason = models.TextField()
+    evidence = models.JSONField(default=list, help_text="the guards as they stood")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-epoch"]
+        constraints = [models.UniqueConstraint(fields=["rollout", "epoch"], name="transition_one_per_epoch")]
+        triggers = append_only(keep_days=730, column="at")
+
+    def __str__(self) -> str:
+        return f"{self.rollout} {self.verb}: {self.from_stage} to {self.to_stage}"
+
+
+class GuardReading(models.Model):
+    """What a tick measured, for the pictures."""
+
+    KEEP_DAYS = 7
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="readings")
+    epoch = models.PositiveBigIntegerField()
+    stage = models.CharField(max_length=16, choices=Stage)
+    guard = models.CharField(max_length=16, choices=Guard)
+    value = models.FloatField(null=True)
+    limit = models.FloatField()
+    samples = models.PositiveBigIntegerField()
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["rollout", "guard", "-at"], name="guard_reading_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.guard} {self.verdict}"

@@ -1,0 +1,205 @@
+"""What can be done with a rollout: one callable per verb, each for the rollout as its caller saw it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Extract, Now
+
+from rollout import stages
+from rollout.actors import Actor, Machine, require
+from rollout.audit import acting
+from rollout.choices import Part, RunState, Stage, Verdict
+from rollout.errors import Refused, SlipwayError, WrongInput
+from rollout.guards import Judged, worst
+from rollout.models import Activation, Rollout, StagePolicy, Transition
+
+MOVING = (RunState.RUNNING, RunState.WAITING)
+
+
+class Overtaken(SlipwayError):
+    """Somebody was faster."""
+
+
+def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Transition:
+    """From disabled to dark mode. After a trip its cool-down has to be over, and a person has to say why."""
+    require(actor, "rollout.start_rollout")
+    if seen.stage != Stage.DISABLED:
+        raise Refused(f"{seen.name} runs already", "see manage.py rollout status")
+    if not 0 < pace <= 10:
+        raise WrongInput(f"a pace of {pace:g} is none", "take 1, or 0.05 for a trial")
+    if seen.run_state == RunState.COOLING:
+        _require_restart(seen, actor, reason)
+    return _enter(seen, "start", Stage.DARK_MODE, actor, reason, pace=pace, cool_down_until=None)
+
+
+def _require_restart(seen: Rollout, actor: Actor, reason: str) -> None:
+    if isinstance(actor, Machine) and actor.name == "system":
+        raise Refused(f"{seen.name} was tripped", "a person has to start it again")
+    if not reason.strip():
+        raise WrongInput(f"{seen.name} was tripped", "say with --reason why it may run again")
+    if Rollout.objects.filter(pk=seen.pk, cool_down_until__gt=Now()).exists():
+        raise Refused(
+            f"{seen.name} cools down until {seen.cool_down_until:%H:%M:%S} UTC", "wait, and look at why it fell"
+        )
+
+
+def advance(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
+    """One stage on, before its time is over but not without a PASS of its guards."""
+    require(actor, "rollout.advance_rollout")
+    _require_state(seen, MOVING, "advance")
+    if seen.stage == Stage.FULL_ACTIVE:
+        raise Refused(f"{seen.name} is in its last stage", "there is nothing to advance to")
+    if worst(judged) is not Verdict.PASS:
+        raise Refused(f"the guards of {seen.name} do not pass", "see manage.py rollout status")
+    following = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
+    return _enter(seen, "advance", following, actor, reason, judged)
+
+
+def step(seen: Rollout, percent: int, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
+    """To the next share of the same stage."""
+    require(actor, "rollout.advance_rollout")
+    _require_state(seen, MOVING, "step")
+    if not seen.percent < percent <= 100:
+        raise WrongInput(f"{percent} % is no larger share than {seen.percent} %", "shares only grow")
+    return _change(seen, "step", actor, reason, judged, percent=percent, **_now_entered())
+
+
+def finish(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
+    """In its last stage for its time, with a PASS: done. The guards go on watching."""
+    require(actor, "rollout.advance_rollout")
+    _require_state(seen, MOVING, "finish")
+    if seen.stage != Stage.FULL_ACTIVE or worst(judged) is not Verdict.PASS:
+        raise Refused(f"{seen.name} is not done", "see manage.py rollout status")
+    return _change(seen, "finish", actor, reason, judged, run_state=RunState.DONE)
+
+
+def wait(seen: Rollout, judged: Sequence[Judged], *, actor: Actor) -> Transition:
+    """For an approval."""
+    require(actor, "rollout.advance_rollout")
+    _require_state(seen, (RunState.RUNNING,), "wait")
+    return _change(seen, "wait", actor, "its policy asks for an approval", judged, run_state=RunState.WAITING)
+
+
+def approve(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+    """What it waits for; the next tick advances it, if its guards still pass."""
+    require(actor, "rollout.approve_rollout")
+    _require_state(seen, (RunState.WAITING,), "approve")
+    return _change(
+        seen,
+        "approve",
+        actor,
+        reason,
+        run_state=RunState.RUNNING,
+        approved_by=actor.get_username(),
+        approved_epoch=seen.epoch + 1,
+    )
+
+
+def pause(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+    """Its time stands still; its guards go on watching."""
+    require(actor, "rollout.pause_rollout")
+    _require_state(seen, MOVING, "pause")
+    return _change(seen, "pause", actor, reason, run_state=RunState.PAUSED, paused_at=Now())
+
+
+def resume(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+    require(actor, "rollout.pause_rollout")
+    _require_state(seen, (RunState.PAUSED,), "resume")
+    pause_length = ExpressionWrapper(Now() - F("paused_at"), output_field=DurationField())
+    paused = F("paused_seconds") + Extract(pause_length, "epoch")
+    return _change(seen, "resume", actor, reason, run_state=RunState.RUNNING, paused_at=None, paused_seconds=paused)
+
+
+def abort(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+    """To disabled, at once."""
+    require(actor, "rollout.abort_rollout")
+    if seen.stage == Stage.DISABLED:
+        raise Refused(f"{seen.name} is disabled", "there is nothing to abort")
+    return _enter(seen, "abort", Stage.DISABLED, actor, reason, run_state=RunState.IDLE)
+
+
+def trip(seen: Rollout, to: Stage, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
+    """Back, because a guard fell: to disabled, where it cools down, or one stage."""
+    require(actor, "rollout.abort_rollout")
+    if seen.stage == Stage.DISABLED:
+        raise Refused(f"{seen.name} is disabled", "there is nothing to take back")
+    if to is not Stage.DISABLED:
+        return _enter(seen, "trip", to, actor, reason, judged)
+    policy = StagePolicy.objects.get(rollout=seen, stage=seen.stage)
+    cool_down = Now() + timedelta(minutes=policy.cool_down_minutes)
+    return _enter(seen, "trip", to, actor, reason, judged, run_state=RunState.COOLING, cool_down_until=cool_down)
+
+
+@transaction.atomic
+def freeze(*, actor: Actor, reason: str) -> bool:
+    """Stop all automatic advances, never a rollback. Returns whether they were not frozen before."""
+    return _set_advancing(False, actor, reason)
+
+
+@transaction.atomic
+def unfreeze(*, actor: Actor, reason: str) -> bool:
+    return _set_advancing(True, actor, reason)
+
+
+def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
+    require(actor, "rollout.freeze_rollout")
+    with acting(actor, "unfreeze" if is_on else "freeze"):
+        changed = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)
+        return bool(changed.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason))
+
+
+def _require_state(seen: Rollout, allowed: Sequence[RunState], verb: str) -> None:
+    if seen.run_state not in allowed:
+        state = RunState(seen.run_state).label.lower()
+        raise Refused(
+            f"{seen.name} is {state}", f"to {verb} it has to be {' or '.join(s.label.lower() for s in allowed)}"
+        )
+
+
+def _now_entered() -> dict[str, Any]:
+    return {"percent_entered_at": Now(), "paused_at": None, "paused_seconds": 0.0}
+
+
+def _enter(
+    seen: Rollout,
+    verb: str,
+    stage: Stage,
+    actor: Actor,
+    reason: str,
+    judged: Sequence[Judged] = (),
+    *,
+    run_state: RunState = RunState.RUNNING,
+    **more: Any,
+) -> Transition:
+    policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
+    percent = stages.share_on_entry(stage, stages.Plan(policy.minutes, tuple(policy.percents))) if policy else 0
+    entered = _now_entered() | {"stage_entered_at": Now(), "approved_by": "", "approved_epoch": None}
+    changes = entered | {"stage": stage, "run_state": run_state, "percent": percent} | more
+    return _change(seen, verb, actor, reason, judged, **changes)
+
+
+@transaction.atomic
+def _change(
+    seen: Rollout, verb: str, actor: Actor, reason: str, judged: Sequence[Judged] = (), **changes: Any
+) -> Transition:
+    """Raises Overtaken when the rollout moved after `seen` was read."""
+    if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **changes):
+        raise Overtaken(f"{seen.name} has moved since you read it", "run: manage.py rollout status")
+    now = Rollout.objects.get(pk=seen.pk)
+    return Transition.objects.create(
+        rollout=now,
+        epoch=now.epoch,
+        verb=verb,
+        from_stage=seen.stage,
+        to_stage=now.stage,
+        percent=now.percent,
+        run_state=now.run_state,
+        pace=now.pace,
+        actor=actor.get_username(),
+        reason=reason,
+        evidence=[asdict(one) for one in judged],
+    )
