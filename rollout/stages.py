@@ -64,6 +64,44 @@ class Decision:
     reasons: tuple[str, ...] = ()
 
 
+class Arm(enum.Enum):
+    CONTROL = "control"
+    CANDIDATE = "candidate"
+
+
+class Lines(enum.Enum):
+    """Which provider lines the API publishes."""
+
+    NONE = "none"
+    PRIORITY = "priority"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """What a stage answers with. percent: of the targeting keys that the candidate serves."""
+
+    percent: int = 0
+    probes: bool = False  # the cache is asked beside control, so that hits and misses count
+    shadows: bool = False  # the candidate runs beside control and is compared
+    lines: Lines = Lines.NONE
+
+    def arm(self, bucket: float) -> Arm:
+        """bucket: of the targeting key, 0 to 100."""
+        return Arm.CANDIDATE if bucket < self.percent else Arm.CONTROL
+
+
+def serves(stage: Stage, percent: int) -> Serves:
+    """percent: the rollout's."""
+    return {
+        Stage.DISABLED: Serves(),
+        Stage.DARK_MODE: Serves(probes=True),
+        Stage.SHADOW_MODE: Serves(shadows=True),
+        Stage.PARTIAL_ACTIVE: Serves(percent=percent, lines=Lines.PRIORITY),
+        Stage.FULL_ACTIVE: Serves(percent=100, lines=Lines.ALL),
+    }[stage]
+
+
 def decide(state: State, plan: Plan, judged: Sequence[Judged], now: datetime) -> Decision:
     """What the tick is to do."""
     if state.run_state not in ACTIVE or state.stage is Stage.DISABLED:
