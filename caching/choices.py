@@ -42,3 +42,6 @@ class Tier(models.TextChoices):
     L3 = "l3", "PostgreSQL"
     MISS = "miss", "nowhere"
     CORRUPT = "corrupt", "damaged in Redis"  # counted beside the tier that answered in its place
+
+
+HITS = (Tier.L1, Tier.L2, Tier.L3)

@@ -12,6 +12,7 @@ from django.db import Error, connection
 
 from caching import sql
 from caching.choices import Tier
+from caching.models import CacheLookup
 
 FLUSH_SECONDS = 15.0
 ADDED_UP_AFTER = 10_000  # look-ups; a reader only notes its own, which takes no lock
@@ -97,3 +98,11 @@ class Hits:
         finally:
             with suppress(Error):
                 connection.close()  # not worth holding one in between
+
+
+def lookups_by_kind() -> dict[str, dict[str, int]]:
+    """What was written down, by kind and tier."""
+    counts: dict[str, dict[str, int]] = {}
+    for lookup in CacheLookup.objects.order_by("kind", "tier"):
+        counts.setdefault(lookup.kind, {})[lookup.tier] = lookup.lookups
+    return counts

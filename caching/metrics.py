@@ -6,19 +6,16 @@ from django.db.models import Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from caching.choices import CacheType
-from caching.models import CacheEntry, CacheLookup, CacheTarget
+from caching.choices import HITS, CacheType, Tier
+from caching.hits import lookups_by_kind
+from caching.models import CacheEntry, CacheTarget
 from caching.states import STATES
 from config.console import COUNTED_AT_MOST, estimated_rows
 
 
 class CacheCollector(Collector):
     def collect(self) -> Iterator[Metric]:
-        lookups = CounterMetricFamily(
-            "slipway_cache_lookups", "Look-ups by the tier that answered.", labels=["type", "tier"]
-        )
-        for lookup in CacheLookup.objects.all():
-            lookups.add_metric([lookup.kind, lookup.tier], lookup.lookups)
+        yield from _lookups()
         entries = GaugeMetricFamily(
             "slipway_cache_entries", "Entries by state; fresh ones up to 100,000 rows.", labels=["type", "state"]
         )
@@ -28,7 +25,23 @@ class CacheCollector(Collector):
             for cache_type in CacheType:
                 entries.add_metric([cache_type.short, state], found.get(cache_type, 0))
         failing = CacheTarget.objects.filter(is_enabled=True).exclude(last_error="").count()
-        yield from (lookups, entries, GaugeMetricFamily("slipway_cache_targets_failing", "Targets.", value=failing))
+        yield from (entries, GaugeMetricFamily("slipway_cache_targets_failing", "Targets.", value=failing))
 
     def describe(self) -> list[Metric]:
         return []  # registering asks the database nothing
+
+
+def _lookups() -> Iterator[Metric]:
+    lookups = CounterMetricFamily(
+        "slipway_cache_lookups", "Look-ups by the tier that answered.", labels=["type", "tier"]
+    )
+    ratios = GaugeMetricFamily(
+        "slipway_cache_hit_ratio", "Share of all look-ups that the tier answered.", labels=["type", "tier"]
+    )
+    for kind, by_tier in lookups_by_kind().items():
+        answered = sum(count for tier, count in by_tier.items() if tier != Tier.CORRUPT)
+        for tier, count in by_tier.items():
+            lookups.add_metric([kind, tier], count)
+        for tier in HITS if answered else ():
+            ratios.add_metric([kind, tier.value], by_tier.get(tier, 0) / answered)
+    yield from (lookups, ratios)

@@ -6,12 +6,11 @@ import orjson
 from django.conf import settings
 from django.utils.safestring import SafeString
 
-from caching.choices import CacheType, Tier
-from caching.models import CacheEntry, CacheLookup, CacheTarget
+from caching.choices import HITS, CacheType, Tier
+from caching.hits import lookups_by_kind
+from caching.models import CacheEntry, CacheTarget
 from caching.pictures import picture
 from config.console import freshness
-
-HITS = (Tier.L1, Tier.L2, Tier.L3)
 
 
 def shown_entry(entry: CacheEntry) -> dict[str, Any]:
@@ -37,12 +36,11 @@ def _picture(entry: CacheEntry) -> SafeString | str:
 
 def hit_rates() -> dict[str, Any]:
     """Per type, since they are counted: look-ups, hits among them, and the share of each tier."""
-    counts: dict[str, dict[str, int]] = {}
-    for lookup in CacheLookup.objects.exclude(tier=Tier.CORRUPT):
-        counts.setdefault(lookup.kind, {})[lookup.tier] = lookup.lookups
     rows = []
-    for kind, by_tier in sorted(counts.items()):
-        lookups = sum(by_tier.values())
+    for kind, by_tier in lookups_by_kind().items():
+        lookups = sum(count for tier, count in by_tier.items() if tier != Tier.CORRUPT)
+        if not lookups:
+            continue
         hits = [by_tier.get(tier, 0) for tier in HITS]
         shares = [f"{hit / lookups:.1%}" for hit in hits]
         rows.append({"kind": kind, "lookups": f"{lookups:,}", "rate": f"{sum(hits) / lookups:.1%}", "shares": shares})
