@@ -14,11 +14,8 @@ from typing import Protocol
 import orjson
 import redis
 import structlog
-from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from rollout.redis import key
+from rollout.redis import key, listening_client
 
 FAILURES = 3  # in a row; then Redis is left alone until it answers this thread
 BEAT_SECONDS = 1.0  # without an answer for as long, the line is down
@@ -112,7 +109,7 @@ class Link:
 
     def _listen(self) -> None:
         """Returns, or raises redis.RedisError, when the line is down."""
-        with _listening_client() as connection, connection.pubsub() as line:
+        with listening_client() as connection, connection.pubsub() as line:
             line.subscribe(key("derived"))
             if line.get_message(timeout=BEAT_SECONDS) is None:
                 return
@@ -147,17 +144,6 @@ class Link:
             except redis.RedisError:
                 self.unsent(name, [] if "" in keys else sorted(keys))
                 raise
-
-
-def _listening_client() -> "redis.Redis":
-    """Patient enough for a pause between two messages."""
-    return redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=2 * BEAT_SECONDS,
-        socket_connect_timeout=BEAT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        client_name=f"slipway-cache-{os.getpid()}",
-    )
 
 
 @cache

@@ -27,6 +27,17 @@ def client() -> "redis.Redis":
     )
 
 
+def listening_client() -> "redis.Redis":
+    """For a subscription: patient enough for a pause between two messages. CLIENT LIST tells whose it is."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=2,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 0),
+        client_name=f"slipway-listens-{os.getpid()}",
+    )
+
+
 def asynchronous_client() -> "redis.asyncio.Redis":
     """For an event loop, which may be busy for longer than a thread is. A few connections serve all its tasks."""
     pool = redis.asyncio.BlockingConnectionPool.from_url(

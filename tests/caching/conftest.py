@@ -90,7 +90,7 @@ def own_redis(settings: Settings) -> Iterator[OwnRedis]:
     server, before = OwnRedis(), settings.REDIS_URL
     settings.REDIS_URL = f"unix://{server.socket}"
     for line in client().client_list():
-        if line["name"] == f"slipway-cache-{os.getpid()}":
+        if line["name"] == f"slipway-listens-{os.getpid()}":
             client().client_kill_filter(_id=line["id"])
     client.cache_clear()
     assert until(is_linked)

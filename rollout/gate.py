@@ -1,0 +1,136 @@
+"""The gate that application code goes through: `gate("derived-data").run(key, control=..., candidate=...)`.
+
+Which arm serves a targeting key is decided from this process's view of the rollout alone. A candidate that fails is
+counted and answered by control; control's own failures are its caller's. Control counts too: what the candidate is
+compared with.
+"""
+
+import operator
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from rollout.bucketing import bucket
+from rollout.metrics import Metrics, Observed
+from rollout.mismatches import keep
+from rollout.shadow import Run, Shadows
+from rollout.stages import Arm
+from rollout.views import View, Views
+
+
+class Answer(NamedTuple):
+    """What an arm may return in place of a bare value. is_hit: whether a cache had it; None: nothing was looked up.
+    version: of the input it was made from; only answers of one version are compared.
+    """
+
+    value: Any
+    is_hit: bool | None = None
+    version: Any = None
+
+
+Call = Callable[[], Any]
+
+
+class Gate:
+    def __init__(self, name: str, views: Views, metrics: Metrics, shadows: Shadows) -> None:
+        self.name = name
+        self._views, self._metrics, self._shadows = views, metrics, shadows
+
+    def decide(self, key: str) -> Arm:
+        """The arm that serves this targeting key."""
+        view = self._views.get(self.name)
+        if view is None or not view.serves.percent:
+            return Arm.CONTROL
+        return view.serves.arm(bucket(self.name, key))
+
+    def run(
+        self,
+        key: str,
+        *,
+        control: Call,
+        candidate: Call,
+        probe: Callable[[], bool] | None = None,
+        same: Callable[[Any, Any], bool] = operator.eq,
+    ) -> Any:
+        """The value of the arm that serves the key. In dark mode `probe` tells whether the candidate's cache would have
+        had it; in shadow mode the candidate runs beside control, and `same` compares their values.
+        """
+        view = self._views.get(self.name)
+        if view is None:
+            return _value(control())
+        if view.serves.percent and view.serves.arm(bucket(self.name, key)) is Arm.CANDIDATE:
+            return self._served(view, control, candidate)
+        answer = self._timed(view, Arm.CONTROL, control)
+        if view.serves.probes and probe is not None:
+            self._probe(view, probe)
+        if view.serves.shadows:
+            overdue = partial(self.observe, Arm.CANDIDATE, 0.0, is_error=True, view=view)
+            self._shadows.submit(partial(self._shadow, view, answer, candidate, same), overdue)
+        return answer.value
+
+    def observe(
+        self,
+        arm: Arm,
+        ms: float,
+        *,
+        is_error: bool = False,
+        is_hit: bool | None = None,
+        is_same: bool | None = None,
+        view: View | None = None,
+    ) -> None:
+        """Count a call that was made elsewhere, as of this moment's view."""
+        view = view or self._views.get(self.name)
+        if view is not None:
+            self._metrics.observe(Observed(self.name, view.visit.epoch, arm, ms, is_error, is_hit, is_same))
+
+    def _served(self, view: View, control: Call, candidate: Call) -> Any:
+        try:
+            return self._timed(view, Arm.CANDIDATE, candidate).value
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # SystemExit too: whatever the candidate does, there is an answer
+            return _value(control())
+
+    def _timed(self, view: View, arm: Arm, call: Call) -> Answer:
+        start = time.perf_counter()
+        try:
+            answer = _answer(call())
+        except BaseException:
+            self.observe(arm, (time.perf_counter() - start) * 1000, is_error=True, view=view)
+            raise
+        self.observe(arm, (time.perf_counter() - start) * 1000, is_hit=answer.is_hit, view=view)
+        return answer
+
+    def _probe(self, view: View, probe: Callable[[], bool]) -> None:
+        start = time.perf_counter()
+        try:
+            is_hit = bool(probe())
+        except Exception:
+            self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_error=True, is_hit=False, view=view)
+        else:
+            self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_hit=is_hit, view=view)
+
+    def _shadow(
+        self, view: View, expected: Answer, candidate: Call, same: Callable[[Any, Any], bool], run: Run
+    ) -> None:
+        start = time.perf_counter()
+        try:
+            answer, is_error = _answer(candidate()), False
+            is_same = bool(same(expected.value, answer.value)) if expected.version == answer.version else None
+        except BaseException:  # in a thread of its own nobody else would hear of it
+            answer, is_error, is_same = Answer(None), True, None
+        if run.is_abandoned:
+            return
+        ms = (time.perf_counter() - start) * 1000
+        self.observe(Arm.CANDIDATE, ms, is_error=is_error, is_hit=answer.is_hit, is_same=is_same, view=view)
+        if is_same is False:
+            keep(self.name, expected.value, answer.value)
+
+
+def _answer(returned: Any) -> Answer:
+    return returned if isinstance(returned, Answer) else Answer(returned)
+
+
+def _value(returned: Any) -> Any:
+    return _answer(returned).value

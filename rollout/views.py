@@ -1,0 +1,128 @@
+"""Rollouts as this process knows them: an immutable view that a thread renews. Asking it takes no lock and no I/O.
+
+It is renewed every second, and at once when a rollout moved or tripped anywhere. While the control loop is blind,
+control is served: without a tick for 30 s, or without PostgreSQL or Redis for as long; until then the last view
+holds.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import redis
+import structlog
+from django.db import Error, connection
+
+from rollout import heartbeat, metrics, sql
+from rollout.choices import Stage
+from rollout.metrics import Visit
+from rollout.redis import key, listening_client
+from rollout.stages import Serves, serves
+
+BLIND_SECONDS = 30.0
+CHECK_SECONDS = 1.0
+log = structlog.get_logger("slipway.gate")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    stage: Stage
+    serves: Serves
+    visit: Visit
+    has_tripped: bool = False
+
+
+class Views:
+    """`check` renews them once; `start` has a thread do so from now on."""
+
+    def __init__(self) -> None:
+        self._views: Mapping[str, View] = {}
+        self._is_stopped = False
+        self._until = 0.0  # by time.monotonic(); past that they are too old to be acted on
+
+    def get(self, rollout: str) -> View | None:
+        """None where control is to be served, whatever the stage: it is not known, or not known lately."""
+        return self._views.get(rollout) if time.monotonic() < self._until else None
+
+    def visit_of(self, rollout: str) -> Visit | None:
+        """Even when it is old: what was counted is counted."""
+        view = self._views.get(rollout)
+        return view.visit if view else None
+
+    def check(self) -> None:
+        views, is_known = dict(self._views), True
+        try:
+            views = _load()
+        except Error as error:
+            log.warning("rollouts cannot be read; the last view holds for a while", error=str(error))
+            is_known = False
+        try:
+            views = {name: _tripped(name, view) for name, view in views.items()}
+            if not heartbeat.is_fresh():
+                self._until = 0.0
+            elif is_known:
+                self._until = time.monotonic() + BLIND_SECONDS
+        except redis.RedisError:
+            # A trip that is known stays known.
+            views = {name: _as_before(view, self._views.get(name)) for name, view in views.items()}
+        self._views = views
+
+    def _check(self) -> None:
+        connection.close_if_unusable_or_obsolete()
+        self.check()
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="slipway-gate", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the thread has ended."""
+        self._is_stopped = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_stopped:
+            self._check()
+            try:
+                with listening_client() as line, line.pubsub() as heard:
+                    heard.subscribe(key("rollouts"))
+                    while not self._is_stopped:
+                        self._check()
+                        heard.get_message(timeout=CHECK_SECONDS)
+            except (redis.RedisError, OSError):
+                time.sleep(CHECK_SECONDS)
+            except Exception:  # whatever it is: the next check is a second away, and blind gates serve control
+                log.exception("the view of the rollouts could not be renewed")
+                time.sleep(CHECK_SECONDS)
+        connection.close()
+
+
+def _load() -> dict[str, View]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.VIEWS)
+        return {
+            name: View(
+                Stage(stage),
+                serves(Stage(stage), percent),
+                Visit(
+                    epoch,
+                    first_epoch,
+                    None if at_most is None else int(at_most),
+                    None if window_minutes is None else window_minutes * 60,
+                ),
+            )
+            for name, stage, percent, epoch, first_epoch, at_most, window_minutes in cursor.fetchall()
+        }
+
+
+def _tripped(name: str, view: View) -> View:
+    if metrics.tripped(name, view.visit.epoch) is None or view.stage is Stage.DISABLED:
+        return view
+    return replace(view, serves=Serves(), has_tripped=True)
+
+
+def _as_before(view: View, before: View | None) -> View:
+    if before and before.has_tripped and view.visit.epoch <= before.visit.epoch + 1:
+        return replace(view, serves=Serves(), has_tripped=True)
+    return view
