@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ from rollout.stages import Arm
 
 KEPT_AT_MOST = 100_000  # observations that Redis has not taken
 SLOT_SECONDS = 10
-LIFE_SECONDS = 7 * 86400
+LIFE_SECONDS = 400 * 86400  # what control did in PARTIAL_ACTIVE is compared with for as long as FULL_ACTIVE lasts
+JUDGES_SECONDS = 60
 LATENCY = "b"  # before a bucket's number
 PLAIN = ("requests", "errors", "hits", "misses", "compared", "mismatches", "dropped")
 
@@ -173,6 +175,21 @@ def tripped(rollout: str, epoch: int) -> int | None:
     """The errors that tripped this epoch, or the one before it, which binds it too. Raises redis.RedisError."""
     found = client().mget(f"{_trips(rollout)}{epoch}", f"{_trips(rollout)}{epoch - 1}")
     return next((int(errors) for errors in found if errors is not None), None)
+
+
+def let_relative_judge(rollout: str, epoch: int) -> None:
+    """From now on, and for a minute, the plain count of errors trips nothing: the relative guard speaks."""
+    with suppress(redis.RedisError):
+        client().set(_relative(rollout, epoch), 1, ex=JUDGES_SECONDS)
+
+
+def is_relative(rollout: str, epoch: int) -> bool:
+    """Raises redis.RedisError."""
+    return bool(client().exists(_relative(rollout, epoch)))
+
+
+def _relative(rollout: str, epoch: int) -> str:
+    return key(f"relative:{rollout}:{epoch}")
 
 
 def _totals(rollout: str) -> str:

@@ -1,10 +1,13 @@
 """What can be done with a rollout: one callable per verb, each for the rollout as its caller saw it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import redis
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Extract, Now
@@ -16,6 +19,7 @@ from rollout.choices import Part, RunState, Stage, Verdict
 from rollout.errors import Refused, SlipwayError, WrongInput
 from rollout.guards import Judged, worst
 from rollout.models import Activation, Rollout, StagePolicy, Transition
+from rollout.redis import client, key
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
 
@@ -182,6 +186,12 @@ def _enter(
     return _change(seen, verb, actor, reason, judged, **changes)
 
 
+def _tell(name: str) -> None:
+    """Every gate looks at once; without Redis within a second."""
+    with suppress(redis.RedisError):
+        client().publish(key("rollouts"), name)
+
+
 @transaction.atomic
 def _change(
     seen: Rollout, verb: str, actor: Actor, reason: str, judged: Sequence[Judged] = (), **changes: Any
@@ -189,6 +199,7 @@ def _change(
     """Raises Overtaken when the rollout moved after `seen` was read."""
     if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **changes):
         raise Overtaken(f"{seen.name} has moved since you read it", "run: manage.py rollout status")
+    transaction.on_commit(partial(_tell, seen.name))
     now = Rollout.objects.get(pk=seen.pk)
     return Transition.objects.create(
         rollout=now,

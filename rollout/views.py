@@ -117,6 +117,8 @@ def _load() -> dict[str, View]:
 
 
 def _tripped(name: str, view: View) -> View:
+    if view.stage is Stage.FULL_ACTIVE and metrics.is_relative(name, view.visit.epoch):
+        view = replace(view, visit=replace(view.visit, errors_at_most=None))
     if metrics.tripped(name, view.visit.epoch) is None or view.stage is Stage.DISABLED:
         return view
     return replace(view, serves=Serves(), has_tripped=True)

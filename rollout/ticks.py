@@ -1,0 +1,172 @@
+"""The control loop: what each tick measures of each rollout, and does. Any number of workers may tick: whoever is
+first on an epoch wins, and the others do nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import redis
+import structlog
+from django.db.models import F, Max
+from django.db.models.functions import Now
+
+from rollout import heartbeat, metrics, operations
+from rollout.actors import SYSTEM
+from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
+from rollout.guards import Counts, Judged, Limit, Measured, judge
+from rollout.metrics import Visit
+from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
+from rollout.notify import Event, notify
+from rollout.operations import Overtaken
+from rollout.stages import ACTIVE, Arm, Decision, Next, Plan, State, decide
+
+Watched = Callable[[], tuple[int, int]]  # feeds that are watched, and how many of them are in error
+_watched: list[Watched] = []
+log = structlog.get_logger("slipway.rollout")
+
+
+def watch(feeds: Watched) -> None:
+    """Have the guards watch these feeds as well."""
+    _watched.append(feeds)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A rollout, what is asked of its stage, and what was measured there, all at one moment."""
+
+    rollout: Rollout
+    policy: StagePolicy
+    judged: Sequence[Judged]
+    decision: Decision
+    visit: Visit
+
+
+def tick() -> int:
+    """Look at every rollout that runs, and do what is to be done. Returns how many moved."""
+    heartbeat.beat()
+    return sum(_tick(rollout) for rollout in Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED))
+
+
+def _tick(rollout: Rollout) -> bool:
+    seen = look(rollout)
+    GuardReading.objects.bulk_create(
+        GuardReading(
+            rollout=rollout,
+            epoch=rollout.epoch,
+            stage=rollout.stage,
+            guard=one.guard,
+            value=one.value,
+            limit=one.limit,
+            samples=one.samples,
+            verdict=one.verdict,
+        )
+        for one in seen.judged
+    )
+    try:
+        return _act(seen)
+    except Overtaken:  # by an operator or another worker; the next tick looks again
+        return False
+
+
+def look(rollout: Rollout) -> Seen:
+    """Measure and judge, change nothing."""
+    policy = StagePolicy.objects.get(rollout=rollout, stage=rollout.stage)
+    limits = {
+        Guard(row.guard): Limit(row.at_most, row.min_samples, row.is_on, Consequence(row.leads))
+        for row in policy.guards.all()
+    }
+    limits = {guard: limits.get(guard, Limit(0.0, is_on=False)) for guard in Guard}
+    visit = visit_of(rollout, policy)
+    measured, has_tripped = _measure(rollout, visit)
+    judged = judge(Stage(rollout.stage), measured, limits)
+    state = State(
+        stage=Stage(rollout.stage),
+        run_state=RunState(rollout.run_state),
+        percent=rollout.percent,
+        entered_at=rollout.percent_entered_at,
+        paused_seconds=rollout.paused_seconds,
+        pace=rollout.pace,
+        is_approved=rollout.approved_epoch is not None,
+        is_frozen=not Activation.objects.allows(Part.ADVANCING),
+        has_tripped=has_tripped,
+        blind_ticks=_blind_ticks(rollout, visit, judged),
+    )
+    plan = Plan(policy.minutes, tuple(policy.percents), policy.needs_approval, policy.errors_in_a_row)
+    return Seen(rollout, policy, judged, decide(state, plan, judged, _now(rollout)), visit)
+
+
+def visit_of(rollout: Rollout, policy: StagePolicy) -> Visit:
+    """The stage visit that is going on, without a hard limit."""
+    entered = Transition.objects.filter(rollout=rollout).exclude(from_stage=F("to_stage"))
+    first = entered.aggregate(first=Max("epoch"))["first"] or 0
+    window = policy.window_minutes * 60 if policy.window_minutes else None
+    return Visit(rollout.epoch, first, window_seconds=window)
+
+
+def _measure(rollout: Rollout, visit: Visit) -> tuple[Measured, bool]:
+    """And whether a hard limit fell. Without Redis nothing is measured, which the guards say."""
+    feeds = [found() for found in _watched]
+    seen = (sum(watched for watched, _ in feeds), sum(failing for _, failing in feeds)) if feeds else None
+    try:
+        candidate = metrics.read(rollout.name, Arm.CANDIDATE, visit)
+        fell = metrics.tripped(rollout.name, rollout.epoch) is not None
+        return Measured(candidate, _control(rollout), seen), fell
+    except redis.RedisError:
+        return Measured(None, feeds=seen), False
+
+
+def _control(rollout: Rollout) -> Counts:
+    """The fixed sample: what control did during the PARTIAL_ACTIVE visit before this stage."""
+    if rollout.stage != Stage.FULL_ACTIVE:
+        return Counts()
+    moves = Transition.objects.filter(rollout=rollout).exclude(from_stage=F("to_stage")).order_by("-epoch")[:2]
+    if [move.to_stage for move in moves] != [Stage.FULL_ACTIVE, Stage.PARTIAL_ACTIVE]:
+        return Counts()
+    left, entered = moves
+    return metrics.read(rollout.name, Arm.CONTROL, Visit(left.epoch - 1, entered.epoch))
+
+
+def _blind_ticks(rollout: Rollout, visit: Visit, judged: Sequence[Judged]) -> int:
+    """How often in a row, this time included, a guard could not be measured."""
+    most = 0
+    for one in judged:
+        if one.verdict is Verdict.ERROR and one.leads is not Consequence.WARN:
+            before = GuardReading.objects.filter(rollout=rollout, guard=one.guard, epoch__gte=visit.first_epoch)
+            row = 1
+            for verdict in before.order_by("-at").values_list("verdict", flat=True)[:100]:
+                if verdict != Verdict.ERROR:
+                    break
+                row += 1
+            most = max(most, row)
+    return most
+
+
+def _now(rollout: Rollout) -> datetime:
+    """The database's."""
+    now: datetime = Rollout.objects.filter(pk=rollout.pk).values_list(Now(), flat=True).get()
+    return now
+
+
+def _act(seen: Seen) -> bool:
+    rollout, decision, judged = seen.rollout, seen.decision, seen.judged
+    reason = "; ".join(decision.reasons)
+    if rollout.stage == Stage.FULL_ACTIVE and any(one.guard is Guard.ERROR_RATE for one in judged):
+        metrics.let_relative_judge(rollout.name, rollout.epoch)
+    if decision.next is Next.TRIP:
+        operations.trip(rollout, decision.stage, judged, actor=SYSTEM, reason=reason)
+        said = f"{rollout.name} went back from {rollout.stage} to {decision.stage}: {reason}"
+        notify(Event("rollout_trip", rollout.name, said))
+        return True
+    if decision.next is Next.WAIT and rollout.run_state == RunState.WAITING:
+        return False
+    verbs: Mapping[Next, Callable[[], object]] = {
+        Next.ADVANCE: lambda: operations.advance(rollout, judged, actor=SYSTEM, reason=reason),
+        Next.STEP: lambda: operations.step(rollout, decision.percent, judged, actor=SYSTEM, reason=reason),
+        Next.FINISH: lambda: operations.finish(rollout, judged, actor=SYSTEM, reason=reason),
+        Next.WAIT: lambda: operations.wait(rollout, judged, actor=SYSTEM),
+    }
+    if decision.next not in verbs:
+        return False
+    verbs[decision.next]()
+    return True

@@ -1,0 +1,191 @@
+"""The control loop: it advances on evidence of this stage visit, and goes back by itself."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from rollout import operations, ticks
+from rollout.actors import Machine
+from rollout.choices import Stage
+from rollout.metrics import Metrics, Observed, is_relative
+from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
+from rollout.redis import client
+from rollout.stages import Arm
+
+pytestmark = pytest.mark.django_db
+ANNA = Machine("anna")
+
+
+def now() -> Rollout:
+    return Rollout.objects.get(name="derived-data")
+
+
+def traffic(requests: int = 60, arm: Arm = Arm.CANDIDATE, errors: int = 0, hits: int | None = None) -> None:
+    """As gates count it, in the rollout's epoch; all hits unless said otherwise."""
+    rollout = now()
+    visit = ticks.visit_of(rollout, StagePolicy.objects.get(rollout=rollout, stage=rollout.stage))
+    of = Metrics(lambda name: visit)
+    hits = requests if hits is None else hits
+    for number in range(requests):
+        one = Observed(rollout.name, rollout.epoch, arm, 20.0, number < errors, number < hits)
+        of.observe(one._replace(is_same=True if rollout.stage == Stage.SHADOW_MODE else None))
+    assert of.flush()
+
+
+def time_passes(minutes: float) -> None:
+    past = F("percent_entered_at") - timedelta(minutes=minutes)
+    Rollout.objects.update(percent_entered_at=past, stage_entered_at=F("stage_entered_at") - timedelta(minutes=minutes))
+
+
+def start() -> None:
+    operations.start(now(), actor=ANNA, reason="a test")
+
+
+def where() -> tuple[str, int]:
+    return now().stage, now().percent
+
+
+def test_it_walks_to_full_active_on_measurements() -> None:
+    start()
+    seen = [where()]
+    for _ in range(7):
+        traffic()
+        time_passes(15)
+        ticks.tick()
+        seen.append(where())
+    assert seen == [
+        ("DARK_MODE", 0),
+        ("SHADOW_MODE", 0),
+        ("PARTIAL_ACTIVE", 10),
+        ("PARTIAL_ACTIVE", 25),
+        ("PARTIAL_ACTIVE", 50),
+        ("FULL_ACTIVE", 100),
+        ("FULL_ACTIVE", 100),
+        ("FULL_ACTIVE", 100),
+    ]
+    assert now().run_state == "done"
+    assert list(Transition.objects.order_by("epoch").values_list("verb", flat=True)) == [
+        *("start", "advance", "advance", "step", "step", "advance", "finish")
+    ]
+
+
+def test_without_traffic_of_this_visit_it_stays() -> None:
+    start()
+    time_passes(60)
+    assert ticks.tick() == 0
+    traffic()
+    ticks.tick()
+    assert where() == ("SHADOW_MODE", 0)
+    time_passes(60)
+    assert ticks.tick() == 0  # what dark mode measured is no evidence here
+    assert where() == ("SHADOW_MODE", 0)
+    assert set(GuardReading.objects.filter(stage="SHADOW_MODE").values_list("verdict", flat=True)) >= {"INCONCLUSIVE"}
+
+
+def test_a_guard_that_falls_takes_it_back_before_its_time() -> None:
+    start()
+    traffic(hits=20)
+    assert ticks.tick() == 1
+    assert where() == ("DISABLED", 0)
+    fallen = Transition.objects.latest("epoch")
+    assert (fallen.verb, fallen.actor) == ("trip", "system")
+    assert fallen.reason == "hit_rate 0.3333, limit 0.7, on 60: VIOLATION"
+    assert now().run_state == "cooling"
+    assert ticks.tick() == 0
+
+
+def test_a_guard_watches_while_it_is_paused_and_after_it_is_done() -> None:
+    for run_state in ("paused", "done"):
+        Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", epoch=F("epoch") + 10, percent=100)
+        if run_state == "paused":
+            operations.pause(now(), actor=ANNA, reason="")
+        else:
+            Rollout.objects.update(run_state="done")
+        traffic(errors=6)
+        assert ticks.tick() == 1
+        assert where() == ("DISABLED", 0)
+
+
+def test_frozen_it_does_not_advance_but_goes_back() -> None:
+    start()
+    operations.freeze(actor=ANNA, reason="a holiday")
+    traffic()
+    time_passes(60)
+    assert ticks.tick() == 0
+    traffic(hits=0, requests=200)
+    assert ticks.tick() == 1
+    assert where() == ("DISABLED", 0)
+
+
+def test_an_approval_is_waited_for_once() -> None:
+    StagePolicy.objects.update(needs_approval=True)
+    start()
+    traffic()
+    time_passes(60)
+    assert (ticks.tick(), ticks.tick()) == (1, 0)
+    assert now().run_state == "waiting"
+    operations.approve(now(), actor=ANNA, reason="looks good")
+    ticks.tick()
+    assert where() == ("SHADOW_MODE", 0)
+
+
+def test_two_ticks_at_once_do_it_once() -> None:
+    start()
+    traffic()
+    time_passes(60)
+    first, second = ticks.look(now()), ticks.look(now())
+    assert ticks._act(first) is True
+    with pytest.raises(operations.Overtaken):
+        ticks._act(second)
+    assert where() == ("SHADOW_MODE", 0)
+
+
+def test_without_redis_it_cannot_tell_and_goes_back_when_that_lasts(settings: Settings) -> None:
+    start()
+    there, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/redis.sock"
+    client.cache_clear()
+    try:
+        moved = [len(ticks.look(now()).judged) and ticks._tick(now()) for _ in range(6)]
+    finally:
+        settings.REDIS_URL = there
+        client.cache_clear()
+    assert moved == [False] * 5 + [True]
+    assert Transition.objects.latest("epoch").reason == "the guards could not be measured 6 times in a row"
+
+
+def test_the_relative_guard_takes_over_in_full_active() -> None:
+    GuardPolicy.objects.filter(guard="error_rate").update(min_samples=200)
+    start()
+    Rollout.objects.update(stage="SHADOW_MODE")
+    traffic()
+    operations.advance(now(), [*ticks.look(now()).judged], actor=ANNA, reason="")
+    traffic(requests=400, arm=Arm.CONTROL, errors=8)
+    traffic()
+    operations.advance(now(), [*ticks.look(now()).judged], actor=ANNA, reason="")
+    traffic(requests=400, errors=8)  # as many as control: more than the count allows
+    assert ticks.tick() == 0
+    assert where() == ("FULL_ACTIVE", 100)
+    assert is_relative("derived-data", now().epoch)
+    traffic(requests=200, errors=100)
+    assert ticks.tick() == 1
+    assert where() == ("DISABLED", 0)
+
+
+def test_feeds_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ticks, "_watched", [lambda: (12, 9)])
+    start()
+    traffic()
+    time_passes(60)
+    ticks.tick()
+    reading = GuardReading.objects.get(guard="feed_health")
+    assert (reading.value, reading.samples, reading.verdict) == (0.75, 12, "VIOLATION")
+    assert where() == ("SHADOW_MODE", 0)  # it only warns
+
+
+def test_readings_are_of_the_databases_time() -> None:
+    start()
+    ticks.tick()
+    assert not GuardReading.objects.filter(at__gt=Now()).exists()
