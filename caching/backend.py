@@ -16,7 +16,8 @@ LONGEST_SECONDS = 100 * 365 * 86400.0  # what a timestamp holds
 
 class DerivedCache(BaseCache):
     """A value is there until its expiry and not a moment longer. Values come back as JSON has them, so what JSON does
-    not hold as it is (a tuple, bytes, a date, NaN) is refused with TypeError.
+    not hold as it is (a tuple, bytes, a date, NaN) is refused with TypeError. All aliases share one table: a KEY_PREFIX
+    keeps their keys apart, and `clear` empties all of it.
     """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:

@@ -67,5 +67,7 @@ def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
     assert all(name.startswith("view_") for name in viewer)
     assert "view_providerstate" in viewer < operator < admin
     verbs = {f"{verb}_providerstate" for verb in ("enable", "disable", "poll", "maintain", "return")}
-    assert operator - viewer == verbs | {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry"}
+    verbs |= {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry"}
+    verbs |= {f"{verb}_rollout" for verb in ("start", "advance", "approve", "pause", "abort", "freeze")}
+    assert operator - viewer == verbs
     assert {"change_providerstate", "add_provider", "change_user"} <= admin
