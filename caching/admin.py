@@ -13,7 +13,7 @@ from caching.choices import CacheType
 from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.shown import hit_rates, shown_entry
 from caching.states import STATES
-from caching.warm_ups import PERMISSION as WARM
+from caching.warming import PERMISSION as WARM
 from config.console import ReadOnlyAdmin, SlipwayAdmin, ago, freshness, on_off, verb
 from config.keyset import KeysetAdmin
 from providers.models import Sport

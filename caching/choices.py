@@ -15,6 +15,10 @@ class CacheType(models.TextChoices):
         """As cache keys and addresses name it."""
         return self.value.removeprefix("CACHE_").lower()
 
+    def about(self, sport: str, subject: str) -> str:
+        """What a value is about: its cache key without the version."""
+        return f"{self.short}:{sport.lower()}:{subject}"
+
 
 class Outcome(models.TextChoices):
     """How the warming of one target ended."""

@@ -1,13 +1,12 @@
 """Derived values by what they are about, as the tiers hold them."""
 
 import re
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 from django.db import connection
 
-from caching import clock, sql
+from caching import sql
 from caching.choices import CacheType
 from caching.records import Found, Record
 from caching.row import read_row
@@ -37,7 +36,7 @@ class Key(NamedTuple):
         return cls(TYPES[cache_type], sport.upper(), subject)
 
     def __str__(self) -> str:
-        return f"{self.cache_type.short}:{self.sport.lower()}:{self.subject}"
+        return self.cache_type.about(self.sport, self.subject)
 
 
 def get(key: Key) -> Found:
@@ -47,7 +46,7 @@ def get(key: Key) -> Found:
 
 def record_of(data: bytes, columns: Sequence[Any]) -> Record:
     """From the columns of sql.ENTRY_RECORD, as values or as PostgreSQL writes them."""
-    stamp, row, made_at, due_at, stale_at, gone_at, confidence, digest, _ = columns
+    stamp, row, made_at, due_at, stale_at, gone_at, confidence, digest = columns
     times = float(made_at), float(due_at), float(stale_at), float(gone_at)
     return Record(data, int(stamp), int(row), *times, float(confidence), digest_of(digest))
 
@@ -65,12 +64,8 @@ def digest_of(hexadecimal: str | bytes) -> bytes:
 
 def read_entry(name: str) -> Record | None:
     short, sport, subject = name.split(":")
-    asked_at = time.monotonic()
     found = read_row(sql.READ_ENTRY, f"{name}:", TYPES[short], sport.upper(), subject)
-    if found is None:
-        return None
-    clock.learn(float(found[-1]), asked_at)
-    return record_of(found[0], found[1:])
+    return record_of(found[0], found[1:]) if found else None
 
 
 ENTRIES = Store("entries", read_entry)

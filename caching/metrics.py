@@ -6,8 +6,8 @@ from django.db.models import Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from caching.choices import HITS, CacheType, Tier
-from caching.hits import lookups_by_kind
+from caching.choices import HITS, CacheType
+from caching.hits import answered, lookups_by_kind
 from caching.models import CacheEntry, CacheTarget
 from caching.states import STATES
 from config.console import COUNTED_AT_MOST, estimated_rows
@@ -39,9 +39,9 @@ def _lookups() -> Iterator[Metric]:
         "slipway_cache_hit_ratio", "Share of all look-ups that the tier answered.", labels=["type", "tier"]
     )
     for kind, by_tier in lookups_by_kind().items():
-        answered = sum(count for tier, count in by_tier.items() if tier != Tier.CORRUPT)
+        total = answered(by_tier)
         for tier, count in by_tier.items():
             lookups.add_metric([kind, tier], count)
-        for tier in HITS if answered else ():
-            ratios.add_metric([kind, tier.value], by_tier.get(tier, 0) / answered)
+        for tier in HITS if total else ():
+            ratios.add_metric([kind, tier.value], by_tier.get(tier, 0) / total)
     yield from (lookups, ratios)

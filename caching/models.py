@@ -154,7 +154,7 @@ class CacheTarget(models.Model):
     @property
     def about(self) -> str:
         """Its cache key without the version."""
-        return f"{CacheType(self.cache_type).short}:{self.sport.lower()}:{self.subject}"
+        return CacheType(self.cache_type).about(self.sport, self.subject)
 
     @property
     def cache_key(self) -> str:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from caching import sql, warm_ups
 from caching.choices import CacheType
-from caching.entries import ENTRIES, Key, stamp_now
+from caching.entries import ENTRIES, stamp_now
 from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget, CacheValue
 from caching.warming import warm
 from rollout.actors import Actor, require
@@ -76,7 +76,7 @@ def _change(statement: str, **params: Any) -> int:
         cursor.execute(statement, params)
         changed = cursor.fetchall()
     if changed:
-        keys = [str(Key(CacheType(cache_type), sport, subject)) for cache_type, sport, subject, _ in changed]
+        keys = [CacheType(cache_type).about(sport, subject) for cache_type, sport, subject, _ in changed]
         ENTRIES.announce(dict.fromkeys(keys), max(stamp for *_, stamp in changed))
     return len(changed)
 

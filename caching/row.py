@@ -5,6 +5,7 @@ this statement; one that has not gets it. Where an error would end a transaction
 """
 
 import hashlib
+import time
 from functools import cache
 
 import psycopg
@@ -12,12 +13,23 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from caching import clock
+
 
 def read_row(statement: str, *values: str) -> list[bytes] | None:
-    """The columns as PostgreSQL writes them (NULL as nothing), or None. The values stand for $1, $2, ...
-
-    Raises DatabaseError. A connection that broke since it was last used is replaced, but for one in a transaction.
+    """The columns as PostgreSQL writes them (NULL as nothing) but for the last one, which is its time and what `clock`
+    learns from; or None. The values stand for $1, $2, ... Raises DatabaseError.
     """
+    asked_at = time.monotonic()
+    row = _read(statement, *values)
+    if row is None:
+        return None
+    clock.learn(float(row[-1]), asked_at)
+    return row[:-1]
+
+
+def _read(statement: str, *values: str) -> list[bytes] | None:
+    """A connection that broke since it was last used is replaced, but for one in a transaction."""
     own = connections[DEFAULT_DB_ALIAS]
     own.close_if_health_check_failed()
     own.ensure_connection()

@@ -6,8 +6,8 @@ import orjson
 from django.conf import settings
 from django.utils.safestring import SafeString
 
-from caching.choices import HITS, CacheType, Tier
-from caching.hits import lookups_by_kind
+from caching.choices import HITS, CacheType
+from caching.hits import answered, lookups_by_kind
 from caching.models import CacheEntry, CacheTarget
 from caching.pictures import picture
 from config.console import freshness
@@ -16,7 +16,7 @@ from config.console import freshness
 def shown_entry(entry: CacheEntry) -> dict[str, Any]:
     about = {"cache_type": entry.cache_type, "sport": entry.sport, "subject": entry.subject}
     target = CacheTarget.objects.filter(**about).first()
-    path = f"{CacheType(entry.cache_type).short}/{entry.sport.lower()}/{entry.subject}"
+    path = CacheType(entry.cache_type).about(entry.sport, entry.subject).replace(":", "/")
     return {
         "told": entry.narrative or "Nothing was said about it.",
         "state": freshness(entry.soft_expires_at, entry.expires_at),
@@ -38,7 +38,7 @@ def hit_rates() -> dict[str, Any]:
     """Per type, since they are counted: look-ups, hits among them, and the share of each tier."""
     rows = []
     for kind, by_tier in lookups_by_kind().items():
-        lookups = sum(count for tier, count in by_tier.items() if tier != Tier.CORRUPT)
+        lookups = answered(by_tier)
         if not lookups:
             continue
         hits = [by_tier.get(tier, 0) for tier in HITS]

@@ -41,17 +41,21 @@ UPDATE caching_cachetarget target SET lease_until = NULL, last_error = mine.erro
   FROM unnest(%(targets)s::bigint[], %(fences)s::bigint[], %(errors)s::text[]) mine(id, fence, error)
  WHERE target.id = mine.id AND target.fence = mine.fence"""
 
+# What a row is read with, and what its writers' stamps are made of: the database's own clock.
+NOW = "extract(epoch FROM clock_timestamp())::float8"
+STAMP = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
 # What the tiers keep of an entry beside its data. updated_at, which never goes back, is its stamp.
 ENTRY_RECORD = """
        (extract(epoch FROM entry.updated_at) * 1000000)::bigint, entry.id, extract(epoch FROM entry.updated_at)::float8,
        extract(epoch FROM entry.soft_expires_at)::float8, extract(epoch FROM entry.expires_at)::float8,
        extract(epoch FROM entry.expires_at)::float8 + 3600 * (SELECT grace_hours FROM caching_cachepolicy policy
                                                               WHERE policy.cache_type = entry.cache_type),
-       entry.confidence, entry.data_hash, extract(epoch FROM clock_timestamp())::float8"""
+       entry.confidence, entry.data_hash"""
 
 # The entry of the version that its target names.
 READ_ENTRY = f"""
-SELECT entry.data_json, {ENTRY_RECORD}
+SELECT entry.data_json, {ENTRY_RECORD}, {NOW}
   FROM caching_cachetarget target JOIN portfolio_rationales entry ON entry.cache_key = $1 || target.model_version
  WHERE target.cache_type = $2 AND target.sport = $3 AND target.subject = $4 AND target.is_enabled"""
 
@@ -85,8 +89,7 @@ SELECT cache_key, cache_type, data_json, sport, subject, model_version, data_has
 RETURNING cache_key, version, {ENTRY_RECORD}"""
 
 # Readers are told, so that none goes on with the old times. The stamp of what the tiers hold is older than this one.
-CHANGED = """
-RETURNING entry.cache_type, entry.sport, entry.subject, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"""
+CHANGED = f"RETURNING entry.cache_type, entry.sport, entry.subject, {STAMP}"
 # And whoever computes from the old box scores, or leases a target before the import is committed, stores nothing.
 FENCE_SPORT = """
 UPDATE caching_cachetarget target SET fence = fence + 1, lease_until = NULL
@@ -128,10 +131,8 @@ UPDATE portfolio_rationales entry SET hit_count = entry.hit_count + hit.hits, la
 
 # The Django cache backend's. A value is there until its expiry; a stamp grows with each write of its key.
 VALUE_TIMES = """
-       value.stamp, COALESCE(extract(epoch FROM value.expires_at), 'infinity')::float8,
-       extract(epoch FROM clock_timestamp())::float8"""
-READ_VALUE = f"SELECT value.data, {VALUE_TIMES} FROM caching_cachevalue value WHERE cache_key = $1"
-STAMP = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+       value.stamp, COALESCE(extract(epoch FROM value.expires_at), 'infinity')::float8"""
+READ_VALUE = f"SELECT value.data, {VALUE_TIMES}, {NOW} FROM caching_cachevalue value WHERE cache_key = $1"
 NEXT_STAMP = f"GREATEST({STAMP}, value.stamp + 1)"
 EXPIRY = "clock_timestamp() + make_interval(secs => %(timeout)s::float8)"
 SET_VALUE = f"""

@@ -78,9 +78,7 @@ class Store:
 
     def _ask(self, key: str, kept: Kept | None, now: float) -> Found:
         mark, is_writing = self.memory.mark(key), self._is_writing()
-        check_seconds = (
-            CHECK_SECONDS if self._link.run else DEAF_SECONDS
-        )  # before it is read: what comes after is heard
+        check_seconds = CHECK_SECONDS if self._link.run else DEAF_SECONDS  # as it was before the reading
         record = None if is_writing else self._ask_shared(key)
         if record is not None and record.state(now) is not State.MISSING:
             self.memory.put(key, record, now + check_seconds, mark)

@@ -1,12 +1,11 @@
 """The values of the Django cache backend, in their table."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from caching import clock, sql
+from caching import sql
 from caching.models import CacheValue
 from caching.records import Found, Record
 from caching.row import read_row
@@ -118,18 +117,13 @@ def _replaced(name: str, written: tuple[Any, ...] | None) -> bool:
     return True
 
 
-def _record(data: bytes, stamp: Any, ends_at: Any, now: Any) -> Record:
+def _record(data: bytes, stamp: Any, ends_at: Any) -> Record:
     return Record(data, int(stamp), 0, 0.0, float("inf"), float(ends_at), float(ends_at))
 
 
 def _read(name: str) -> Record | None:
-    asked_at = time.monotonic()
     found = read_row(sql.READ_VALUE, name)
-    if found is None:
-        return None
-    clock.learn(float(found[-1]), asked_at)
-    data, stamp, ends_at, now = found
-    return _record(data, stamp, ends_at, now)
+    return _record(*found) if found else None
 
 
 VALUES = Store("values", _read, kind="value")

@@ -13,14 +13,11 @@ from caching import sql
 from caching.choices import Outcome
 from caching.models import CacheTarget, WarmUp
 from caching.storing import LEASE_SECONDS
-from caching.warming import warm
-from rollout.actors import Actor, Machine, require
-from rollout.choices import Part
+from caching.warming import require_warming, warm
+from rollout.actors import Actor, Machine
 from rollout.errors import Refused
-from rollout.models import Activation
 
-PERMISSION = "caching.warm_cachetarget"
-AT_ONCE = 100  # they share what they read
+AT_ONCE = 100  # targets that are looked up together
 
 
 class Overtaken(Exception):
@@ -29,9 +26,7 @@ class Overtaken(Exception):
 
 def request(targets: Iterable[int], *, actor: Actor) -> int:
     """Have a worker compute these targets. Returns how many they are. Raises Refused while warming is switched off."""
-    require(actor, PERMISSION)
-    if not Activation.objects.allows(Part.WARMING):
-        raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
+    require_warming(actor)
     chosen = list(dict.fromkeys(targets))
     if chosen:
         WarmUp.objects.create(targets=chosen, total=len(chosen), requested_by=actor.get_username())

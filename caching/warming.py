@@ -19,6 +19,7 @@ from rollout.choices import Part
 from rollout.errors import Refused, SlipwayError
 from rollout.models import Activation
 
+PERMISSION = "caching.warm_cachetarget"
 AT_ONCE = 20  # targets that are leased and stored together
 log = structlog.get_logger("slipway.caching")
 
@@ -34,9 +35,7 @@ def warm(
 
     One that fails keeps its old value, and says why on its own row.
     """
-    require(actor, "caching.warm_cachetarget")
-    if not Activation.objects.allows(Part.WARMING):
-        raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
+    require_warming(actor)
     policies = CachePolicy.objects.in_bulk()
     done, left = [], iter(wanted)
     while some := list(islice(left, AT_ONCE)):
@@ -44,6 +43,13 @@ def warm(
             done.append(warmed)
             progress(warmed)
     return done
+
+
+def require_warming(actor: Actor) -> None:
+    """Raises Refused where the actor may not warm, or nobody may now."""
+    require(actor, PERMISSION)
+    if not Activation.objects.allows(Part.WARMING):
+        raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
 
 
 def _warm(some: list[CacheTarget], policies: dict[str, CachePolicy], *, force: bool) -> list[Warmed]:

@@ -83,8 +83,8 @@ class Views:
 
     def _run(self) -> None:
         while not self._is_stopped:
-            self._check()
             try:
+                self._check()
                 with listening_client() as line, line.pubsub() as heard:
                     heard.subscribe(key("rollouts"))
                     while not self._is_stopped:

@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as suppressing
+from hypothesis import settings as checks
 from hypothesis import strategies as st
 from pytest_django import Settings
 from redis import TimeoutError
@@ -145,7 +145,7 @@ def test_a_new_visit_begins_with_an_empty_window() -> None:
     assert tripped("r", 6) is None
 
 
-@suppressing(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@checks(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(st.lists(st.booleans(), max_size=30))
 def test_nothing_is_lost_between_threads(errors: list[bool]) -> None:
     for name in client().scan_iter(key("*")):
