@@ -5,6 +5,9 @@ took it. So no minute, wherever it begins, sees more calls than allowed, and non
 no token reserves the one that comes back next, and is told how long to wait for it.
 """
 
+import asyncio
+from typing import Any
+
 import structlog
 from redis import RedisError
 from redis.asyncio import Redis
@@ -41,7 +44,7 @@ class Bucket:
         """Seconds to wait before the call; negative, with no token taken, where that is longer than allowed."""
         try:
             keys = self.key, f"{self.key}:paused"
-            return float(await self.redis.eval(TAKE, 2, *keys, self.tokens, longest_seconds))
+            return float(await self._eval(TAKE, 2, *keys, self.tokens, longest_seconds))
         except RedisError as error:
             log.warning("no bucket, so the call goes through", problem=type(error).__name__)
             return 0.0
@@ -49,6 +52,13 @@ class Bucket:
     async def pause(self, seconds: float) -> None:
         """The upstream wants no call for so long: nobody of this account makes one. A longer pause stands."""
         try:
-            await self.redis.eval(PAUSE, 1, f"{self.key}:paused", seconds)
+            await self._eval(PAUSE, 1, f"{self.key}:paused", seconds)
         except RedisError as error:
             log.warning("no bucket, so others go on", problem=type(error).__name__)
+
+    async def _eval(self, script: str, keys: int, *arguments: str | float) -> Any:
+        answer = await self.redis.eval(script, keys, *arguments)
+        # redis-py sends in asyncio.wait_for, which before Python 3.12 may swallow that its task was cancelled.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError
+        return answer

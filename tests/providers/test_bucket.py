@@ -84,3 +84,21 @@ def test_without_redis_a_call_goes_through() -> None:
             await gone.aclose()
 
     assert asyncio.run(run()) == 0
+
+
+def test_whoever_is_stopped_while_asking_stops_at_whatever_moment() -> None:
+    async def stopped_after(bucket: Bucket, steps: int) -> bool:
+        asking = asyncio.create_task(bucket.take(1))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if asking.done():
+            return True
+        asking.cancel()
+        await asyncio.wait([asking])
+        return asking.cancelled()
+
+    async def try_all(bucket: Bucket) -> list[float]:
+        await bucket.take(1)  # connects
+        return [await stopped_after(bucket, steps) for steps in range(30)]
+
+    assert all(with_bucket(1000, try_all))
