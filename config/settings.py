@@ -144,12 +144,14 @@ CELERY_TASK_ROUTES = {
     "caching.expire": {"queue": "slow"},
     "caching.carry_out_warm_ups": {"queue": "slow"},
     "caching.prune": {"queue": "slow"},
+    "rollout.prune": {"queue": "slow"},
 }
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     # `expire_seconds`: ticks that nobody took never pile up
+    "judge rollouts": {"task": "rollout.tick", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "poll due feeds": {"task": "providers.poll_due", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "import what was uploaded": {
         "task": "providers.import_uploads",
@@ -164,6 +166,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune warm-ups": {"task": "caching.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "prune readings": {"task": "rollout.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 
-import redis
 from django.db import connection, transaction
-from django.db.models import ProtectedError
+from django.db.models import Count, Model, ProtectedError
 from django.db.models.functions import Now
 
 from providers import polling, sql
@@ -24,19 +23,18 @@ from providers.models import (
     StatusChange,
 )
 from providers.status import change_status
-from rollout import heartbeat
+from rollout import batches
 from rollout.actors import Actor, require
 from rollout.audit import acting
-from rollout.batches import in_batches
 from rollout.choices import Part
 from rollout.errors import Refused
 from rollout.models import Activation
+from rollout.watched import Feeds
 
-PRUNE_BATCH = 1000
-KEPT: list[tuple[type[FetchAttempt | StatusChange | PriceMove], str]] = [
-    (FetchAttempt, "started_at"),
-    (StatusChange, "changed_at"),
-    (PriceMove, "moved_at"),
+KEPT: list[tuple[type[Model], str, int]] = [
+    (FetchAttempt, "started_at", FetchAttempt.KEEP_DAYS),
+    (StatusChange, "changed_at", StatusChange.KEEP_DAYS),
+    (PriceMove, "moved_at", PriceMove.KEEP_DAYS),
 ]
 
 
@@ -122,8 +120,6 @@ def delete(row: Provider | ProviderState, *, actor: Actor) -> None:
 
 def poll_due() -> int:
     """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
-    with suppress(redis.RedisError):  # readyz reports it
-        heartbeat.beat()
     claims = polling.claim_due()
     if claims:
         polling.poller().dispatch(claims)
@@ -143,6 +139,13 @@ def prune() -> int:
     """Delete log rows past their retention, and retire lines of games long begun, a batch at a time. Returns how many
     were deleted.
     """
-    in_batches(sql.RETIRE_LINES, PRUNE_BATCH)
-    tables = ((sql.PRUNE.format(table=model._meta.db_table, column=column), model.KEEP_DAYS) for model, column in KEPT)
-    return sum(in_batches(statement, PRUNE_BATCH, days=days) for statement, days in tables) + uploads.prune()
+    batches.in_batches(sql.RETIRE_LINES, batches.PRUNE_BATCH)
+    return batches.prune(KEPT) + uploads.prune()
+
+
+def watched_feeds() -> Feeds:
+    """Those that are wanted, by how they are."""
+    enabled = ProviderState.objects.filter(is_enabled=True).order_by()
+    by_status = dict(enabled.values_list("status").annotate(states=Count("*")))
+    failing, healthy = by_status.pop(Status.ERROR, 0), by_status.pop(Status.ACTIVE, 0)
+    return Feeds(healthy, failing, inactive=sum(by_status.values()))

@@ -213,12 +213,6 @@ UPDATE provider_states state SET status = %(to)s, updated_at = now()
  WHERE state.id = was.id AND was.status <> %(to)s AND (%(only_from)s::text IS NULL OR was.status = %(only_from)s)
 RETURNING state.provider_name, state.sport, was.status"""
 
-# In batches, so that a delete never holds many rows at once. CTID, since the logs have no other handle on "oldest".
-PRUNE = """
-DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-       SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
-        LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""
-
 # How many of those polled at all fail just now. A state in error is probed every 15 minutes at least: no old news.
 FLEET = """
 SELECT count(*) FILTER (WHERE consecutive_errors > 0), count(*),

@@ -1,9 +1,23 @@
 """Statements that change many rows, a batch per transaction, so that nobody waits long for a row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
+
+# CTID, since the logs have no other handle on "oldest".
+PRUNE = """
+DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+       SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
+        LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""
+PRUNE_BATCH = 1000
+
+
+def prune(kept: Iterable[tuple[type[Model], str, int]]) -> int:
+    """Delete what is past its retention, of (table, the column of its age, days). Returns how many rows."""
+    statements = ((PRUNE.format(table=model._meta.db_table, column=column), days) for model, column, days in kept)
+    return sum(in_batches(statement, PRUNE_BATCH, days=days) for statement, days in statements)
 
 
 def in_batches(statement: str, size: int, *, progress: Callable[[int], None] = lambda more: None, **params: Any) -> int:

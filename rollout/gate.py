@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from rollout import process
 from rollout.bucketing import bucket
 from rollout.metrics import Metrics, Observed
 from rollout.mismatches import keep
@@ -30,12 +31,17 @@ class Answer(NamedTuple):
 
 
 Call = Callable[[], Any]
+Same = Callable[[Any, Any], bool | None]
 
 
 class Gate:
     def __init__(self, name: str, views: Views, metrics: Metrics, shadows: Shadows) -> None:
         self.name = name
         self._views, self._metrics, self._shadows = views, metrics, shadows
+
+    def view(self) -> View:
+        """Where the rollout stands and what it serves now; control, at the stage last known, while nobody can tell."""
+        return self._views.get(self.name) or self._views.blind(self.name)
 
     def decide(self, key: str) -> Arm:
         """The arm that serves this targeting key."""
@@ -51,10 +57,11 @@ class Gate:
         control: Call,
         candidate: Call,
         probe: Callable[[], bool] | None = None,
-        same: Callable[[Any, Any], bool] = operator.eq,
+        same: Same = operator.eq,
     ) -> Any:
         """The value of the arm that serves the key. In dark mode `probe` tells whether the candidate's cache would have
-        had it; in shadow mode the candidate runs beside control, and `same` compares their values.
+        had it; in shadow mode the candidate runs beside control, and `same` compares their values: None where they
+        cannot be compared, as of inputs that differ.
         """
         view = self._views.get(self.name)
         if view is None:
@@ -111,21 +118,24 @@ class Gate:
         else:
             self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_hit=is_hit, view=view)
 
-    def _shadow(
-        self, view: View, expected: Answer, candidate: Call, same: Callable[[Any, Any], bool], run: Run
-    ) -> None:
+    def _shadow(self, view: View, expected: Answer, candidate: Call, same: Same, run: Run) -> None:
         start = time.perf_counter()
         try:
-            answer, is_error = _answer(candidate()), False
-            is_same = bool(same(expected.value, answer.value)) if expected.version == answer.version else None
+            answer, is_error, ms = _answer(candidate()), False, (time.perf_counter() - start) * 1000
+            is_same = same(expected.value, answer.value) if expected.version == answer.version else None
         except BaseException:  # in a thread of its own nobody else would hear of it
-            answer, is_error, is_same = Answer(None), True, None
+            answer, is_error, is_same, ms = Answer(None), True, None, (time.perf_counter() - start) * 1000
         if run.is_abandoned:
             return
-        ms = (time.perf_counter() - start) * 1000
         self.observe(Arm.CANDIDATE, ms, is_error=is_error, is_hit=answer.is_hit, is_same=is_same, view=view)
         if is_same is False:
             keep(self.name, expected.value, answer.value)
+
+
+def gate(name: str) -> Gate:
+    """The gate of this rollout in this process."""
+    own = process.own()
+    return Gate(name, own.views, own.metrics, own.shadows)
 
 
 def _answer(returned: Any) -> Answer:

@@ -1,8 +1,13 @@
-"""Whether workers take ticks: each tick leaves a mark in Redis that fades."""
+"""Whether the control loop ticks: each tick leaves a mark in Redis that fades. Without it gates answer control."""
 
+import time
+from dataclasses import dataclass, field
+
+from rollout.notify import Event, notify
 from rollout.redis import client, key
 
 FADES_AFTER_SECONDS = 30  # six ticks
+TOLD_SECONDS = 86400  # one that nobody saw come back is told of again a day later
 
 
 def beat() -> None:
@@ -11,3 +16,31 @@ def beat() -> None:
 
 def is_fresh() -> bool:
     return bool(client().exists(key("heartbeat")))
+
+
+@dataclass(slots=True)
+class Pulse:
+    """One process looking again and again. Whoever sees it stop, or come back, first of all processes tells people.
+
+    Right after a start nobody is told: the workers may only be starting too.
+    """
+
+    started_at: float = field(default_factory=time.monotonic)
+    was_fresh: bool = False
+    has_told: bool = False
+
+    def look(self) -> bool:
+        """Raises redis.RedisError."""
+        fresh = is_fresh()
+        if fresh and not self.was_fresh:
+            self.has_told = False
+            if client().delete(key("heartbeat-lost")):
+                notify(Event("beat_back", "rollout.tick", "the control loop ticks again: gates serve their stages"))
+        is_late = self.was_fresh or time.monotonic() - self.started_at > FADES_AFTER_SECONDS
+        if not fresh and not self.has_told and is_late:
+            self.has_told = True
+            if client().set(key("heartbeat-lost"), 1, nx=True, ex=TOLD_SECONDS):
+                lost = f"no tick of the control loop for {FADES_AFTER_SECONDS} s"
+                notify(Event("beat_lost", "rollout.tick", f"{lost}: gates serve control; look at beat and workers"))
+        self.was_fresh = fresh
+        return fresh

@@ -177,15 +177,29 @@ def tripped(rollout: str, epoch: int) -> int | None:
     return next((int(errors) for errors in found if errors is not None), None)
 
 
+class Mark(NamedTuple):
+    has_tripped: bool
+    is_relative: bool
+
+
+def marks(epochs: Mapping[str, int]) -> dict[str, Mark]:
+    """What every gate has to know of each rollout, by its name, in one round trip. Raises redis.RedisError."""
+    names = [
+        name
+        for rollout, epoch in epochs.items()
+        for name in (f"{_trips(rollout)}{epoch}", f"{_trips(rollout)}{epoch - 1}", _relative(rollout, epoch))
+    ]
+    found = client().mget(names) if names else []
+    return {
+        rollout: Mark(found[at] is not None or found[at + 1] is not None, found[at + 2] is not None)
+        for at, rollout in zip(range(0, len(found), 3), epochs, strict=True)
+    }
+
+
 def let_relative_judge(rollout: str, epoch: int) -> None:
     """From now on, and for a minute, the plain count of errors trips nothing: the relative guard speaks."""
     with suppress(redis.RedisError):
         client().set(_relative(rollout, epoch), 1, ex=JUDGES_SECONDS)
-
-
-def is_relative(rollout: str, epoch: int) -> bool:
-    """Raises redis.RedisError."""
-    return bool(client().exists(_relative(rollout, epoch)))
 
 
 def _relative(rollout: str, epoch: int) -> str:

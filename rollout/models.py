@@ -3,6 +3,7 @@
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -53,6 +54,7 @@ class Rollout(models.Model):
     epoch = models.PositiveBigIntegerField(default=0, help_text="one more with every change")
     percent = models.PositiveSmallIntegerField(default=0, help_text="share of traffic, 0 to 100")
     pace = models.FloatField(default=1.0, help_text="0.05 makes ten minutes half a minute")
+    stage_epoch = models.PositiveBigIntegerField(default=0, help_text="with which the visit of its stage began")
     stage_entered_at = models.DateTimeField(db_default=Now())
     percent_entered_at = models.DateTimeField(db_default=Now(), help_text="the stage, or its percent step")
     paused_at = models.DateTimeField(null=True, blank=True)
@@ -200,7 +202,10 @@ class GuardReading(models.Model):
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [models.Index(fields=["rollout", "guard", "-at"], name="guard_reading_newest")]
+        indexes = [
+            models.Index(fields=["rollout", "guard", "-at"], name="guard_reading_newest"),
+            BrinIndex(fields=["at"], name="guard_reading_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.guard} {self.verdict}"

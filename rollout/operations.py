@@ -9,16 +9,16 @@ from typing import Any
 
 import redis
 from django.db import transaction
-from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.functions import Extract, Now
 
-from rollout import stages
+from rollout import batches, stages
 from rollout.actors import Actor, Machine, require
 from rollout.audit import acting
 from rollout.choices import Part, RunState, Stage, Verdict
 from rollout.errors import Refused, SlipwayError, WrongInput
 from rollout.guards import Judged, worst
-from rollout.models import Activation, Rollout, StagePolicy, Transition
+from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
 from rollout.redis import client, key
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
@@ -149,6 +149,15 @@ def unfreeze(*, actor: Actor, reason: str) -> bool:
     return _set_advancing(True, actor, reason)
 
 
+def prune() -> int:
+    """Delete readings and transitions past their retention. Returns how many."""
+    kept: list[tuple[type[Model], str, int]] = [
+        (GuardReading, "at", GuardReading.KEEP_DAYS),
+        (Transition, "at", Transition.KEEP_DAYS),
+    ]
+    return batches.prune(kept)
+
+
 def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
     require(actor, "rollout.freeze_rollout")
     with acting(actor, "unfreeze" if is_on else "freeze"):
@@ -181,8 +190,8 @@ def _enter(
 ) -> Transition:
     policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     percent = stages.share_on_entry(stage, stages.Plan(policy.minutes, tuple(policy.percents))) if policy else 0
-    entered = _now_entered() | {"stage_entered_at": Now(), "approved_by": "", "approved_epoch": None}
-    changes = entered | {"stage": stage, "run_state": run_state, "percent": percent} | more
+    begun = {"stage_entered_at": Now(), "stage_epoch": F("epoch") + 1, "approved_by": "", "approved_epoch": None}
+    changes = _now_entered() | begun | {"stage": stage, "run_state": run_state, "percent": percent} | more
     return _change(seen, verb, actor, reason, judged, **changes)
 
 

@@ -3,15 +3,16 @@ first on an epoch wins, and the others do nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import redis
 import structlog
-from django.db.models import F, Max
+from django.db.models import F
 from django.db.models.functions import Now
 
-from rollout import heartbeat, metrics, operations
+from rollout import heartbeat, metrics, operations, watched
 from rollout.actors import SYSTEM
 from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
 from rollout.guards import Counts, Judged, Limit, Measured, judge
@@ -21,14 +22,7 @@ from rollout.notify import Event, notify
 from rollout.operations import Overtaken
 from rollout.stages import ACTIVE, Arm, Decision, Next, Plan, State, decide
 
-Watched = Callable[[], tuple[int, int]]  # feeds that are watched, and how many of them are in error
-_watched: list[Watched] = []
 log = structlog.get_logger("slipway.rollout")
-
-
-def watch(feeds: Watched) -> None:
-    """Have the guards watch these feeds as well."""
-    _watched.append(feeds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +37,21 @@ class Seen:
 
 
 def tick() -> int:
-    """Look at every rollout that runs, and do what is to be done. Returns how many moved."""
-    heartbeat.beat()
-    return sum(_tick(rollout) for rollout in Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED))
+    """Look at every rollout that runs, and do what is to be done. Returns how many moved.
+
+    One that breaks holds up no other; but then the loop does not count as alive, and gates answer control in the end.
+    """
+    moved, broken = 0, 0
+    for rollout in Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED):
+        try:
+            moved += _tick(rollout)
+        except Exception:
+            broken += 1
+            log.exception("a rollout could not be looked at", rollout=rollout.name)
+    if not broken:
+        with suppress(redis.RedisError):  # without it gates know no tick, and the guards say that they cannot tell
+            heartbeat.beat()
+    return moved
 
 
 def _tick(rollout: Rollout) -> bool:
@@ -98,16 +104,14 @@ def look(rollout: Rollout) -> Seen:
 
 def visit_of(rollout: Rollout, policy: StagePolicy) -> Visit:
     """The stage visit that is going on, without a hard limit."""
-    entered = Transition.objects.filter(rollout=rollout).exclude(from_stage=F("to_stage"))
-    first = entered.aggregate(first=Max("epoch"))["first"] or 0
     window = policy.window_minutes * 60 if policy.window_minutes else None
-    return Visit(rollout.epoch, first, window_seconds=window)
+    return Visit(rollout.epoch, rollout.stage_epoch, window_seconds=window)
 
 
 def _measure(rollout: Rollout, visit: Visit) -> tuple[Measured, bool]:
     """And whether a hard limit fell. Without Redis nothing is measured, which the guards say."""
-    feeds = [found() for found in _watched]
-    seen = (sum(watched for watched, _ in feeds), sum(failing for _, failing in feeds)) if feeds else None
+    feeds = watched.look()
+    seen = (feeds.watched, feeds.failing) if feeds else None
     try:
         candidate = metrics.read(rollout.name, Arm.CANDIDATE, visit)
         fell = metrics.tripped(rollout.name, rollout.epoch) is not None

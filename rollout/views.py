@@ -2,7 +2,7 @@
 
 It is renewed every second, and at once when a rollout moved or tripped anywhere. While the control loop is blind,
 control is served: without a tick for 30 s, or without PostgreSQL or Redis for as long; until then the last view
-holds.
+holds. Control is served too while serving is switched off.
 """
 
 import threading
@@ -16,7 +16,7 @@ from django.db import Error, connection
 
 from rollout import heartbeat, metrics, sql
 from rollout.choices import Stage
-from rollout.metrics import Visit
+from rollout.metrics import Mark, Visit
 from rollout.redis import key, listening_client
 from rollout.stages import Serves, serves
 
@@ -30,7 +30,11 @@ class View:
     stage: Stage
     serves: Serves
     visit: Visit
+    is_serving: bool = True
     has_tripped: bool = False
+
+
+NOWHERE = View(Stage.DISABLED, Serves(), Visit(0, 0))
 
 
 class Views:
@@ -38,12 +42,22 @@ class Views:
 
     def __init__(self) -> None:
         self._views: Mapping[str, View] = {}
-        self._is_stopped = False
+        self._is_stopped, self._is_known = False, False
+        self._looked = threading.Event()
+        self._pulse = heartbeat.Pulse()
         self._until = 0.0  # by time.monotonic(); past that they are too old to be acted on
 
     def get(self, rollout: str) -> View | None:
         """None where control is to be served, whatever the stage: it is not known, or not known lately."""
         return self._views.get(rollout) if time.monotonic() < self._until else None
+
+    def blind(self, rollout: str) -> View:
+        """As it was last known, serving control."""
+        return replace(self._views.get(rollout, NOWHERE), serves=Serves())
+
+    def names(self) -> list[str]:
+        """Of the rollouts that are known."""
+        return sorted(self._views)
 
     def visit_of(self, rollout: str) -> Visit | None:
         """Even when it is old: what was counted is counted."""
@@ -51,15 +65,18 @@ class Views:
         return view.visit if view else None
 
     def check(self) -> None:
-        views, is_known = dict(self._views), True
+        views = dict(self._views)
         try:
-            views = _load()
+            views, is_known = _load(), True
         except Error as error:
-            log.warning("rollouts cannot be read; the last view holds for a while", error=str(error))
             is_known = False
+            if self._is_known:  # said once, not every second
+                log.warning("rollouts cannot be read; the last view holds for a while", error=str(error))
+        self._is_known = is_known
         try:
-            views = {name: _tripped(name, view) for name, view in views.items()}
-            if not heartbeat.is_fresh():
+            marks = metrics.marks({name: view.visit.epoch for name, view in views.items()})
+            views = {name: _marked(view, marks[name]) for name, view in views.items()}
+            if not self._pulse.look():
                 self._until = 0.0
             elif is_known:
                 self._until = time.monotonic() + BLIND_SECONDS
@@ -71,10 +88,13 @@ class Views:
     def _check(self) -> None:
         connection.close_if_unusable_or_obsolete()
         self.check()
+        self._looked.set()
 
-    def start(self) -> None:
+    def start(self) -> threading.Event:
+        """Returns what is set once they were looked at."""
         self._thread = threading.Thread(target=self._run, name="slipway-gate", daemon=True)
         self._thread.start()
+        return self._looked
 
     def stop(self) -> None:
         """Returns when the thread has ended."""
@@ -104,22 +124,23 @@ def _load() -> dict[str, View]:
         return {
             name: View(
                 Stage(stage),
-                serves(Stage(stage), percent),
+                serves(Stage(stage), percent) if is_serving else Serves(),
                 Visit(
                     epoch,
                     first_epoch,
                     None if at_most is None else int(at_most),
                     None if window_minutes is None else window_minutes * 60,
                 ),
+                is_serving,
             )
-            for name, stage, percent, epoch, first_epoch, at_most, window_minutes in cursor.fetchall()
+            for name, stage, percent, epoch, first_epoch, at_most, window_minutes, is_serving in cursor.fetchall()
         }
 
 
-def _tripped(name: str, view: View) -> View:
-    if view.stage is Stage.FULL_ACTIVE and metrics.is_relative(name, view.visit.epoch):
+def _marked(view: View, mark: Mark) -> View:
+    if view.stage is Stage.FULL_ACTIVE and mark.is_relative:
         view = replace(view, visit=replace(view.visit, errors_at_most=None))
-    if metrics.tripped(name, view.visit.epoch) is None or view.stage is Stage.DISABLED:
+    if not mark.has_tripped or view.stage is Stage.DISABLED:
         return view
     return replace(view, serves=Serves(), has_tripped=True)
 

@@ -22,6 +22,7 @@ from providers.backfill import CATALOGUE, backfill
 from providers.models import ProviderState
 from providers.stub_faults import Fault
 from providers.stub_server import make_app, served
+from rollout import process
 from rollout.actors import SYSTEM
 from rollout.append_only import FLAG
 from rollout.redis import client, key
@@ -53,6 +54,7 @@ def nothing_left() -> Iterator[None]:
     """No poller, no look-up counted, and no key in Redis or held in memory: a bucket that one test emptied would hold
     back the next one's calls.
     """
+    process._own.process = process.Process()  # without threads: a test says when it looks, and when it sends
     yield
     polling.stop_poller()
     hits.forget_counts()

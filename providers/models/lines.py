@@ -50,7 +50,7 @@ class PropLine(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["state"], condition=Q(removed_at__isnull=True), name="prop_line_offered"),
+            models.Index(fields=["state", "id"], condition=Q(removed_at__isnull=True), name="prop_line_offered"),
             models.Index(OpClass(Upper("player"), name="text_pattern_ops"), name="prop_line_search"),
         ]
 

@@ -7,13 +7,14 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from rollout import operations, ticks
+from rollout import operations, ticks, watched
 from rollout.actors import Machine
 from rollout.choices import Stage
-from rollout.metrics import Metrics, Observed, is_relative
+from rollout.metrics import Metrics, Observed, marks
 from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
 from rollout.redis import client
 from rollout.stages import Arm
+from rollout.watched import Feeds
 
 pytestmark = pytest.mark.django_db
 ANNA = Machine("anna")
@@ -100,6 +101,7 @@ def test_a_guard_that_falls_takes_it_back_before_its_time() -> None:
 def test_a_guard_watches_while_it_is_paused_and_after_it_is_done() -> None:
     for run_state in ("paused", "done"):
         Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", epoch=F("epoch") + 10, percent=100)
+        Rollout.objects.update(stage_epoch=F("epoch"))
         if run_state == "paused":
             operations.pause(now(), actor=ANNA, reason="")
         else:
@@ -168,14 +170,14 @@ def test_the_relative_guard_takes_over_in_full_active() -> None:
     traffic(requests=400, errors=8)  # as many as control: more than the count allows
     assert ticks.tick() == 0
     assert where() == ("FULL_ACTIVE", 100)
-    assert is_relative("derived-data", now().epoch)
+    assert marks({"derived-data": now().epoch})["derived-data"].is_relative
     traffic(requests=200, errors=100)
     assert ticks.tick() == 1
     assert where() == ("DISABLED", 0)
 
 
 def test_feeds_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticks, "_watched", [lambda: (12, 9)])
+    monkeypatch.setattr(watched, "_watched", [lambda: Feeds(3, 9, 0)])
     start()
     traffic()
     time_passes(60)

@@ -1,0 +1,15 @@
+"""Celery tasks of the rollout app."""
+
+from celery import shared_task
+
+from rollout import operations, ticks
+
+
+@shared_task(name="rollout.tick", ignore_result=True)
+def tick() -> None:
+    ticks.tick()
+
+
+@shared_task(name="rollout.prune", ignore_result=True)
+def prune() -> None:
+    operations.prune()
