@@ -1,30 +1,30 @@
-"""GET /api/v1/derived/{type}/{sport}/{subject}: a derived value, out of the tiers or computed."""
+"""GET /api/v1/derived/{type}/{sport}/{subject}: a derived value through the gate."""
 
 from typing import Any, Literal
 
-from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_etags
-from ninja import Router, Schema
+from ninja import Header, Router, Schema
 
 from caching import clock
+from caching.derived import derived_value, gate
 from caching.entries import Key
 from caching.records import Found
-from caching.serve import Served, compute_fresh, serve
-from rollout.choices import Part
-from rollout.models import Activation
+from caching.serve import Served
+from rollout.choices import Stage
 
 router = Router(tags=["derived values"])
 
 
 class Derived(Schema):
-    """age: seconds since it was computed. confidence: 0 to 1."""
+    """age: seconds since it was computed. confidence: 0 to 1. stage: of the rollout that serves it."""
 
     value: dict[str, Any]
     served_from: Literal["cache", "computed"]
     state: Literal["fresh", "stale"]
     age: float
     confidence: float
+    stage: Stage
 
 
 class Problem(Schema):
@@ -38,12 +38,15 @@ class Problem(Schema):
     response={200: Derived, 304: None, 401: Problem, 404: Problem, 503: Problem},
     summary="A derived value",
 )
-def derived(request: HttpRequest, cache_type: str, sport: str, subject: str) -> HttpResponse:
+def derived(
+    request: HttpRequest, cache_type: str, sport: str, subject: str, x_targeting_key: str | None = Header(None)
+) -> HttpResponse:
     """By type (correlation, factor, player), sport (nba, mlb, nfl, nhl) and subject: a statistic, `model`, or a player
-    as lebron-james. With the answer's ETag in If-None-Match it is sent again only when it differs.
+    as lebron-james. With the answer's ETag in If-None-Match it is sent again only when it differs. X-Targeting-Key is
+    whom a partial rollout sticks to: a user, an account; without it, the token's name.
     """
     key = Key.parse(cache_type, sport, subject)
-    served = serve(key) if _serving_is_on() else compute_fresh(key)
+    served = derived_value(key, x_targeting_key or request.auth)  # type: ignore[attr-defined]
     tag = f'"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
     known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}
     is_known = tag in known or "*" in known
@@ -53,22 +56,16 @@ def derived(request: HttpRequest, cache_type: str, sport: str, subject: str) -> 
     return answer
 
 
-def _serving_is_on() -> bool:
-    try:
-        return Activation.objects.allows(Part.SERVING)
-    except Error:  # nobody can have switched it off meanwhile
-        return True
-
-
 def _body(served: Served) -> bytes:
     """The stored JSON as it is, without reading it."""
     found, served_from = served.found, b"computed" if served.is_computed else b"cache"
-    return b'{"value":%b,"served_from":"%b","state":"%b","age":%.3f,"confidence":%.6g}' % (
+    return b'{"value":%b,"served_from":"%b","state":"%b","age":%.3f,"confidence":%.6g,"stage":"%b"}' % (
         found.record.data,
         served_from,
         found.state.value.encode(),
         max(0.0, found.age_seconds),
         found.record.confidence,
+        gate().view().stage.value.encode(),
     )
 
 

@@ -46,6 +46,10 @@ class Served:
     found: Found
     is_computed: bool  # for this answer; else it comes from the cache
 
+    def __repr__(self) -> str:
+        """Its payload, for whoever reads of a mismatch."""
+        return self.found.record.data.decode()
+
 
 @dataclass(slots=True)
 class Flights:
@@ -68,14 +72,20 @@ def serve(key: Key) -> Served:
     """Fresh, or stale and says so. Raises NoTarget, CannotCompute; django.db.Error where it needs PostgreSQL."""
     found = entries.get(key)
     if found.state is State.MISSING:
-        return _together(key, lambda: _computed(key))
+        return _together(str(key), lambda: _computed(key), lambda: compute_fresh(key))
     if found.is_due and time.monotonic() >= _flights.held.get(str(key), 0.0):
-        return _if_first(key, lambda: _refreshed(key, found)) or Served(found, is_computed=False)
+        return _if_first(str(key), lambda: _refreshed(key, found)) or Served(found, is_computed=False)
     return Served(found, is_computed=False)
 
 
 def compute_fresh(key: Key) -> Served:
-    """Computed from the stored box scores, and kept nowhere. Raises as `serve`."""
+    """Computed from the stored box scores, once for all who ask in this process meanwhile, and kept nowhere. Raises as
+    `serve`.
+    """
+    return _together(f"fresh {key}", lambda: _fresh(key), lambda: _fresh(key))
+
+
+def _fresh(key: Key) -> Served:
     target, start = _target(key), clock.now()
     try:
         computed = compute(target)
@@ -88,33 +98,33 @@ def compute_fresh(key: Key) -> Served:
     return Served(Found(State.FRESH, Tier.MISS, record, 0.0, is_due=False), is_computed=True)
 
 
-def _together(key: Key, work: Callable[[], Served]) -> Served:
-    """Do the work, or wait for who is at it in this process."""
-    flight, is_first = _board(key)
+def _together(name: str, work: Callable[[], Served], otherwise: Callable[[], Served]) -> Served:
+    """Do the work, or wait for who is at it in this process; where that takes too long, do otherwise."""
+    flight, is_first = _board(name)
     if is_first:
-        return _fly(key, flight, work)
+        return _fly(name, flight, work)
     try:
         return flight.result(WAIT_SECONDS)
     except TimeoutError:
-        return compute_fresh(key)
+        return otherwise()
 
 
-def _if_first(key: Key, work: Callable[[], Served]) -> Served | None:
+def _if_first(name: str, work: Callable[[], Served]) -> Served | None:
     """Do the work, unless somebody in this process is at it."""
-    flight, is_first = _board(key)
-    return _fly(key, flight, work) if is_first else None
+    flight, is_first = _board(name)
+    return _fly(name, flight, work) if is_first else None
 
 
-def _board(key: Key) -> "tuple[Future[Served], bool]":
+def _board(name: str) -> "tuple[Future[Served], bool]":
     with _flights.lock:
-        flight = _flights.under_way.get(str(key))
+        flight = _flights.under_way.get(name)
         if flight is not None:
             return flight, False
-        flight = _flights.under_way[str(key)] = Future()
+        flight = _flights.under_way[name] = Future()
         return flight, True
 
 
-def _fly(key: Key, flight: "Future[Served]", work: Callable[[], Served]) -> Served:
+def _fly(name: str, flight: "Future[Served]", work: Callable[[], Served]) -> Served:
     try:
         served = work()
         flight.set_result(served)
@@ -124,7 +134,7 @@ def _fly(key: Key, flight: "Future[Served]", work: Callable[[], Served]) -> Serv
         raise
     finally:
         with _flights.lock:
-            _flights.under_way.pop(str(key), None)
+            _flights.under_way.pop(name, None)
 
 
 def _computed(key: Key) -> Served:

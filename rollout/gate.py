@@ -56,11 +56,11 @@ class Gate:
         *,
         control: Call,
         candidate: Call,
-        probe: Callable[[], bool] | None = None,
+        probe: Callable[[], bool | None] | None = None,
         same: Same = operator.eq,
     ) -> Any:
         """The value of the arm that serves the key. In dark mode `probe` tells whether the candidate's cache would have
-        had it; in shadow mode the candidate runs beside control, and `same` compares their values: None where they
+        had it, None where it has nothing to say; in shadow mode the candidate runs beside control, and `same` compares their values: None where they
         cannot be compared, as of inputs that differ.
         """
         view = self._views.get(self.name)
@@ -109,14 +109,15 @@ class Gate:
         self.observe(arm, (time.perf_counter() - start) * 1000, is_hit=answer.is_hit, view=view)
         return answer
 
-    def _probe(self, view: View, probe: Callable[[], bool]) -> None:
+    def _probe(self, view: View, probe: Callable[[], bool | None]) -> None:
         start = time.perf_counter()
         try:
-            is_hit = bool(probe())
+            is_hit = probe()
         except Exception:
             self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_error=True, is_hit=False, view=view)
         else:
-            self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_hit=is_hit, view=view)
+            if is_hit is not None:
+                self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_hit=is_hit, view=view)
 
     def _shadow(self, view: View, expected: Answer, candidate: Call, same: Same, run: Run) -> None:
         start = time.perf_counter()

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from rollout.choices import Consequence, RunState, Stage, Verdict
 from rollout.guards import Judged, worst
 
+ROLLED_OUT = "derived-data"  # the rollout that the migrations make: of the consumer API
 ORDER = list(Stage)
 ACTIVE = {RunState.RUNNING, RunState.WAITING, RunState.PAUSED, RunState.DONE}  # guards watch in all of them
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
@@ -22,9 +23,10 @@ from providers.backfill import CATALOGUE, backfill
 from providers.models import ProviderState
 from providers.stub_faults import Fault
 from providers.stub_server import make_app, served
-from rollout import process
+from rollout import heartbeat, process
 from rollout.actors import SYSTEM
 from rollout.append_only import FLAG
+from rollout.models import Rollout
 from rollout.redis import client, key
 from tests import databases
 
@@ -106,6 +108,20 @@ def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def at_stage() -> Callable[..., None]:
+    """Has this process's gates see derived-data at a stage, as of a new epoch."""
+
+    def be_at(stage: str, percent: int = 100) -> None:
+        changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
+        Rollout.objects.filter(name="derived-data").update(**changed)
+        Rollout.objects.update(stage_epoch=F("epoch"))
+        heartbeat.beat()
+        process.own().views.check()
+
+    return be_at
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """GET /api/v1/derived: what consumers get, and what they are told when they get nothing."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,11 +10,17 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching.models import CacheEntry, CacheTarget
+from rollout import process
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/derived/correlation/nba/points"
 TOKEN = {"Authorization": "Bearer let-me-in"}
+
+
+@pytest.fixture(autouse=True)
+def fully_active(db: None, at_stage: Callable[[str], None]) -> None:
+    at_stage("FULL_ACTIVE")
 
 
 def ask(url: str = URL, **headers: str) -> Any:
@@ -54,6 +61,7 @@ def test_stale_is_said(nba: None) -> None:
 
 def test_with_serving_off_it_is_computed_fresh(nba: None) -> None:
     Activation.objects.filter(part="serving").update(is_on=False)
+    process.own().views.check()
     answer = ask()
     assert (answer.json()["served_from"], answer["Cache-Control"]) == ("computed", "private, no-cache")
     assert not CacheEntry.objects.exists()

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import orjson
@@ -109,7 +109,10 @@ def nothing_held() -> Iterator[None]:
     serve._flights.held.clear()
 
 
-def test_a_due_value_is_served_while_it_cannot_be_refreshed(store: Store, client: Client) -> None:
+def test_a_due_value_is_served_while_it_cannot_be_refreshed(
+    store: Store, client: Client, at_stage: Callable[[str], None]
+) -> None:
+    at_stage("FULL_ACTIVE")
     CacheEntry.objects.update(soft_expires_at=Now(), expires_at=Now() + timedelta(minutes=5))
     ENTRIES.announce({ABOUT: None}, ENTRIES.get(ABOUT).record.stamp + 1)
     assert until(lambda: ENTRIES.get(ABOUT).is_due and ENTRIES.get(ABOUT).tier is Tier.L1)
@@ -123,7 +126,8 @@ def test_a_due_value_is_served_while_it_cannot_be_refreshed(store: Store, client
     assert [(answer.status_code, answer.json()["served_from"]) for answer in answers] == [(200, "cache")] * 3
 
 
-def test_postgresql_restarted(store: Store, client: Client) -> None:
+def test_postgresql_restarted(store: Store, client: Client, at_stage: Callable[[str], None]) -> None:
+    at_stage("FULL_ACTIVE")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         backend = str(cursor.fetchone()[0])
