@@ -10,8 +10,9 @@ from caching import clock
 from caching.derived import derived_value, gate
 from caching.entries import Key
 from caching.records import Found
-from caching.serve import Served
+from caching.serve import NoTarget, Served
 from rollout.choices import Stage
+from rollout.errors import WrongInput
 
 router = Router(tags=["derived values"])
 
@@ -39,13 +40,16 @@ class Problem(Schema):
     summary="A derived value",
 )
 def derived(
-    request: HttpRequest, cache_type: str, sport: str, subject: str, x_targeting_key: str | None = Header(None)
+    request: HttpRequest, cache_type: str, sport: str, subject: str, x_targeting_key: Header[str | None] = None
 ) -> HttpResponse:
     """By type (correlation, factor, player), sport (nba, mlb, nfl, nhl) and subject: a statistic, `model`, or a player
     as lebron-james. With the answer's ETag in If-None-Match it is sent again only when it differs. X-Targeting-Key is
     whom a partial rollout sticks to: a user, an account; without it, the token's name.
     """
-    key = Key.parse(cache_type, sport, subject)
+    try:
+        key = Key.parse(cache_type, sport, subject)
+    except WrongInput as error:  # it stands in the path
+        raise NoTarget(*error.args) from None
     served = derived_value(key, x_targeting_key or request.auth)  # type: ignore[attr-defined]
     tag = f'"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
     known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}

@@ -5,14 +5,15 @@ from typing import Any
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError
+from ninja.errors import AuthenticationError, ValidationError
 from ninja.openapi.docs import Swagger
 from ninja.security import APIKeyHeader, HttpBearer
 
 from caching.api import router as derived
 from caching.serve import CannotCompute
 from config.tokens import caller
-from rollout.errors import SlipwayError
+from providers.api import router as lines
+from rollout.errors import SlipwayError, WrongInput
 
 RETRY_SECONDS = "30"
 
@@ -38,6 +39,7 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 api.add_router("/derived", derived)
+api.add_router("/lines", lines)
 
 
 @api.exception_handler(AuthenticationError)
@@ -47,12 +49,18 @@ def unknown_caller(request: HttpRequest, error: AuthenticationError) -> HttpResp
     return answer
 
 
+@api.exception_handler(ValidationError)
+def malformed(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    return _problem(request, 400, f"{first['loc'][-1]}: {first['msg']}", "see /api/v1/docs")
+
+
 @api.exception_handler(SlipwayError)
 def refused(request: HttpRequest, error: SlipwayError) -> HttpResponse:
     problem, remedy = error.args
-    if not isinstance(error, CannotCompute):
-        return _problem(request, 404, problem, remedy)
-    return _later(_problem(request, 503, problem, remedy))
+    if isinstance(error, CannotCompute):
+        return _later(_problem(request, 503, problem, remedy))
+    return _problem(request, 400 if isinstance(error, WrongInput) else 404, problem, remedy)
 
 
 @api.exception_handler(Error)

@@ -60,8 +60,8 @@ class Gate:
         same: Same = operator.eq,
     ) -> Any:
         """The value of the arm that serves the key. In dark mode `probe` tells whether the candidate's cache would have
-        had it, None where it has nothing to say; in shadow mode the candidate runs beside control, and `same` compares their values: None where they
-        cannot be compared, as of inputs that differ.
+        had it; in shadow mode the candidate runs beside control, and `same` compares their values. Either may answer
+        None: nothing was looked up, or inputs differed.
         """
         view = self._views.get(self.name)
         if view is None:
