@@ -28,7 +28,7 @@ def make_env_file(path: Path) -> str | None:
         f"SITE_URL=http://127.0.0.1:{web}",
         "ALLOWED_HOSTS=127.0.0.1,localhost",
         f"STUB_FEED_URL=http://127.0.0.1:{free_port(STUB_PORTS, but=web)}",
-        f"# curl -H 'Authorization: Bearer {token}' ...",
+        f"API_TOKEN={token}",
         f"API_TOKENS=development:{hashlib.sha256(token.encode()).hexdigest()}",
         "",
     ]

@@ -26,6 +26,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
 API_TOKENS = api_tokens("API_TOKENS", env.list("API_TOKENS", default=[]))
+API_TOKEN = env.str("API_TOKEN", default="")  # one of those, for manage.py drive
 STUB_FEED_URL = env.str("STUB_FEED_URL", default="")
 if STUB_FEED_URL:
     STUB_FEED_URL = http_url("STUB_FEED_URL", STUB_FEED_URL)
@@ -171,7 +172,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
-hide([SECRET_KEY, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""])
+hide([SECRET_KEY, API_TOKEN, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""])
 configure()
 LOGGING = logging_dict()
 LOGGING_CONFIG = "logging.config.dictConfig"

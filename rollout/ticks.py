@@ -27,13 +27,14 @@ log = structlog.get_logger("slipway.rollout")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A rollout, what is asked of its stage, and what was measured there, all at one moment."""
+    """A rollout, what is asked of its stage, and what was measured there, all at one moment of the database's clock."""
 
     rollout: Rollout
-    policy: StagePolicy
+    plan: Plan
+    state: State
     judged: Sequence[Judged]
     decision: Decision
-    visit: Visit
+    now: datetime
 
 
 def tick() -> int:
@@ -99,7 +100,8 @@ def look(rollout: Rollout) -> Seen:
         blind_ticks=_blind_ticks(rollout, visit, judged),
     )
     plan = Plan(policy.minutes, tuple(policy.percents), policy.needs_approval, policy.errors_in_a_row)
-    return Seen(rollout, policy, judged, decide(state, plan, judged, _now(rollout)), visit)
+    now = database_now(rollout)
+    return Seen(rollout, plan, state, judged, decide(state, plan, judged, now), now)
 
 
 def visit_of(rollout: Rollout, policy: StagePolicy) -> Visit:
@@ -146,8 +148,7 @@ def _blind_ticks(rollout: Rollout, visit: Visit, judged: Sequence[Judged]) -> in
     return most
 
 
-def _now(rollout: Rollout) -> datetime:
-    """The database's."""
+def database_now(rollout: Rollout) -> datetime:
     now: datetime = Rollout.objects.filter(pk=rollout.pk).values_list(Now(), flat=True).get()
     return now
 
