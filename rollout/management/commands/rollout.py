@@ -56,6 +56,7 @@ class Command(SlipwayCommand):
 
     def _act(self, verb: str, rollout: Rollout, reason: str, options: dict[str, Any]) -> None:
         said: dict[str, Any] = {"actor": self.actor, "reason": reason}
+        pace = 1.0 if options["pace"] is None else options["pace"]
         verbs: dict[str, Callable[[], Transition]] = {
             "start": lambda: operations.start(
                 rollout, pace=1.0 if options["pace"] is None else options["pace"], **said
