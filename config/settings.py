@@ -26,6 +26,11 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
 API_TOKENS = api_tokens("API_TOKENS", env.list("API_TOKENS", default=[]))
+CORS_ALLOWED_ORIGINS = [http_url("CORS_ORIGINS", origin) for origin in env.list("CORS_ORIGINS", default=[])]
+CORS_URLS_REGEX = r"^/ofrep/"
+CORS_ALLOW_METHODS = ["POST"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key"]
+CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
 API_TOKEN = env.str("API_TOKEN", default="")  # one of those, for manage.py drive
 STUB_FEED_URL = env.str("STUB_FEED_URL", default="")
 if STUB_FEED_URL:
@@ -50,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_structlog",
+    "corsheaders",
     "csp",
     "ninja",
     "pgtrigger",
@@ -61,6 +67,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "config.proxies.TrustedProxies",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.policy.ContentSecurityPolicy",

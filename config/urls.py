@@ -1,15 +1,18 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from config import console, probes
 from config.api import api
+from rollout import ofrep
 
 console.register_accounts()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    path("ofrep/v1/evaluate/flags", ofrep.bulk),
+    re_path(r"^ofrep/v1/evaluate/flags/(?P<key>[\s\S]+)$", ofrep.one),
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     path("metrics", probes.metrics),

@@ -56,9 +56,8 @@ else
   end
 end
 if errors <= limit then return 0 end
-if redis.call('SET', KEYS[4] .. ARGV[3], errors, 'NX', 'EX', ARGV[1]) then
-  redis.call('PUBLISH', KEYS[5], KEYS[4] .. ARGV[3])
-end
+if not redis.call('SET', KEYS[4] .. ARGV[3], errors, 'NX', 'EX', ARGV[1]) then return 0 end
+redis.call('PUBLISH', KEYS[5], KEYS[4] .. ARGV[3])
 return 1"""
 
 
@@ -88,10 +87,12 @@ Place = tuple[str, int, Arm]
 
 
 class Metrics:
-    """Thread-safe; `observe` takes no lock. visit_of: a rollout's stage visit, by its name."""
+    """Thread-safe; `observe` takes no lock. visit_of: a rollout's stage visit, by its name. on_trip: called when what
+    was sent made a rollout fall.
+    """
 
-    def __init__(self, visit_of: Callable[[str], Visit | None]) -> None:
-        self._visit_of = visit_of
+    def __init__(self, visit_of: Callable[[str], Visit | None], on_trip: Callable[[], object] = lambda: None) -> None:
+        self._visit_of, self._on_trip = visit_of, on_trip
         self._new: deque[Observed] = deque()
         self._sums: dict[Place, Counter[str]] = {}
         self._sending: tuple[str, Place, Counter[str]] | None = None  # that may or may not have arrived
@@ -137,7 +138,8 @@ class Metrics:
         names = *places, key("rollouts"), key(f"metrics-sent:{number}")
         told = [LIFE_SECONDS, SLOT_SECONDS, epoch, first, -1 if limit is None else limit, window, arm.value]
         pairs = [part for field, count in counts.items() for part in (field, count)]
-        client().eval(SEND, len(names), *names, *told, *pairs)
+        if client().eval(SEND, len(names), *names, *told, *pairs):
+            self._on_trip()
 
 
 def _fields(observed: Observed) -> Iterable[str]:

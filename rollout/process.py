@@ -8,17 +8,19 @@ import structlog
 
 from rollout.metrics import Metrics
 from rollout.shadow import Shadows
+from rollout.tasks import tick
 from rollout.views import Views
 
 FLUSH_SECONDS = 1.0
 FIRST_LOOK_SECONDS = 1.0
+EXPIRES_SECONDS = 5
 log = structlog.get_logger("slipway.gate")
 
 
 class Process:
     def __init__(self) -> None:
         self.views = Views()
-        self.metrics = Metrics(self.views.visit_of)
+        self.metrics = Metrics(self.views.visit_of, on_trip=_have_it_written_down)
         self.shadows = Shadows()
 
     def start(self) -> None:
@@ -40,6 +42,14 @@ class Process:
             self.metrics.flush()
         except Exception:  # the next one is a second away, and what was counted stays counted
             log.exception("counts could not be sent")
+
+
+def _have_it_written_down() -> None:
+    """Every gate serves control by now; a worker's tick makes it so in the table, at once rather than in 5 s."""
+    try:
+        tick.apply_async(retry=False, expires=EXPIRES_SECONDS)
+    except Exception:  # the next tick is on its way anyway
+        log.exception("no tick could be asked for")
 
 
 class _Own:

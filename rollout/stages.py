@@ -121,9 +121,9 @@ def decide(state: State, plan: Plan, judged: Sequence[Judged], now: datetime) ->
 
 
 def _trip(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision | None:
-    if state.has_tripped:
-        return Decision(Next.TRIP, Stage.DISABLED, 0, ("a hard limit fell",))
     fallen = [one for one in judged if one.verdict is Verdict.VIOLATION and one.leads is not Consequence.WARN]
+    if state.has_tripped:
+        return Decision(Next.TRIP, Stage.DISABLED, 0, ("a hard limit fell", *map(_said, fallen)))
     if fallen:
         back = all(one.leads is Consequence.STEP_BACK for one in fallen)
         stage = ORDER[ORDER.index(state.stage) - 1] if back else Stage.DISABLED

@@ -85,9 +85,8 @@ def _until_started(rollout: Rollout, now: datetime) -> str:
     if rollout.run_state != RunState.COOLING or rollout.cool_down_until is None:
         return "nothing, until somebody starts it"
     left = (rollout.cool_down_until - now).total_seconds()
-    if left <= 0:
-        return "it has cooled down: a person may start it again, with a reason"
-    return f"it cools down for {left:.0f} s more; then a person may start it again, with a reason"
+    when = f"after {left:.0f} s more" if left > 0 else "now"
+    return f"a person may start it again {when}, with a reason; it fell: {rollout.transitions.latest('epoch').reason}"
 
 
 def _said(decision: Decision) -> str:
@@ -109,7 +108,7 @@ def shown_value(guard: Guard, value: float | None) -> str:
         return "–"
     if guard is Guard.ERRORS:
         return f"{value:.0f}"
-    return f"{value:.0f} ms" if guard is Guard.P95_MS else f"{100 * value:.3g} %"
+    return f"{value:.3g} ms" if guard is Guard.P95_MS else f"{100 * value:.3g} %"
 
 
 def shown_limit(one: Judged) -> str:

@@ -19,7 +19,7 @@ VERBS = ["status", "start", "advance", "approve", "pause", "resume", "abort", "f
 ONLY = {"to": "advance", "pace": "start", "watch": "status"}
 WATCH_SECONDS = 2.0
 GUARD = "{:<14} {:>9} {:>11} {:>8}  {}"
-MOVE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<31} {:<14} {}"
+MOVE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<33} {:<14} {}"
 CLEAR = "\x1b[H\x1b[J"
 
 
@@ -58,9 +58,7 @@ class Command(SlipwayCommand):
         said: dict[str, Any] = {"actor": self.actor, "reason": reason}
         pace = 1.0 if options["pace"] is None else options["pace"]
         verbs: dict[str, Callable[[], Transition]] = {
-            "start": lambda: operations.start(
-                rollout, pace=1.0 if options["pace"] is None else options["pace"], **said
-            ),
+            "start": lambda: operations.start(rollout, pace=pace, **said),
             "advance": lambda: operations.advance(rollout, _judged(rollout, options["to"]), **said),
             "approve": lambda: operations.approve(rollout, **said),
             "pause": lambda: operations.pause(rollout, **said),
