@@ -19,12 +19,14 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
@@ -32,10 +34,13 @@ __all__ = [
     "AdminPasswordChangeForm",
     "FileField",
     "JsonField",
+    "NumberField",
     "ReadOnlyAdmin",
     "RowField",
     "SlipwayAdmin",
     "SwitchField",
+    "TabularInline",
+    "TextField",
     "UserChangeForm",
     "UserCreationForm",
     "ago",
@@ -60,6 +65,14 @@ class RowField(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 class JsonField(forms.JSONField):
     widget = UnfoldAdminTextareaWidget
+
+
+class TextField(forms.CharField):
+    widget = UnfoldAdminTextInputWidget
+
+
+class NumberField(forms.FloatField):
+    widget = UnfoldAdminDecimalFieldWidget
 
 
 class SwitchField(forms.BooleanField):

@@ -34,6 +34,14 @@ UNFOLD = {
     "SIDEBAR": {
         "navigation": [
             {
+                "title": "Rollouts",
+                "items": [
+                    page("Rollouts", "rocket_launch", "rollout_rollout", "rollout.view_rollout"),
+                    page("Stage policies", "rule", "rollout_stagepolicy", "rollout.view_stagepolicy"),
+                    page("Transitions", "timeline", "rollout_transition", "rollout.view_transition"),
+                ],
+            },
+            {
                 "title": "Fleet",
                 "items": [
                     page("Provider states", "radar", "providers_providerstate", "providers.view_providerstate"),

@@ -52,11 +52,11 @@ class Guard(models.TextChoices):
     FEED_HEALTH = "feed_health", "Feeds in error"
 
 
-class Verdict(models.TextChoices):
-    PASS = "PASS", "Pass"
-    INCONCLUSIVE = "INCONCLUSIVE", "Inconclusive"
-    ERROR = "ERROR", "Not measurable"
-    VIOLATION = "VIOLATION", "Violation"
+class Verdict(Look):
+    PASS = "PASS", "✓", "green", "Pass"
+    INCONCLUSIVE = "INCONCLUSIVE", "…", "gray", "Inconclusive"
+    ERROR = "ERROR", "?", "orange", "Not measurable"
+    VIOLATION = "VIOLATION", "✕", "red", "Violation"
 
 
 class Consequence(models.TextChoices):

@@ -13,7 +13,6 @@ from providers.models import ProviderState
 from rollout import heartbeat, operations, process
 from rollout.actors import SYSTEM, Machine
 from rollout.gate import gate
-from rollout.management.commands import rollout as module
 from rollout.models import Rollout, StagePolicy, Transition
 from rollout.stages import Arm
 
@@ -165,7 +164,7 @@ def test_watching_shows_each_change_once(monkeypatch: pytest.MonkeyPatch, capsys
         if looks == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.time, "sleep", between)
+    monkeypatch.setattr("rollout.management.commands.rollout.time.sleep", between)
     capsys.readouterr()
     run("status", "--watch")
     shown = capsys.readouterr().out

@@ -1,0 +1,239 @@
+"""Rollouts in the admin: where each stands and why, the verbs, and what its stages ask."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, ago, badge
+from config.keyset import KeysetAdmin
+from config.verbs import PaceForm, ReasonForm, verb_page
+from rollout import configuration, operations, plans, shown, ticks
+from rollout.choices import RunState, Stage
+from rollout.errors import Refused
+from rollout.models import GuardPolicy, Rollout, StagePolicy, Transition
+from rollout.status import status
+
+FREEZING = {"freeze": operations.freeze, "unfreeze": operations.unfreeze}
+
+
+class PolicyInline(TabularInline):
+    """Rows are the migration's, or come with the rollout: edited, never added or deleted."""
+
+    extra = 0
+    can_delete = False
+    ordering = ["pk"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class StagePolicyInline(PolicyInline):
+    model = StagePolicy
+    fields = ["stage", *configuration.FIELDS[StagePolicy]]
+    readonly_fields = ["stage"]
+    show_change_link = True
+    verbose_name_plural = "What its stages ask; each one's guards are behind Change"
+
+
+class GuardPolicyInline(PolicyInline):
+    model = GuardPolicy
+    fields = ["guard", *configuration.FIELDS[GuardPolicy]]
+    readonly_fields = ["guard"]
+    verbose_name_plural = "Guards"
+
+
+class PoliciesAdmin(SlipwayAdmin):
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        configuration.save(formset.save(commit=False), actor=request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Rollout)
+class RolloutAdmin(PoliciesAdmin):
+    intro = "Each new way of serving, and how far it is: it advances on evidence and goes back by itself."
+    when_empty = "They come with the migrations, or with the button above."
+    list_before_template = "console/rollouts.html"
+    change_form_outer_before_template = "console/rollout.html"
+    list_display = ["name", "stage_now", "state_now", "share", "entered", "next"]
+    fields = ["name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Rollout | None = None) -> list[str]:
+        return ["name"] if obj else []
+
+    def get_inlines(self, request: HttpRequest, obj: Rollout | None) -> list[Any]:
+        return [StagePolicyInline] if obj else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Rollout | None = None) -> bool:
+        """Of a rollout itself nothing is edited; its inlines ask for their own."""
+        return request.user.has_perm("rollout.change_stagepolicy")
+
+    def save_model(self, request: HttpRequest, obj: Rollout, form: Any, change: bool) -> None:
+        if not change:
+            obj.pk = configuration.create(obj.name, actor=request.user).pk
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(address: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+            found: URLPattern = path(address, self.admin_site.admin_view(view), name=f"rollout_{name}")
+            return found
+
+        own = [page(f"{verb}/", self._freezing(verb), verb) for verb in FREEZING]
+        own += [page(f"<int:pk>/{verb}/", self._acting(verb), verb) for verb in shown.VERBS]
+        own += [page("<int:pk>/live/", self.live, "live"), page("<int:pk>/timeline/", self.timeline, "timeline")]
+        return own + super().get_urls()  # type: ignore[no-any-return]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        rollout = self.get_object(request, object_id)
+        if rollout is not None and self.has_view_permission(request, rollout):
+            extra_context = (extra_context or {}) | self._shown(request, rollout) | self._timeline(rollout)
+        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+
+    def live(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that moves."""
+        return TemplateResponse(request, "console/rollout_live.html", self._shown(request, self._seen(request, pk)))
+
+    def timeline(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Only where something was added to what the page has."""
+        context = self._timeline(self._seen(request, pk))
+        if request.GET.get("known") == context["known"]:
+            return HttpResponse(status=204)
+        return TemplateResponse(request, "console/rollout_timeline.html", context)
+
+    def _seen(self, request: HttpRequest, pk: int) -> Rollout:
+        rollout = get_object_or_404(Rollout, pk=pk)
+        if not self.has_view_permission(request, rollout):
+            raise PermissionDenied
+        return rollout
+
+    def _shown(self, request: HttpRequest, rollout: Rollout) -> dict[str, Any]:
+        base = _address("changelist") + f"{rollout.pk}/"
+        return {"live": f"{base}live/", "base": base} | shown.shown(rollout, request.user)
+
+    def _timeline(self, rollout: Rollout) -> dict[str, Any]:
+        told = shown.timeline(rollout)
+        known = told[0]["moment"].strftime("%s.%f") if told else ""
+        history = f"{_address('changelist')}{rollout.pk}/timeline/?known={known}"
+        return {"timeline": told, "known": known, "history": history, "differences": shown.differences(rollout)}
+
+    def _acting(self, verb: str) -> Callable[..., HttpResponse]:
+        def ask(request: HttpRequest, pk: int) -> HttpResponse:
+            rollout = get_object_or_404(Rollout, pk=pk)
+            return verb_page(
+                self,
+                request,
+                label=verb.capitalize(),
+                subject=rollout.name,
+                permission=f"rollout.{shown.VERBS[verb][0]}",
+                plan=plans.told(verb, shown.standing(rollout)),
+                act=lambda filled: _act(verb, rollout, request, **filled),
+                back=_address("change", pk),
+                form=PaceForm if verb == "start" else ReasonForm,
+                seen=rollout.epoch,
+            )
+
+        return ask
+
+    def _freezing(self, verb: str) -> Callable[..., HttpResponse]:
+        def ask(request: HttpRequest) -> HttpResponse:
+            return verb_page(
+                self,
+                request,
+                label=verb.capitalize(),
+                subject="automatic advances of all rollouts",
+                permission="rollout.freeze_rollout",
+                plan=plans.told(verb, plans.NOWHERE),
+                act=lambda filled: FREEZING[verb](actor=request.user, reason=filled["reason"]),
+                back=_address("changelist"),
+            )
+
+        return ask
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        switch = "unfreeze" if shown.is_frozen() else "freeze"
+        may = request.user.has_perm("rollout.freeze_rollout")
+        more = {"banners": shown.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
+        return super().changelist_view(request, (extra_context or {}) | more)
+
+    @admin.display(description="Stage")
+    def stage_now(self, rollout: Rollout) -> SafeString:
+        return badge(Stage(rollout.stage))
+
+    @admin.display(description="State")
+    def state_now(self, rollout: Rollout) -> SafeString:
+        return badge(RunState(rollout.run_state))
+
+    @admin.display(description="Candidate serves")
+    def share(self, rollout: Rollout) -> str:
+        return f"{rollout.percent} %"
+
+    @admin.display(description="Since")
+    def entered(self, rollout: Rollout) -> SafeString | str:
+        return ago(rollout.stage_entered_at)
+
+    @admin.display(description="Next")
+    def next(self, rollout: Rollout) -> str:
+        return status(rollout).next
+
+
+def _act(verb: str, rollout: Rollout, request: HttpRequest, *, seen: int, reason: str, pace: float = 1.0) -> object:
+    """On the rollout as its reader saw it. Raises Overtaken, Refused or WrongInput."""
+    if seen != rollout.epoch:
+        raise operations.Overtaken(f"{rollout.name} has moved since you were asked", "look where it stands now")
+    actor: Any = request.user
+    if verb == "start":
+        return operations.start(rollout, actor=actor, reason=reason, pace=pace)
+    if verb == "advance":
+        if rollout.stage == Stage.DISABLED:
+            raise Refused(f"{rollout.name} is disabled", "start it")
+        return operations.advance(rollout, ticks.look(rollout).judged, actor=actor, reason=reason)
+    act: Callable[..., Transition] = getattr(operations, verb)
+    return act(rollout, actor=actor, reason=reason)
+
+
+def _address(page: str, *args: Any) -> str:
+    name = page if page in FREEZING else f"rollout_{page}"
+    return reverse(f"admin:rollout_{name}", args=args)
+
+
+@admin.register(StagePolicy)
+class StagePolicyAdmin(PoliciesAdmin):
+    intro = "What a stage asks of a rollout before it lets it on, and what takes it back."
+    list_display = ["__str__", *configuration.FIELDS[StagePolicy]]
+    list_filter = ["rollout"]
+    ordering = ["rollout", "pk"]
+    fields = ["rollout", "stage", *configuration.FIELDS[StagePolicy]]
+    readonly_fields = ["rollout", "stage"]
+    inlines = [GuardPolicyInline]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: StagePolicy, form: Any, change: bool) -> None:
+        configuration.save([obj], actor=request.user)
+
+
+@admin.register(Transition)
+class TransitionAdmin(KeysetAdmin, ReadOnlyAdmin):
+    intro = "Every change of a rollout: what, who, why, and on which evidence. Kept for two years."
+    when_empty = "Start a rollout: python manage.py rollout start --pace 0.05"
+    list_display = ["when", "rollout", "verb", "where", "actor", "reason"]
+    list_filter = ["rollout", "verb", "to_stage"]
+    list_select_related = ["rollout"]
+
+    @admin.display(description="When")
+    def when(self, move: Transition) -> SafeString | str:
+        return ago(move.at)
+
+    @admin.display(description="To")
+    def where(self, move: Transition) -> SafeString:
+        return badge(Stage(move.to_stage))

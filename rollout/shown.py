@@ -1,0 +1,186 @@
+"""What the admin's page of a rollout shows, drawn and in words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from django.utils.html import format_html
+
+from config.charts import Chart
+from config.console import ago, badge, elapsed
+from rollout import configuration, heartbeat, mismatches
+from rollout.actors import Actor
+from rollout.choices import Guard, Part, RunState, Stage, Verdict
+from rollout.guards import Judged
+from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
+from rollout.plans import LINES, Standing, minutes
+from rollout.stages import ACTIVE, ORDER, Plan, serves
+from rollout.status import Status, shown_limit, shown_value, status
+
+READINGS, TRANSITIONS, MISMATCHES = 240, 50, 5  # shown at most
+VERBS = {  # each with its permission and the states in which it means something
+    "start": ("start_rollout", {RunState.IDLE, RunState.COOLING}),
+    "approve": ("approve_rollout", {RunState.WAITING}),
+    "advance": ("advance_rollout", {RunState.RUNNING, RunState.WAITING}),
+    "pause": ("pause_rollout", {RunState.RUNNING, RunState.WAITING}),
+    "resume": ("pause_rollout", {RunState.PAUSED}),
+    "abort": ("abort_rollout", ACTIVE),
+}
+
+
+def shown(rollout: Rollout, actor: Actor) -> dict[str, Any]:
+    """The part that is asked for again and again."""
+    now, policies = status(rollout), plans(rollout)
+    serving, stage = serves(Stage(rollout.stage), rollout.percent), Stage(rollout.stage)
+    return {
+        "rollout": rollout,
+        "stage_now": badge(stage),
+        "state_now": badge(RunState(rollout.run_state)),
+        "next": now.next,
+        "entered": ago(rollout.stage_entered_at),
+        "countdown": _countdown(now, policies),
+        "ladder": [_rung(each, stage, policies.get(each), rollout.pace) for each in ORDER],
+        "guards": [_guard(rollout, one) for one in now.judged],
+        "feeds": now.feeds,
+        "share": serving.percent,
+        "lines": LINES[serving.lines],
+        "banners": banners(),
+        "verbs": [verb for verb in VERBS if _is_open(verb, rollout, actor)],
+    }
+
+
+def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
+    permission, states = VERBS[verb]
+    is_last = verb == "advance" and rollout.stage == Stage.FULL_ACTIVE
+    return RunState(rollout.run_state) in states and not is_last and actor.has_perm(f"rollout.{permission}")
+
+
+def is_frozen() -> bool:
+    return Activation.objects.switched_off().filter(part=Part.ADVANCING).exists()
+
+
+def banners() -> list[str]:
+    """What is not as it should be, whichever rollout one looks at."""
+    off = {row.part: row for row in Activation.objects.switched_off()}
+    told = []
+    if frozen := off.get(Part.ADVANCING):
+        told.append(f"Automatic advances are frozen, by {frozen.by}: {frozen.reason or 'no reason given'}.")
+    if serving := off.get(Part.SERVING):
+        told.append(f"Serving is switched off, by {serving.by}: every gate answers control.")
+    try:
+        if not heartbeat.is_fresh():
+            told.append("No tick of the control loop for 30 s: gates answer control. Look at beat and workers.")
+    except redis.RedisError:
+        told.append("Redis does not answer: nothing can be measured, and gates answer control within 30 s.")
+    return told
+
+
+def plans(rollout: Rollout) -> dict[Stage, Plan]:
+    return {
+        Stage(policy.stage): Plan(policy.minutes, tuple(policy.percents), policy.needs_approval)
+        for policy in StagePolicy.objects.filter(rollout=rollout).order_by("pk")
+    }
+
+
+def standing(rollout: Rollout) -> Standing:
+    return Standing(Stage(rollout.stage), rollout.percent, rollout.pace, plans(rollout))
+
+
+def _rung(each: Stage, now: Stage, plan: Plan | None, pace: float) -> dict[str, Any]:
+    place, here = ORDER.index(each), ORDER.index(now)
+    shares = f", {', '.join(map(str, plan.percents))} %" if plan and plan.percents else ""
+    return {
+        "label": each.label,
+        "symbol": "✓" if place < here else each.symbol,
+        "how": "now" if place == here else "past" if place < here else "ahead",
+        "length": f"{minutes(plan.minutes * pace)}{shares}" if plan else "",
+    }
+
+
+def _countdown(now: Status, policies: dict[Stage, Plan]) -> dict[str, Any] | None:
+    plan = policies.get(Stage(now.rollout.stage))
+    if now.seconds_left is None or plan is None:
+        return None
+    steps = max(1, len(plan.percents))
+    whole = max(1.0, plan.minutes * 60 * now.rollout.pace / steps)
+    left = elapsed(-now.seconds_left).removeprefix("in ")
+    return {"left": left, "max": round(whole), "value": round(max(0.0, whole - now.seconds_left))}
+
+
+def _guard(rollout: Rollout, one: Judged) -> dict[str, Any]:
+    """With its readings of this stage visit; a hit rate and an error count on scales that begin at 0."""
+    found = GuardReading.objects.filter(rollout=rollout, guard=one.guard, epoch__gte=rollout.stage_epoch)
+    readings = list(found.order_by("-at").values_list("at", "value")[:READINGS])[::-1]
+    scale = 1.0 if one.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0
+    unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(one.guard, " %")
+    last = max(1, len(readings) - 1)
+    points = [(place / last, None if value is None else value * scale) for place, (_, value) in enumerate(readings)]
+    since = ago(readings[0][0]) if readings else ""
+    start = elapsed((readings[-1][0] - readings[0][0]).total_seconds()) if readings else ""
+    return {
+        "name": one.guard.label,
+        "value": shown_value(one.guard, one.value),
+        "limit": shown_limit(one),
+        "samples": f"{one.samples:,}",
+        "verdict": badge(Verdict(one.verdict)),
+        "leads": one.leads.label,
+        "since": since,
+        "chart": Chart(one.guard.label, points, start, "now", unit=unit, lowest=0).html(),
+    }
+
+
+def timeline(rollout: Rollout) -> list[dict[str, Any]]:
+    """Transitions and edits of its policies, the newest first."""
+    moves = [_move(move) for move in rollout.transitions.all()[:TRANSITIONS]]
+    edited = [
+        {
+            "moment": edit.at,
+            "at": ago(edit.at),
+            "what": format_html("Policy edited: {}", edit.policy),
+            "actor": edit.actor or "nobody known",
+            "reason": "; ".join(f"{name} {_plain(was)} → {_plain(now)}" for name, (was, now) in edit.changes.items()),
+        }
+        for edit in configuration.edits(rollout)
+    ]
+    return sorted([*moves, *edited], key=lambda told: told["moment"], reverse=True)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _move(move: Transition) -> dict[str, Any]:
+    went = move.from_stage != move.to_stage
+    arrow = format_html("{} → {}", Stage(move.from_stage).label, badge(Stage(move.to_stage)))
+    share = f" at {move.percent} %" if move.to_stage == Stage.PARTIAL_ACTIVE else ""
+    return {
+        "moment": move.at,
+        "at": ago(move.at),
+        "what": format_html("{}: {}{}", move.verb, arrow if went else badge(Stage(move.to_stage)), share),
+        "actor": move.actor,
+        "reason": move.reason,
+        "evidence": _evidence(move.evidence),
+    }
+
+
+def _evidence(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": Guard(one["guard"]).label,
+            "value": shown_value(Guard(one["guard"]), one["value"]),
+            "limit": shown_value(Guard(one["guard"]), one["limit"]),
+            "samples": f"{one['samples']:,}",
+            "verdict": badge(Verdict(one["verdict"])),
+        }
+        for one in judged
+    ]
+
+
+def differences(rollout: Rollout) -> list[tuple[str, str]]:
+    """What control and the candidate said where they differed."""
+    try:
+        return mismatches.kept(rollout.name)[:MISMATCHES]
+    except redis.RedisError:
+        return []
