@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -11,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, ago, badge
+from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField, ago, badge
 from config.keyset import KeysetAdmin
 from config.verbs import PaceForm, ReasonForm, verb_page
 from rollout import configuration, operations, plans, shown, ticks
@@ -20,6 +21,7 @@ from rollout.errors import Refused
 from rollout.models import GuardPolicy, Rollout, StagePolicy, Transition
 from rollout.status import status
 
+LISTS = {ArrayField: {"widget": TextField.widget}}
 FREEZING = {"freeze": operations.freeze, "unfreeze": operations.unfreeze}
 
 
@@ -29,6 +31,7 @@ class PolicyInline(TabularInline):
     extra = 0
     can_delete = False
     ordering = ["pk"]
+    formfield_overrides = LISTS
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -50,6 +53,8 @@ class GuardPolicyInline(PolicyInline):
 
 
 class PoliciesAdmin(SlipwayAdmin):
+    formfield_overrides = LISTS
+
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         configuration.save(formset.save(commit=False), actor=request.user)
 
@@ -63,6 +68,7 @@ class RolloutAdmin(PoliciesAdmin):
     when_empty = "They come with the migrations, or with the button above."
     list_before_template = "console/rollouts.html"
     change_form_outer_before_template = "console/rollout.html"
+    change_form_outer_after_template = "console/rollout_after.html"
     list_display = ["name", "stage_now", "state_now", "share", "entered", "next"]
     fields = ["name"]
 
@@ -93,9 +99,11 @@ class RolloutAdmin(PoliciesAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Its policies are saved, not one more rollout."""
+        extra_context = (extra_context or {}) | {"show_save_and_add_another": False}
         rollout = self.get_object(request, object_id)
         if rollout is not None and self.has_view_permission(request, rollout):
-            extra_context = (extra_context or {}) | self._shown(request, rollout) | self._timeline(rollout)
+            extra_context |= self._shown(request, rollout) | self._timeline(rollout)
         return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -158,6 +158,11 @@ class GuardPolicy(models.Model):
     def __str__(self) -> str:
         return f"{self.policy} {self.get_guard_display()}"
 
+    def clean(self) -> None:
+        """What its constraint says too, which no form asks that does not edit the guard itself."""
+        if self.guard not in (Guard.ERRORS, Guard.P95_MS) and self.at_most is not None and self.at_most > 1:
+            raise ValidationError({"at_most": "it is a share: from 0 to 1"})
+
 
 class Transition(models.Model):
     """Every change of a rollout: what, who, why, and on which evidence."""

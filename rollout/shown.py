@@ -108,13 +108,14 @@ def _countdown(now: Status, policies: dict[Stage, Plan]) -> dict[str, Any] | Non
 
 
 def _guard(rollout: Rollout, one: Judged) -> dict[str, Any]:
-    """With its readings of this stage visit; a hit rate and an error count on scales that begin at 0."""
+    """With its readings of this stage visit, on a scale from 0 that holds its limit."""
     found = GuardReading.objects.filter(rollout=rollout, guard=one.guard, epoch__gte=rollout.stage_epoch)
     readings = list(found.order_by("-at").values_list("at", "value")[:READINGS])[::-1]
     scale = 1.0 if one.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0
     unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(one.guard, " %")
     last = max(1, len(readings) - 1)
     points = [(place / last, None if value is None else value * scale) for place, (_, value) in enumerate(readings)]
+    top = max([one.limit * scale, *(value for _, value in points if value is not None)])
     since = ago(readings[0][0]) if readings else ""
     start = elapsed((readings[-1][0] - readings[0][0]).total_seconds()) if readings else ""
     return {
@@ -125,7 +126,7 @@ def _guard(rollout: Rollout, one: Judged) -> dict[str, Any]:
         "verdict": badge(Verdict(one.verdict)),
         "leads": one.leads.label,
         "since": since,
-        "chart": Chart(one.guard.label, points, start, "now", unit=unit, lowest=0).html(),
+        "chart": Chart(one.guard.label, points, start, "now", unit=unit, lowest=0, highest=top).html(),
     }
 
 

@@ -108,7 +108,9 @@ def shown_value(guard: Guard, value: float | None) -> str:
         return "–"
     if guard is Guard.ERRORS:
         return f"{value:.0f}"
-    return f"{value:.3g} ms" if guard is Guard.P95_MS else f"{100 * value:.3g} %"
+    if guard is Guard.P95_MS:
+        return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"
+    return f"{100 * value:.3g} %"
 
 
 def shown_limit(one: Judged) -> str:
