@@ -248,4 +248,4 @@ def test_whatever_happens_in_whatever_order() -> None:
     few = settings(
         max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
-    run_state_machine_as_test(World, settings=few)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(World, settings=few)
