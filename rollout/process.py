@@ -45,7 +45,13 @@ class Process:
 
 
 def _have_it_written_down() -> None:
-    """Every gate serves control by now; a worker's tick makes it so in the table, at once rather than in 5 s."""
+    """Every gate serves control by now; a worker's tick makes it so in the table, at once rather than in 5 s. Asked for
+    in a thread of its own: a broker that hangs must not hold up the counts.
+    """
+    threading.Thread(target=_ask_for_a_tick, name="slipway-trip", daemon=True).start()
+
+
+def _ask_for_a_tick() -> None:
     try:
         tick.apply_async(retry=False, expires=EXPIRES_SECONDS)
     except Exception:  # the next tick is on its way anyway
