@@ -48,7 +48,7 @@ def openfeature() -> Decide:
 
 
 def unleash() -> Decide:
-    from UnleashClient import UnleashClient
+    from UnleashClient import UnleashClient  # type: ignore[attr-defined]
     from UnleashClient.cache import FileCache
 
     parameters = {"rollout": str(SHARE), "stickiness": "userId", "groupId": NAME}
@@ -78,7 +78,7 @@ def waffle() -> Decide:
     asked: dict[str, Any] = {}
 
     def decide(key: str) -> bool:
-        request = asked.get(key)
+        request: Any = asked.get(key)
         if request is None:
             request = asked[key] = factory.get("/")
         request.waffles = {}

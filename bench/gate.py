@@ -39,7 +39,7 @@ def decide() -> None:
         from rollout.stages import Arm
 
         own = Process()
-        flag = Gate(NAME, own.views, own.metrics, own.shadows)
+        flag = Gate(NAME, own.views, own.metrics, own.shadows, own.in_flight)
         Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE)
         heartbeat.beat()
         own.views.check()

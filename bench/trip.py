@@ -67,7 +67,7 @@ def trial(lines: list[Connection]) -> float:
         line.send("watch")
     time.sleep(0.05)
     [sixth] = ask(lines[:1], "fail")
-    return max(line.recv() for line in lines[1:]) - sixth
+    return float(max(line.recv() for line in lines[1:])) - sixth
 
 
 def ask(lines: list[Connection], what: str) -> list[float]:

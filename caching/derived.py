@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import Error
 from django.db.models.functions import Now
 
 from caching import entries
@@ -25,7 +26,7 @@ def gate() -> Gate:
 def derived_value(key: Key, targeting_key: str) -> Served:
     """Raises NoTarget, CannotCompute; django.db.Error where it needs PostgreSQL."""
     asked = _Asked(key)
-    served: Served | NoTarget | CannotCompute = gate().run(
+    served: Served | NoTarget | CannotCompute | Error = gate().run(
         targeting_key, control=asked.control, candidate=asked.candidate, probe=asked.probe, same=asked.same
     )
     if isinstance(served, Served):
@@ -45,19 +46,25 @@ class _Asked:
             return Answer(compute_fresh(self.key))
         except (NoTarget, CannotCompute) as problem:
             self.is_answerable = False
-            return Answer(problem)
+            return Answer(problem, is_counted=False)
 
     def candidate(self) -> Answer:
         try:
             served = serve(self.key)
         except NoTarget as problem:
-            return Answer(problem)
-        except CannotCompute as problem:
-            self.control()
-            if self.is_answerable:
+            return Answer(problem, is_counted=False)
+        except (CannotCompute, Error) as problem:
+            if self._control_can():
                 raise
-            return Answer(problem)
+            return Answer(problem, is_counted=False)
         return Answer(served, is_hit=not served.is_computed)
+
+    def _control_can(self) -> bool:
+        """Only then the candidate failed; else neither arm can help it."""
+        try:
+            return not isinstance(self.control().value, Exception)
+        except Error:
+            return False
 
     def probe(self) -> bool | None:
         return entries.get(self.key).state is not State.MISSING if self.is_answerable else None

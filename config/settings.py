@@ -102,7 +102,8 @@ DATABASES["default"] |= {
     "CONN_HEALTH_CHECKS": True,
     "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode
     # Server-side binding stays off, for pghistory.
-    "OPTIONS": {"connect_timeout": 5, "application_name": "slipway"} | DATABASES["default"].get("OPTIONS", {}),
+    "OPTIONS": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "application_name": "slipway"}
+    | DATABASES["default"].get("OPTIONS", {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else embedded.redis_url()

@@ -16,10 +16,9 @@ from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField
 from config.keyset import KeysetAdmin
 from config.verbs import PaceForm, ReasonForm, verb_page
 from rollout import configuration, operations, plans, shown, ticks
-from rollout.choices import RunState, Stage
+from rollout.choices import Part, RunState, Stage
 from rollout.errors import Refused
-from rollout.models import GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.status import status
+from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
 
 LISTS = {ArrayField: {"widget": TextField.widget}}
 FREEZING = {"freeze": operations.freeze, "unfreeze": operations.unfreeze}
@@ -69,7 +68,7 @@ class RolloutAdmin(PoliciesAdmin):
     list_before_template = "console/rollouts.html"
     change_form_outer_before_template = "console/rollout.html"
     change_form_outer_after_template = "console/rollout_after.html"
-    list_display = ["name", "stage_now", "state_now", "share", "entered", "next"]
+    list_display = ["name", "stage_now", "state_now", "share", "entered"]
     fields = ["name"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Rollout | None = None) -> list[str]:
@@ -112,10 +111,10 @@ class RolloutAdmin(PoliciesAdmin):
 
     def timeline(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Only where something was added to what the page has."""
-        context = self._timeline(self._seen(request, pk))
-        if request.GET.get("known") == context["known"]:
+        rollout = self._seen(request, pk)
+        if request.GET.get("known") == shown.newest(rollout):
             return HttpResponse(status=204)
-        return TemplateResponse(request, "console/rollout_timeline.html", context)
+        return TemplateResponse(request, "console/rollout_timeline.html", self._timeline(rollout))
 
     def _seen(self, request: HttpRequest, pk: int) -> Rollout:
         rollout = get_object_or_404(Rollout, pk=pk)
@@ -128,10 +127,9 @@ class RolloutAdmin(PoliciesAdmin):
         return {"live": f"{base}live/", "base": base} | shown.shown(rollout, request.user)
 
     def _timeline(self, rollout: Rollout) -> dict[str, Any]:
-        told = shown.timeline(rollout)
-        known = told[0]["moment"].strftime("%s.%f") if told else ""
+        known = shown.newest(rollout)
         history = f"{_address('changelist')}{rollout.pk}/timeline/?known={known}"
-        return {"timeline": told, "known": known, "history": history, "differences": shown.differences(rollout)}
+        return {"timeline": shown.timeline(rollout), "known": known, "history": history}
 
     def _acting(self, verb: str) -> Callable[..., HttpResponse]:
         def ask(request: HttpRequest, pk: int) -> HttpResponse:
@@ -167,7 +165,7 @@ class RolloutAdmin(PoliciesAdmin):
         return ask
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        switch = "unfreeze" if shown.is_frozen() else "freeze"
+        switch = "freeze" if Activation.objects.allows(Part.ADVANCING) else "unfreeze"
         may = request.user.has_perm("rollout.freeze_rollout")
         more = {"banners": shown.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
         return super().changelist_view(request, (extra_context or {}) | more)
@@ -187,10 +185,6 @@ class RolloutAdmin(PoliciesAdmin):
     @admin.display(description="Since")
     def entered(self, rollout: Rollout) -> SafeString | str:
         return ago(rollout.stage_entered_at)
-
-    @admin.display(description="Next")
-    def next(self, rollout: Rollout) -> str:
-        return status(rollout).next
 
 
 def _act(verb: str, rollout: Rollout, request: HttpRequest, *, seen: int, reason: str, pace: float = 1.0) -> object:
@@ -218,6 +212,7 @@ class StagePolicyAdmin(PoliciesAdmin):
     intro = "What a stage asks of a rollout before it lets it on, and what takes it back."
     list_display = ["__str__", *configuration.FIELDS[StagePolicy]]
     list_filter = ["rollout"]
+    list_select_related = ["rollout"]
     ordering = ["rollout", "pk"]
     fields = ["rollout", "stage", *configuration.FIELDS[StagePolicy]]
     readonly_fields = ["rollout", "stage"]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from rollout.actors import Actor, require
 from rollout.audit import acting
@@ -95,6 +96,13 @@ def edits(rollout: Rollout, newest: int = 20) -> list[Edit]:
     guards = {guard.pk: guard for guard in GuardPolicy.objects.filter(policy__in=stages).select_related("policy")}
     found = [*_edits(StagePolicy, stages, newest), *_edits(GuardPolicy, guards, newest)]
     return sorted(found, key=lambda edit: edit.at, reverse=True)[:newest]
+
+
+def last_edit(rollout: Rollout) -> str:
+    """Another one with each edit."""
+    of_stages: Any = StagePolicy.pgh_event_model.objects.filter(rollout=rollout)  # type: ignore[attr-defined]
+    of_guards: Any = GuardPolicy.pgh_event_model.objects.filter(policy__rollout=rollout)  # type: ignore[attr-defined]
+    return "-".join(str(found.aggregate(last=Max("pk"))["last"]) for found in (of_stages, of_guards))
 
 
 def _edits(model: type[Policy], policies: dict[int, Any], newest: int) -> list[Edit]:

@@ -13,21 +13,24 @@ from typing import Any, NamedTuple
 
 from rollout import process
 from rollout.bucketing import bucket
+from rollout.inflight import Flight, InFlight
 from rollout.metrics import Metrics, Observed
 from rollout.mismatches import keep
-from rollout.shadow import Run, Shadows
+from rollout.shadow import LIMIT_SECONDS, Run, Shadows
 from rollout.stages import Arm
 from rollout.views import View, Views
 
 
 class Answer(NamedTuple):
     """What an arm may return in place of a bare value. is_hit: whether a cache had it; None: nothing was looked up.
-    version: of the input it was made from; only answers of one version are compared.
+    version: of the input it was made from; only answers of one version are compared. is_counted: not where there was
+    nothing to answer.
     """
 
     value: Any
     is_hit: bool | None = None
     version: Any = None
+    is_counted: bool = True
 
 
 Call = Callable[[], Any]
@@ -35,9 +38,9 @@ Same = Callable[[Any, Any], bool | None]
 
 
 class Gate:
-    def __init__(self, name: str, views: Views, metrics: Metrics, shadows: Shadows) -> None:
+    def __init__(self, name: str, views: Views, metrics: Metrics, shadows: Shadows, served: InFlight) -> None:
         self.name = name
-        self._views, self._metrics, self._shadows = views, metrics, shadows
+        self._views, self._metrics, self._shadows, self._in_flight = views, metrics, shadows, served
 
     def view(self) -> View:
         """Where the rollout stands and what it serves now; control, at the stage last known, while nobody can tell."""
@@ -75,7 +78,7 @@ class Gate:
         if view.serves.probes and probe is not None:
             self._probe(view, probe)
         if view.serves.shadows:
-            overdue = partial(self.observe, Arm.CANDIDATE, 0.0, is_error=True, view=view)
+            overdue = partial(self.observe, Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, view=view)
             self._shadows.submit(partial(self._shadow, view, answer, candidate, same), overdue)
         return answer.value
 
@@ -95,28 +98,35 @@ class Gate:
             self._metrics.observe(Observed(self.name, view.visit.epoch, arm, ms, is_error, is_hit, is_same))
 
     def _served(self, view: View, control: Call, candidate: Call) -> Any:
+        overdue = partial(self.observe, Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, view=view)
         try:
-            return self._timed(view, Arm.CANDIDATE, candidate).value
+            with self._in_flight.watched(overdue) as flight:
+                return self._timed(view, Arm.CANDIDATE, candidate, flight).value
         except KeyboardInterrupt:
             raise
         except BaseException:  # SystemExit too: whatever the candidate does, there is an answer
             return _value(control())
 
-    def _timed(self, view: View, arm: Arm, call: Call) -> Answer:
+    def _timed(self, view: View, arm: Arm, call: Call, flight: Flight | None = None) -> Answer:
         start = time.perf_counter()
         try:
-            answer = _answer(call())
+            answer, is_error = _answer(call()), False
         except BaseException:
-            self.observe(arm, (time.perf_counter() - start) * 1000, is_error=True, view=view)
+            answer, is_error = Answer(None), True
             raise
-        self.observe(arm, (time.perf_counter() - start) * 1000, is_hit=answer.is_hit, view=view)
+        finally:
+            if answer.is_counted and not (flight and flight.is_overdue):
+                ms = (time.perf_counter() - start) * 1000
+                self.observe(arm, ms, is_error=is_error, is_hit=answer.is_hit, view=view)
         return answer
 
     def _probe(self, view: View, probe: Callable[[], bool | None]) -> None:
         start = time.perf_counter()
         try:
             is_hit = probe()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # SystemExit too: control has answered
             self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_error=True, is_hit=False, view=view)
         else:
             if is_hit is not None:
@@ -129,7 +139,7 @@ class Gate:
             is_same = same(expected.value, answer.value) if expected.version == answer.version else None
         except BaseException:  # in a thread of its own nobody else would hear of it
             answer, is_error, is_same, ms = Answer(None), True, None, (time.perf_counter() - start) * 1000
-        if run.is_abandoned:
+        if run.is_abandoned or not answer.is_counted:
             return
         self.observe(Arm.CANDIDATE, ms, is_error=is_error, is_hit=answer.is_hit, is_same=is_same, view=view)
         if is_same is False:
@@ -139,7 +149,7 @@ class Gate:
 def gate(name: str) -> Gate:
     """The gate of this rollout in this process."""
     own = process.own()
-    return Gate(name, own.views, own.metrics, own.shadows)
+    return Gate(name, own.views, own.metrics, own.shadows, own.in_flight)
 
 
 def _answer(returned: Any) -> Answer:

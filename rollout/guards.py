@@ -82,7 +82,9 @@ def judge(stage: Stage, measured: Measured, limits: Mapping[Guard, Limit]) -> li
     guards = [guard for guard in (*JUDGED[stage], Guard.FEED_HEALTH) if limits[guard].is_on]
     judged = {guard: _judge(guard, measured, limits[guard]) for guard in guards}
     relative = judged.get(Guard.ERROR_RATE)
-    if relative and relative.verdict in (Verdict.PASS, Verdict.VIOLATION):
+    if relative and relative.leads is Consequence.WARN:
+        pass  # it takes nothing back, so the count has to
+    elif relative and relative.verdict in (Verdict.PASS, Verdict.VIOLATION):
         judged.pop(Guard.ERRORS, None)
     elif relative and Guard.ERRORS in judged:
         del judged[Guard.ERROR_RATE]  # the count speaks until it has its sample

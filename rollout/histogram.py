@@ -5,8 +5,9 @@ Pure.
 import math
 from collections.abc import Mapping
 
-SMALLEST_MS, GROWTH = 0.05, 1.1
-LARGEST = 150  # 0.05 ms x 1.1^150 is 81 s: what takes longer is in the last one
+GROWTH = 1.1
+SMALLEST_MS = 1000 / GROWTH**104  # 0.05: so that 1,000 ms, the usual limit, is the bound of a bucket
+LARGEST = 150  # 80 s: what takes longer is in the last one
 _STEP = math.log(GROWTH)
 
 
@@ -19,7 +20,7 @@ def bucket(ms: float) -> int:
 
 def bound_ms(number: int) -> float:
     """The largest latency that the bucket holds."""
-    return SMALLEST_MS * GROWTH**number
+    return round(SMALLEST_MS * GROWTH**number, 9)
 
 
 def percentile(counts: Mapping[int, int], share: float) -> float | None:

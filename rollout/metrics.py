@@ -26,15 +26,16 @@ KEPT_AT_MOST = 100_000  # observations that Redis has not taken
 SLOT_SECONDS = 10
 LIFE_SECONDS = 400 * 86400  # what control did in PARTIAL_ACTIVE is compared with for as long as FULL_ACTIVE lasts
 JUDGES_SECONDS = 60
+BLIND_SECONDS = 30
 LATENCY = "b"  # before a bucket's number
 PLAIN = ("requests", "errors", "hits", "misses", "compared", "mismatches", "dropped")
 
 # KEYS: where the totals of this epoch and arm lie, the prefix of the visit's slots, that of totals up to the epoch,
-# that of trips, the channel, and this sending's own. ARGV: life, slot length, epoch, first epoch of the visit,
-# errors at most (-1: no limit), window in slots (0: the whole visit), arm, then field and count in turn. Sent twice
-# it counts once.
+# the rollout's trip, the channel, this sending's own, and the mark that the relative guard judges. ARGV: life, slot
+# length, epoch, first epoch of the visit, errors at most (-1: no limit), window in slots (0: the whole visit), arm,
+# then field and count in turn. Sent twice it counts once. A trip says its epoch and errors, as 7:6.
 SEND = """
-if not redis.call('SET', KEYS[6], 1, 'NX', 'EX', 3600) then return 0 end
+if not redis.call('SET', KEYS[6], 1, 'NX', 'EX', 300) then return 0 end
 local slot = math.floor(tonumber(redis.call('TIME')[1]) / tonumber(ARGV[2]))
 local slots = KEYS[2]
 for i = 8, #ARGV, 2 do
@@ -44,7 +45,7 @@ end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 redis.call('EXPIRE', slots .. slot, 3600)
 local limit = tonumber(ARGV[5])
-if limit < 0 then return 0 end
+if limit < 0 or redis.call('EXISTS', KEYS[7]) == 1 then return 0 end
 local errors, window = 0, tonumber(ARGV[6])
 if window > 0 then
   for back = 0, window do
@@ -56,8 +57,10 @@ else
   end
 end
 if errors <= limit then return 0 end
-if not redis.call('SET', KEYS[4] .. ARGV[3], errors, 'NX', 'EX', ARGV[1]) then return 0 end
-redis.call('PUBLISH', KEYS[5], KEYS[4] .. ARGV[3])
+local fell = redis.call('GET', KEYS[4])
+if fell and tonumber(string.match(fell, '^%d+')) >= tonumber(ARGV[3]) then return 0 end
+redis.call('SET', KEYS[4], ARGV[3] .. ':' .. errors, 'EX', ARGV[1])
+redis.call('PUBLISH', KEYS[5], KEYS[4])
 return 1"""
 
 
@@ -134,8 +137,8 @@ class Metrics:
         first = visit.first_epoch if is_of_visit else epoch
         limit = visit.errors_at_most if is_of_visit and arm is Arm.CANDIDATE else None
         window = round((visit.window_seconds or 0) / SLOT_SECONDS)
-        places = _total(rollout, epoch, arm), _slots(rollout, first, arm), _totals(rollout), _trips(rollout)
-        names = *places, key("rollouts"), key(f"metrics-sent:{number}")
+        places = _total(rollout, epoch, arm), _slots(rollout, first, arm), _totals(rollout), _trip(rollout)
+        names = *places, key("rollouts"), key(f"metrics-sent:{number}"), _relative(rollout, first)
         told = [LIFE_SECONDS, SLOT_SECONDS, epoch, first, -1 if limit is None else limit, window, arm.value]
         pairs = [part for field, count in counts.items() for part in (field, count)]
         if client().eval(SEND, len(names), *names, *told, *pairs):
@@ -173,39 +176,53 @@ def read(rollout: str, arm: Arm, visit: Visit) -> Counts:
     return Counts(**{name: summed[name] for name in PLAIN}, latencies=latencies)
 
 
-def tripped(rollout: str, epoch: int) -> int | None:
-    """The errors that tripped this epoch, or the one before it, which binds it too. Raises redis.RedisError."""
-    found = client().mget(f"{_trips(rollout)}{epoch}", f"{_trips(rollout)}{epoch - 1}")
-    return next((int(errors) for errors in found if errors is not None), None)
-
-
 class Mark(NamedTuple):
-    has_tripped: bool
-    is_relative: bool
+    """fell: the errors that made it fall, until a transition settles that; else 0. is_blind: nobody can judge it."""
+
+    fell: int
+    is_blind: bool
 
 
-def marks(epochs: Mapping[str, int]) -> dict[str, Mark]:
-    """What every gate has to know of each rollout, by its name, in one round trip. Raises redis.RedisError."""
-    names = [
-        name
-        for rollout, epoch in epochs.items()
-        for name in (f"{_trips(rollout)}{epoch}", f"{_trips(rollout)}{epoch - 1}", _relative(rollout, epoch))
-    ]
-    found = client().mget(names) if names else []
+def marks(settled: Mapping[str, int]) -> dict[str, Mark]:
+    """What every gate has to know of each rollout, in one round trip. settled: by name, the epoch with which it was
+    last started, aborted or taken back: a fall binds every epoch until then. Raises redis.RedisError.
+    """
+    names = [name for rollout in settled for name in (_trip(rollout), _blind(rollout))]
+    found: list[bytes | None] = client().mget(names) if names else []  # type: ignore[assignment]
     return {
-        rollout: Mark(found[at] is not None or found[at + 1] is not None, found[at + 2] is not None)
-        for at, rollout in zip(range(0, len(found), 3), epochs, strict=True)
+        rollout: Mark(_fell(found[at], settled[rollout]), found[at + 1] is not None)
+        for at, rollout in zip(range(0, len(found), 2), settled, strict=True)
     }
 
 
-def let_relative_judge(rollout: str, epoch: int) -> None:
-    """From now on, and for a minute, the plain count of errors trips nothing: the relative guard speaks."""
+def _fell(said: bytes | None, settled: int) -> int:
+    epoch, _, errors = (said or b"-1:0").partition(b":")
+    return int(errors) if int(epoch) >= settled else 0
+
+
+def fell(rollout: str, settled: int) -> int:
+    """The errors that made it fall, if no transition has settled that; else 0. Raises redis.RedisError."""
+    return marks({rollout: settled})[rollout].fell
+
+
+def let_relative_judge(rollout: str, first_epoch: int) -> None:
+    """For a minute the plain count of errors trips nothing in this visit: the relative guard speaks."""
     with suppress(redis.RedisError):
-        client().set(_relative(rollout, epoch), 1, ex=JUDGES_SECONDS)
+        client().set(_relative(rollout, first_epoch), 1, ex=JUDGES_SECONDS)
 
 
-def _relative(rollout: str, epoch: int) -> str:
-    return key(f"relative:{rollout}:{epoch}")
+def cannot_be_judged(rollout: str) -> None:
+    """Gates answer control for it, until half a minute has passed without this being said."""
+    with suppress(redis.RedisError):
+        client().set(_blind(rollout), 1, ex=BLIND_SECONDS)
+
+
+def _relative(rollout: str, first_epoch: int) -> str:
+    return key(f"relative:{rollout}:{first_epoch}")
+
+
+def _blind(rollout: str) -> str:
+    return key(f"blind:{rollout}")
 
 
 def _totals(rollout: str) -> str:
@@ -220,5 +237,5 @@ def _slots(rollout: str, first_epoch: int, arm: Arm) -> str:
     return key(f"metrics-slot:{rollout}:{first_epoch}:{arm.value}:")
 
 
-def _trips(rollout: str) -> str:
-    return key(f"trip:{rollout}:")
+def _trip(rollout: str) -> str:
+    return key(f"trip:{rollout}")

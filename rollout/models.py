@@ -55,12 +55,15 @@ class Rollout(models.Model):
     percent = models.PositiveSmallIntegerField(default=0, help_text="share of traffic, 0 to 100")
     pace = models.FloatField(default=1.0, help_text="0.05 makes ten minutes half a minute")
     stage_epoch = models.PositiveBigIntegerField(default=0, help_text="with which the visit of its stage began")
+    settled_epoch = models.PositiveBigIntegerField(default=0, help_text="last started, aborted or taken back with it")
     stage_entered_at = models.DateTimeField(db_default=Now())
     percent_entered_at = models.DateTimeField(db_default=Now(), help_text="the stage, or its percent step")
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_seconds = models.FloatField(default=0.0, help_text="since the stage, or its percent step, was entered")
     approved_by = models.CharField(max_length=150, blank=True, default="")
     approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="what the approval is for")
+    control_requests = models.PositiveBigIntegerField(default=0, help_text="control's sample, of PARTIAL_ACTIVE")
+    control_errors = models.PositiveBigIntegerField(default=0)
     cool_down_until = models.DateTimeField(null=True, blank=True, help_text="after a trip; before that no restart")
 
     objects = RolloutQuerySet.as_manager()
@@ -124,10 +127,22 @@ class StagePolicy(models.Model):
                 name="stage_policy_times_not_negative",
             ),
             models.CheckConstraint(condition=Q(errors_in_a_row__gte=1), name="stage_policy_errors_at_least_1"),
+            # Redis keeps what lies in a window for an hour.
+            models.CheckConstraint(
+                condition=Q(window_minutes=None) | Q(window_minutes__range=(1, 60)), name="stage_policy_window_1_to_60"
+            ),
+            models.CheckConstraint(
+                condition=~Q(stage=Stage.PARTIAL_ACTIVE) | Q(percents__len__gt=0), name="stage_policy_has_shares"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.rollout} {self.get_stage_display()}"
+
+    def clean(self) -> None:
+        """What its constraint says too, which no form asks that does not edit the stage itself."""
+        if self.stage == Stage.PARTIAL_ACTIVE and not self.percents:
+            raise ValidationError({"percents": "say over which shares it goes, as 10, 25, 50"})
 
 
 @tracked()

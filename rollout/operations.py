@@ -12,12 +12,12 @@ from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.functions import Extract, Now
 
-from rollout import batches, stages
+from rollout import batches, metrics, stages
 from rollout.actors import Actor, Machine, require
 from rollout.audit import acting
 from rollout.choices import Part, RunState, Stage, Verdict
 from rollout.errors import Refused, SlipwayError, WrongInput
-from rollout.guards import Judged, worst
+from rollout.guards import Counts, Judged, worst
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
 from rollout.redis import client, key
 
@@ -59,8 +59,21 @@ def advance(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: st
         raise Refused(f"{seen.name} is in its last stage", "there is nothing to advance to")
     if worst(judged) is not Verdict.PASS:
         raise Refused(f"the guards of {seen.name} do not pass", "see manage.py rollout status")
+    if seen.approved_epoch is None and StagePolicy.objects.get(rollout=seen, stage=seen.stage).needs_approval:
+        require(actor, "rollout.approve_rollout")
     following = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
-    return _enter(seen, "advance", following, actor, reason, judged)
+    sample: dict[str, Any] = _controls_sample(seen) if following is Stage.FULL_ACTIVE else {}
+    return _enter(seen, "advance", following, actor, reason, judged, **sample)
+
+
+def _controls_sample(seen: Rollout) -> dict[str, int]:
+    """What control did in the visit that ends, for as long as the next stage lasts; nothing where nobody can tell."""
+    try:
+        found = metrics.read(seen.name, stages.Arm.CONTROL, metrics.Visit(seen.epoch, seen.stage_epoch))
+    except redis.RedisError:
+        found = Counts()
+    requests, errors = (0, 0) if found.dropped else (found.requests, found.errors)
+    return {"control_requests": requests, "control_errors": errors}
 
 
 def step(seen: Rollout, percent: int, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
@@ -119,23 +132,34 @@ def resume(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
 
 
 def abort(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
-    """To disabled, at once."""
+    """To disabled, at once. One that fell just before cools down all the same."""
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
         raise Refused(f"{seen.name} is disabled", "there is nothing to abort")
-    return _enter(seen, "abort", Stage.DISABLED, actor, reason, run_state=RunState.IDLE)
+    fell = 0
+    with suppress(redis.RedisError):
+        fell = metrics.fell(seen.name, seen.settled_epoch)
+    if fell:
+        reason = f"a hard limit fell, with {fell} errors; {reason}".removesuffix("; ")
+    rest: dict[str, Any] = _cooling(seen) if fell else {"run_state": RunState.IDLE}
+    return _enter(seen, "abort", Stage.DISABLED, actor, reason, **rest)
+
+
+def _cooling(seen: Rollout) -> dict[str, Any]:
+    policy = StagePolicy.objects.get(rollout=seen, stage=seen.stage)
+    until = Now() + timedelta(minutes=policy.cool_down_minutes)
+    return {"run_state": RunState.COOLING, "cool_down_until": until}
 
 
 def trip(seen: Rollout, to: Stage, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
-    """Back, because a guard fell: to disabled, where it cools down, or one stage."""
+    """Back, because a guard fell: to disabled, where it cools down, or one stage, where it is paused until a person
+    has it go on.
+    """
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
         raise Refused(f"{seen.name} is disabled", "there is nothing to take back")
-    if to is not Stage.DISABLED:
-        return _enter(seen, "trip", to, actor, reason, judged)
-    policy = StagePolicy.objects.get(rollout=seen, stage=seen.stage)
-    cool_down = Now() + timedelta(minutes=policy.cool_down_minutes)
-    return _enter(seen, "trip", to, actor, reason, judged, run_state=RunState.COOLING, cool_down_until=cool_down)
+    paused = {"run_state": RunState.PAUSED, "paused_at": Now()}
+    return _enter(seen, "trip", to, actor, reason, judged, **(_cooling(seen) if to is Stage.DISABLED else paused))
 
 
 @transaction.atomic
@@ -160,9 +184,14 @@ def prune() -> int:
 
 def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
     require(actor, "rollout.freeze_rollout")
-    with acting(actor, "unfreeze" if is_on else "freeze"):
-        changed = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)
-        return bool(changed.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason))
+    verb = "unfreeze" if is_on else "freeze"
+    with acting(actor, verb):
+        found = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)
+        changed = found.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason)
+    if changed:
+        for rollout in Rollout.objects.select_for_update().order_by("pk"):
+            _change(rollout, verb, actor, reason)
+    return bool(changed)
 
 
 def _require_state(seen: Rollout, allowed: Sequence[RunState], verb: str) -> None:
@@ -191,6 +220,8 @@ def _enter(
     policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     percent = stages.share_on_entry(stage, stages.Plan(policy.minutes, tuple(policy.percents))) if policy else 0
     begun = {"stage_entered_at": Now(), "stage_epoch": F("epoch") + 1, "approved_by": "", "approved_epoch": None}
+    if verb != "advance":  # a fall binds what advances raced it
+        begun["settled_epoch"] = F("epoch") + 1
     changes = _now_entered() | begun | {"stage": stage, "run_state": run_state, "percent": percent} | more
     return _change(seen, verb, actor, reason, judged, **changes)
 

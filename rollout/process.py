@@ -6,6 +6,7 @@ import threading
 
 import structlog
 
+from rollout.inflight import InFlight
 from rollout.metrics import Metrics
 from rollout.shadow import Shadows
 from rollout.tasks import tick
@@ -22,6 +23,7 @@ class Process:
         self.views = Views()
         self.metrics = Metrics(self.views.visit_of, on_trip=_have_it_written_down)
         self.shadows = Shadows()
+        self.in_flight = InFlight()
 
     def start(self) -> None:
         """Returns when the rollouts were looked at, or could not be for a second: then control is served."""
@@ -39,6 +41,7 @@ class Process:
     def flush(self) -> None:
         try:
             self.shadows.abandon_overdue()
+            self.in_flight.count_overdue()
             self.metrics.flush()
         except Exception:  # the next one is a second away, and what was counted stays counted
             log.exception("counts could not be sent")

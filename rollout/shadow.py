@@ -44,7 +44,13 @@ class Shadows:
                 return False
             run = Run(on_abandoned)
             self._running.add(run)
-        threading.Thread(target=self._carry_out, args=(work, run), name="slipway-shadow", daemon=True).start()
+        try:
+            threading.Thread(target=self._carry_out, args=(work, run), name="slipway-shadow", daemon=True).start()
+        except RuntimeError:  # no more threads to be had
+            with self._lock:
+                self._running.discard(run)
+                self.skipped += 1
+            return False
         return True
 
     def abandon_overdue(self) -> None:

@@ -45,6 +45,7 @@ def shown(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "share": serving.percent,
         "lines": LINES[serving.lines],
         "banners": banners(),
+        "differences": differences(rollout),
         "verbs": [verb for verb in VERBS if _is_open(verb, rollout, actor)],
     }
 
@@ -53,10 +54,6 @@ def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
     permission, states = VERBS[verb]
     is_last = verb == "advance" and rollout.stage == Stage.FULL_ACTIVE
     return RunState(rollout.run_state) in states and not is_last and actor.has_perm(f"rollout.{permission}")
-
-
-def is_frozen() -> bool:
-    return Activation.objects.switched_off().filter(part=Part.ADVANCING).exists()
 
 
 def banners() -> list[str]:
@@ -109,25 +106,29 @@ def _countdown(now: Status, policies: dict[Stage, Plan]) -> dict[str, Any] | Non
 
 def _guard(rollout: Rollout, one: Judged) -> dict[str, Any]:
     """With its readings of this stage visit, on a scale from 0 that holds its limit."""
-    found = GuardReading.objects.filter(rollout=rollout, guard=one.guard, epoch__gte=rollout.stage_epoch)
+    found = GuardReading.objects.filter(
+        rollout=rollout, guard=one.guard, epoch__gte=rollout.stage_epoch, at__gte=rollout.stage_entered_at
+    )
     readings = list(found.order_by("-at").values_list("at", "value")[:READINGS])[::-1]
     scale = 1.0 if one.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0
     unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(one.guard, " %")
     last = max(1, len(readings) - 1)
     points = [(place / last, None if value is None else value * scale) for place, (_, value) in enumerate(readings)]
     top = max([one.limit * scale, *(value for _, value in points if value is not None)])
-    since = ago(readings[0][0]) if readings else ""
     start = elapsed((readings[-1][0] - readings[0][0]).total_seconds()) if readings else ""
     return {
-        "name": one.guard.label,
         "value": shown_value(one.guard, one.value),
         "limit": shown_limit(one),
         "samples": f"{one.samples:,}",
         "verdict": badge(Verdict(one.verdict)),
         "leads": one.leads.label,
-        "since": since,
         "chart": Chart(one.guard.label, points, start, "now", unit=unit, lowest=0, highest=top).html(),
     }
+
+
+def newest(rollout: Rollout) -> str:
+    """Another one whenever the timeline has more to tell."""
+    return f"{rollout.epoch}-{configuration.last_edit(rollout)}"
 
 
 def timeline(rollout: Rollout) -> list[dict[str, Any]]:

@@ -53,12 +53,14 @@ class State:
     pace: float = 1.0
     is_approved: bool = False
     is_frozen: bool = False
-    has_tripped: bool = False  # a trip of this epoch or the one before is not written down yet
+    fell: int = 0  # the errors with which a hard limit fell, which is not written down yet
     blind_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """stage: where it goes, or stays. percent: of a step the share to come, else as it is."""
+
     next: Next
     stage: Stage
     percent: int
@@ -122,12 +124,12 @@ def decide(state: State, plan: Plan, judged: Sequence[Judged], now: datetime) ->
 
 def _trip(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision | None:
     fallen = [one for one in judged if one.verdict is Verdict.VIOLATION and one.leads is not Consequence.WARN]
-    if state.has_tripped:
-        return Decision(Next.TRIP, Stage.DISABLED, 0, ("a hard limit fell", *map(_said, fallen)))
-    if fallen:
-        back = all(one.leads is Consequence.STEP_BACK for one in fallen)
+    if state.fell or fallen:
+        limit = (f"a hard limit fell, with {state.fell} errors",) if state.fell else ()
+        # Nobody judges it here: it fell before an advance that raced it.
+        back = bool(fallen) and all(one.leads is Consequence.STEP_BACK for one in fallen)
         stage = ORDER[ORDER.index(state.stage) - 1] if back else Stage.DISABLED
-        return Decision(Next.TRIP, stage, 0, tuple(map(_said, fallen)))
+        return Decision(Next.TRIP, stage, 0, (*limit, *map(_said, fallen)))
     if state.blind_ticks >= plan.errors_in_a_row:
         return Decision(
             Next.TRIP, Stage.DISABLED, 0, (f"the guards could not be measured {state.blind_ticks} times in a row",)
@@ -137,7 +139,7 @@ def _trip(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision | None
 
 def _onward(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision:
     higher = [percent for percent in plan.percents if percent > state.percent]
-    if state.stage is Stage.PARTIAL_ACTIVE and higher:
+    if state.stage is Stage.PARTIAL_ACTIVE and higher and worst(judged) is not Verdict.ERROR:
         return Decision(Next.STEP, state.stage, higher[0], (f"{state.percent} % held for its time",))
     if worst(judged) is not Verdict.PASS:
         lacking = [one for one in judged if one.verdict is not Verdict.PASS and one.leads is not Consequence.WARN]
@@ -147,7 +149,7 @@ def _onward(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision:
     if plan.needs_approval and not state.is_approved:
         return Decision(Next.WAIT, state.stage, state.percent, ("somebody has to approve",))
     following = ORDER[ORDER.index(state.stage) + 1]
-    return Decision(Next.ADVANCE, following, share_on_entry(following, plan), tuple(map(_said, judged)))
+    return Decision(Next.ADVANCE, following, state.percent, tuple(map(_said, judged)))
 
 
 def seconds_left(state: State, plan: Plan, now: datetime) -> float:

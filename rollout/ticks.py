@@ -5,11 +5,10 @@ first on an epoch wins, and the others do nothing.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import redis
 import structlog
-from django.db.models import F
 from django.db.models.functions import Now
 
 from rollout import heartbeat, metrics, operations, watched
@@ -17,11 +16,12 @@ from rollout.actors import SYSTEM
 from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
 from rollout.guards import Counts, Judged, Limit, Measured, judge
 from rollout.metrics import Visit
-from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
+from rollout.models import Activation, GuardReading, Rollout, StagePolicy
 from rollout.notify import Event, notify
 from rollout.operations import Overtaken
 from rollout.stages import ACTIVE, Arm, Decision, Next, Plan, State, decide
 
+READ_AGAIN = timedelta(seconds=4)  # a little less than from one tick to the next
 log = structlog.get_logger("slipway.rollout")
 
 
@@ -40,23 +40,32 @@ class Seen:
 def tick() -> int:
     """Look at every rollout that runs, and do what is to be done. Returns how many moved.
 
-    One that breaks holds up no other; but then the loop does not count as alive, and gates answer control in the end.
+    One that breaks holds up no other; its own gates answer control until it can be looked at.
     """
-    moved, broken = 0, 0
+    moved = 0
     for rollout in Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED):
         try:
             moved += _tick(rollout)
         except Exception:
-            broken += 1
             log.exception("a rollout could not be looked at", rollout=rollout.name)
-    if not broken:
-        with suppress(redis.RedisError):  # without it gates know no tick, and the guards say that they cannot tell
-            heartbeat.beat()
+            metrics.cannot_be_judged(rollout.name)
+    with suppress(redis.RedisError):  # without it gates know no tick, and the guards say that they cannot tell
+        heartbeat.beat()
     return moved
 
 
 def _tick(rollout: Rollout) -> bool:
     seen = look(rollout)
+    if not GuardReading.objects.filter(rollout=rollout, at__gt=Now() - READ_AGAIN).exists():  # nor had another worker
+        _write_down(seen)
+    try:
+        return _act(seen)
+    except Overtaken:  # by an operator or another worker; the next tick looks again
+        return False
+
+
+def _write_down(seen: Seen) -> None:
+    rollout = seen.rollout
     GuardReading.objects.bulk_create(
         GuardReading(
             rollout=rollout,
@@ -70,10 +79,6 @@ def _tick(rollout: Rollout) -> bool:
         )
         for one in seen.judged
     )
-    try:
-        return _act(seen)
-    except Overtaken:  # by an operator or another worker; the next tick looks again
-        return False
 
 
 def look(rollout: Rollout) -> Seen:
@@ -85,7 +90,7 @@ def look(rollout: Rollout) -> Seen:
     }
     limits = {guard: limits.get(guard, Limit(0.0, is_on=False)) for guard in Guard}
     visit = visit_of(rollout, policy)
-    measured, has_tripped = _measure(rollout, visit)
+    measured, fell = _measure(rollout, visit)
     judged = judge(Stage(rollout.stage), measured, limits)
     state = State(
         stage=Stage(rollout.stage),
@@ -96,7 +101,7 @@ def look(rollout: Rollout) -> Seen:
         pace=rollout.pace,
         is_approved=rollout.approved_epoch is not None,
         is_frozen=not Activation.objects.allows(Part.ADVANCING),
-        has_tripped=has_tripped,
+        fell=fell,
         blind_ticks=_blind_ticks(rollout, visit, judged),
     )
     plan = Plan(policy.minutes, tuple(policy.percents), policy.needs_approval, policy.errors_in_a_row)
@@ -110,27 +115,16 @@ def visit_of(rollout: Rollout, policy: StagePolicy) -> Visit:
     return Visit(rollout.epoch, rollout.stage_epoch, window_seconds=window)
 
 
-def _measure(rollout: Rollout, visit: Visit) -> tuple[Measured, bool]:
-    """And whether a hard limit fell. Without Redis nothing is measured, which the guards say."""
+def _measure(rollout: Rollout, visit: Visit) -> tuple[Measured, int]:
+    """And the errors with which a hard limit fell. Without Redis nothing is measured, which the guards say."""
     feeds = watched.look()
     seen = (feeds.watched, feeds.failing) if feeds else None
+    control = Counts(rollout.control_requests, rollout.control_errors)
     try:
         candidate = metrics.read(rollout.name, Arm.CANDIDATE, visit)
-        fell = metrics.tripped(rollout.name, rollout.epoch) is not None
-        return Measured(candidate, _control(rollout), seen), fell
+        return Measured(candidate, control, seen), metrics.fell(rollout.name, rollout.settled_epoch)
     except redis.RedisError:
-        return Measured(None, feeds=seen), False
-
-
-def _control(rollout: Rollout) -> Counts:
-    """The fixed sample: what control did during the PARTIAL_ACTIVE visit before this stage."""
-    if rollout.stage != Stage.FULL_ACTIVE:
-        return Counts()
-    moves = Transition.objects.filter(rollout=rollout).exclude(from_stage=F("to_stage")).order_by("-epoch")[:2]
-    if [move.to_stage for move in moves] != [Stage.FULL_ACTIVE, Stage.PARTIAL_ACTIVE]:
-        return Counts()
-    left, entered = moves
-    return metrics.read(rollout.name, Arm.CONTROL, Visit(left.epoch - 1, entered.epoch))
+        return Measured(None, feeds=seen), 0
 
 
 def _blind_ticks(rollout: Rollout, visit: Visit, judged: Sequence[Judged]) -> int:
@@ -138,7 +132,9 @@ def _blind_ticks(rollout: Rollout, visit: Visit, judged: Sequence[Judged]) -> in
     most = 0
     for one in judged:
         if one.verdict is Verdict.ERROR and one.leads is not Consequence.WARN:
-            before = GuardReading.objects.filter(rollout=rollout, guard=one.guard, epoch__gte=visit.first_epoch)
+            before = GuardReading.objects.filter(
+                rollout=rollout, guard=one.guard, epoch__gte=visit.first_epoch, at__gte=rollout.stage_entered_at
+            )
             row = 1
             for verdict in before.order_by("-at").values_list("verdict", flat=True)[:100]:
                 if verdict != Verdict.ERROR:
@@ -156,8 +152,9 @@ def database_now(rollout: Rollout) -> datetime:
 def _act(seen: Seen) -> bool:
     rollout, decision, judged = seen.rollout, seen.decision, seen.judged
     reason = "; ".join(decision.reasons)
-    if rollout.stage == Stage.FULL_ACTIVE and any(one.guard is Guard.ERROR_RATE for one in judged):
-        metrics.let_relative_judge(rollout.name, rollout.epoch)
+    guards = {one.guard for one in judged}
+    if Guard.ERROR_RATE in guards and Guard.ERRORS not in guards:
+        metrics.let_relative_judge(rollout.name, rollout.stage_epoch)
     if decision.next is Next.TRIP:
         operations.trip(rollout, decision.stage, judged, actor=SYSTEM, reason=reason)
         said = f"{rollout.name} went back from {rollout.stage} to {decision.stage}: {reason}"

@@ -8,11 +8,12 @@ holds. Control is served too while serving is switched off.
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import redis
 import structlog
-from django.db import Error, connection
+from django.db import Error, connection, transaction
 
 from rollout import heartbeat, metrics, sql
 from rollout.choices import Stage
@@ -30,8 +31,10 @@ class View:
     stage: Stage
     serves: Serves
     visit: Visit
+    settled_epoch: int = 0
     is_serving: bool = True
     has_tripped: bool = False
+    is_blind: bool = False  # its guards cannot be judged
 
 
 NOWHERE = View(Stage.DISABLED, Serves(), Visit(0, 0))
@@ -42,14 +45,15 @@ class Views:
 
     def __init__(self) -> None:
         self._views: Mapping[str, View] = {}
-        self._is_stopped, self._is_known = False, False
+        self._is_stopped, self._is_known, self._has_redis = False, False, True
         self._looked = threading.Event()
         self._pulse = heartbeat.Pulse()
         self._until = 0.0  # by time.monotonic(); past that they are too old to be acted on
 
     def get(self, rollout: str) -> View | None:
         """None where control is to be served, whatever the stage: it is not known, or not known lately."""
-        return self._views.get(rollout) if time.monotonic() < self._until else None
+        view = self._views.get(rollout)
+        return view if view and not view.is_blind and time.monotonic() < self._until else None
 
     def blind(self, rollout: str) -> View:
         """As it was last known, serving control."""
@@ -66,6 +70,8 @@ class Views:
 
     def check(self) -> None:
         views = dict(self._views)
+        with suppress(redis.RedisError):  # first, since PostgreSQL may take a while to answer
+            self._views = views = _marked(views)
         try:
             views, is_known = _load(), True
         except Error as error:
@@ -74,13 +80,16 @@ class Views:
                 log.warning("rollouts cannot be read; the last view holds for a while", error=str(error))
         self._is_known = is_known
         try:
-            marks = metrics.marks({name: view.visit.epoch for name, view in views.items()})
-            views = {name: _marked(view, marks[name]) for name, view in views.items()}
+            views = _marked(views)
+            self._has_redis = True
             if not self._pulse.look():
                 self._until = 0.0
             elif is_known:
                 self._until = time.monotonic() + BLIND_SECONDS
-        except redis.RedisError:
+        except redis.RedisError as error:
+            if self._has_redis:
+                log.warning("Redis does not answer; the last view holds for a while", error=type(error).__name__)
+            self._has_redis = False
             # A trip that is known stays known.
             views = {name: _as_before(view, self._views.get(name)) for name, view in views.items()}
         self._views = views
@@ -119,7 +128,8 @@ class Views:
 
 
 def _load() -> dict[str, View]:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.SOON)
         cursor.execute(sql.VIEWS)
         return {
             name: View(
@@ -131,21 +141,28 @@ def _load() -> dict[str, View]:
                     None if at_most is None else int(at_most),
                     None if window_minutes is None else window_minutes * 60,
                 ),
+                settled,
                 is_serving,
             )
-            for name, stage, percent, epoch, first_epoch, at_most, window_minutes, is_serving in cursor.fetchall()
+            for name, stage, percent, epoch, first_epoch, settled, at_most, window_minutes, is_serving in cursor
         }
 
 
-def _marked(view: View, mark: Mark) -> View:
-    if view.stage is Stage.FULL_ACTIVE and mark.is_relative:
-        view = replace(view, visit=replace(view.visit, errors_at_most=None))
-    if not mark.has_tripped or view.stage is Stage.DISABLED:
+def _marked(views: Mapping[str, View]) -> dict[str, View]:
+    """Raises redis.RedisError."""
+    marks = metrics.marks({name: view.settled_epoch for name, view in views.items()})
+    return {name: _with(view, marks[name]) for name, view in views.items()}
+
+
+def _with(view: View, mark: Mark) -> View:
+    if view.stage is Stage.DISABLED:
         return view
-    return replace(view, serves=Serves(), has_tripped=True)
+    if not mark.fell:
+        return replace(view, is_blind=mark.is_blind)
+    return replace(view, serves=Serves(), has_tripped=True, is_blind=mark.is_blind)
 
 
 def _as_before(view: View, before: View | None) -> View:
-    if before and before.has_tripped and view.visit.epoch <= before.visit.epoch + 1:
+    if before and before.has_tripped and view.settled_epoch == before.settled_epoch:
         return replace(view, serves=Serves(), has_tripped=True)
     return view

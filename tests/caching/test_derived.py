@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from hypothesis import given
@@ -100,6 +101,20 @@ def test_what_nobody_can_answer_is_no_failure_of_the_candidate(at_stage: Stages,
     assert [ask(URL)["status"] for _ in range(6)] == [503] * 6  # no box scores at all
     found, control = counted(Arm.CANDIDATE), counted(Arm.CONTROL)
     assert (found.errors, found.hits, found.misses, control.errors) == (0, 0, 0, 0)
+
+
+@committed
+def test_a_database_that_fails_both_arms_is_no_failure_of_the_candidate(nba: None, at_stage: Stages) -> None:
+    at_stage("FULL_ACTIVE")
+    ENTRIES.memory.clear()
+    host = connection.settings_dict["HOST"]
+    connection.close()
+    connection.settings_dict["HOST"] = "/nowhere"
+    try:
+        assert [ask()["status"] for _ in range(6)] == [503] * 6
+    finally:
+        connection.settings_dict["HOST"] = host
+    assert counted(Arm.CANDIDATE).errors == 0
 
 
 @committed

@@ -73,7 +73,7 @@ def test_a_fall_is_told_with_its_evidence(browse: Browse) -> None:
     traffic(errors=6)
     tick()
     shown = page(browse("Viewer"), address())
-    assert "it fell: a hard limit fell; errors 6, limit 5, on 60: VIOLATION" in shown
+    assert "it fell: a hard limit fell, with 6 errors; errors 6, limit 5, on 60: VIOLATION" in shown
     assert "trip: Fully active → " in shown
     assert "<td>Errors</td><td>6</td><td>5</td><td>60</td>" in shown
     assert "It was never moved" not in shown

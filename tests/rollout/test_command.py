@@ -65,7 +65,7 @@ def test_a_person_reads_it_too(fleet: None, capsys: Capture) -> None:
     capsys.readouterr()
     run("status")
     shown = capsys.readouterr().out
-    assert "derived-data  ◔ DARK_MODE  running  0 %  epoch 1" in shown
+    assert "derived-data  ◔ DARK_MODE  running  0 %  epoch 2" in shown
     assert "hit_rate           100 %      ≥ 70 %       10  INCONCLUSIVE" in shown
     assert "automatic advances are frozen; rollbacks are not" in shown
     assert "providers watched: 12: 3 healthy, 1 failing, 8 inactive" in shown
@@ -105,13 +105,15 @@ def test_after_a_fall_it_says_why(capsys: Capture) -> None:
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
     traffic(errors=6)
     found = document(capsys, "status")
-    assert found["next"].startswith("back to DISABLED with the next tick: a hard limit fell; errors 6, limit 5, on 60")
+    assert found["next"].startswith(
+        "back to DISABLED with the next tick: a hard limit fell, with 6 errors; errors 6, limit 5"
+    )
     from rollout import ticks
 
     ticks.tick()
     shown = document(capsys, "status")
     assert shown["run_state"] == "cooling"
-    assert "it fell: a hard limit fell; errors 6, limit 5, on 60: VIOLATION" in shown["next"]
+    assert "it fell: a hard limit fell, with 6 errors; errors 6, limit 5, on 60: VIOLATION" in shown["next"]
     with pytest.raises(CommandError, match="say with --reason why it may run again"):
         run("start")
     with pytest.raises(CommandError, match="cools down until"):
@@ -133,6 +135,7 @@ def test_after_a_fall_it_says_why(capsys: Capture) -> None:
         (["start", "--pace", "-1"], 2, "a pace of -1 is none"),
         (["pause", "--pace", "2"], 2, "--pace says nothing to pause; it belongs to start"),
         (["start", "--watch"], 2, "--watch says nothing to start; it belongs to status"),
+        (["freeze", "derived-data"], 2, "freeze is for all rollouts"),
         (["start", "--to", "FULL_ACTIVE"], 2, "--to says nothing to start; it belongs to advance"),
     ],
 )

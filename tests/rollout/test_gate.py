@@ -14,6 +14,8 @@ from rollout.bucketing import bucket
 from rollout.choices import Stage
 from rollout.gate import Answer, Gate
 from rollout.guards import Counts
+from rollout.histogram import percentile
+from rollout.inflight import InFlight
 from rollout.metrics import Metrics, read
 from rollout.models import Rollout
 from rollout.redis import client, key
@@ -35,7 +37,8 @@ class World:
         self.views = Views()
         self.metrics = Metrics(self.views.visit_of)
         self.shadows = Shadows(limit_seconds=0.05)
-        self.gate = Gate(NAME, self.views, self.metrics, self.shadows)
+        self.in_flight = InFlight(limit_seconds=0.05)
+        self.gate = Gate(NAME, self.views, self.metrics, self.shadows, self.in_flight)
 
     def at(self, stage: Stage, percent: int = 10) -> None:
         Rollout.objects.filter(name=NAME).update(stage=stage, run_state="running", percent=percent, epoch=7)
@@ -260,3 +263,45 @@ def test_a_stage_visit_begins_with_its_transition(world: World) -> None:
     visit = world.views.visit_of(NAME)
     assert visit is not None
     assert (visit.errors_at_most, visit.window_seconds) == (5, 600)
+
+
+def test_a_candidate_that_hangs_while_it_is_served_is_counted_before_it_returns(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    hold, answers = threading.Event(), []
+    thread = threading.Thread(target=lambda: answers.append(world.run(IN, lambda: hold.wait() and "late")))
+    thread.start()
+
+    def counted() -> Counts:
+        world.in_flight.count_overdue()
+        return world.counted(Arm.CANDIDATE)
+
+    assert until(lambda: counted().errors == 1)
+    assert percentile(counted().latencies, 0.95) >= 5000  # type: ignore[operator]
+    hold.set()
+    thread.join()
+    assert answers == ["late"]
+    assert counted().requests == 1  # not once more
+
+
+def test_what_is_nothing_to_answer_is_not_counted(world: World) -> None:
+    nothing = Answer("nothing", is_counted=False)
+    for stage in (Stage.DARK_MODE, Stage.FULL_ACTIVE):
+        world.at(stage)
+        assert world.gate.run(IN, control=lambda: nothing, candidate=lambda: nothing) == "nothing"
+        assert (world.counted(Arm.CANDIDATE).requests, world.counted(Arm.CONTROL).requests) == (0, 0)
+
+
+def test_a_probe_that_exits_harms_nobody(world: World) -> None:
+    world.at(Stage.DARK_MODE)
+    assert world.run(IN, fails, probe=exits) == "control"
+    assert world.counted(Arm.CANDIDATE).errors == 1
+
+
+def test_a_machine_without_threads_answers_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    world.at(Stage.SHADOW_MODE)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert [world.run(IN, lambda: "candidate") for _ in range(20)] == ["control"] * 20
+    assert world.shadows.skipped == 20

@@ -12,7 +12,7 @@ from redis import TimeoutError
 from rollout import metrics
 from rollout.guards import Counts
 from rollout.histogram import bucket
-from rollout.metrics import Metrics, Observed, Visit, read, tripped
+from rollout.metrics import Metrics, Observed, Visit, fell, read
 from rollout.redis import client, key
 from rollout.stages import Arm
 
@@ -63,12 +63,12 @@ def test_the_sixth_error_trips_whoever_sends_it_and_is_told() -> None:
     one, other = counting(), counting()
     observe(one, BAD, BAD, BAD)
     observe(other, BAD._replace(epoch=4), BAD)
-    assert tripped("r", 5) is None
+    assert fell("r", 5) == 0
     observe(other, BAD)
-    assert (tripped("r", 5), tripped("r", 6), tripped("r", 7)) == (6, 6, None)  # an advance that races it is bound too
+    assert (fell("r", 0), fell("r", 5), fell("r", 6)) == (6, 6, 0)  # until a later epoch settles it
     observe(one, BAD)
-    assert tripped("r", 5) == 6  # what it fell on stays
-    assert line.get_message(timeout=1)["data"] == key("trip:r:5").encode()
+    assert fell("r", 5) == 6  # what it fell on stays
+    assert line.get_message(timeout=1)["data"] == key("trip:r").encode()
     assert line.get_message(timeout=0.05) is None
     line.close()
 
@@ -76,12 +76,23 @@ def test_the_sixth_error_trips_whoever_sends_it_and_is_told() -> None:
 @pytest.mark.parametrize("visit", [None, Visit(5, 4), Visit(5, 4, errors_at_most=100)])
 def test_without_a_limit_nothing_trips(visit: Visit | None) -> None:
     observe(counting(visit), *[BAD] * 20)
-    assert tripped("r", 5) is None
+    assert fell("r", 5) == 0
+
+
+def test_while_the_relative_guard_judges_the_count_trips_nothing() -> None:
+    """In any epoch of the visit: finishing or pausing is no reason to fall."""
+    metrics.let_relative_judge("r", VISIT.first_epoch)
+    observe(counting(), *[BAD] * 20)
+    observe(counting(Visit(6, 4, errors_at_most=5)), BAD._replace(epoch=6))
+    assert fell("r", 0) == 0
+    client().delete(key("relative:r:4"))
+    observe(counting(), BAD)
+    assert fell("r", 0) == 21
 
 
 def test_controls_errors_trip_nothing() -> None:
     observe(counting(), *[BAD._replace(arm=Arm.CONTROL)] * 20)
-    assert tripped("r", 5) is None
+    assert fell("r", 5) == 0
 
 
 def test_errors_of_long_ago_trip_nothing_in_a_window() -> None:
@@ -91,9 +102,9 @@ def test_errors_of_long_ago_trip_nothing_in_a_window() -> None:
         prefix, _, slot = name.decode().rpartition(":")
         client().rename(name, f"{prefix}:{int(slot) - 360}")
     observe(counting(windowed), *[BAD] * 5)
-    assert tripped("r", 5) is None
+    assert fell("r", 5) == 0
     observe(counting(windowed), BAD)
-    assert tripped("r", 5) == 6
+    assert fell("r", 5) == 6
 
 
 def test_an_error_does_not_wait_for_its_second() -> None:
@@ -142,7 +153,7 @@ def test_a_new_visit_begins_with_an_empty_window() -> None:
     of = counting(after)
     observe(of, BAD._replace(epoch=6), BAD)  # the second is late
     assert read("r", Arm.CANDIDATE, after).errors == 1
-    assert tripped("r", 6) is None
+    assert fell("r", 6) == 0
 
 
 @checks(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -123,7 +123,9 @@ def test_a_trip_cools_down_and_a_person_says_why_it_may_run_again(rollout: Rollo
 def test_a_trip_may_lead_one_stage_back(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
     operations.trip(partial, Stage.SHADOW_MODE, FELL, actor=SYSTEM, reason="errors")
-    assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("SHADOW_MODE", "running", 0)
+    assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("SHADOW_MODE", "paused", 0)
+    operations.resume(now(rollout), actor=ANNA, reason="mended")
+    assert now(rollout).run_state == "running"
 
 
 def test_a_pause_is_added_up(rollout: Rollout) -> None:

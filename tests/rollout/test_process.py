@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from rollout import heartbeat, notify, process, tasks
+from rollout import configuration, heartbeat, notify, process, tasks
+from rollout.actors import SYSTEM
 from rollout.gate import gate
 from rollout.heartbeat import Pulse
 from rollout.models import Rollout
@@ -68,13 +69,13 @@ def test_a_process_that_just_started_gives_the_workers_time(told: list[str]) -> 
 
 
 @pytest.mark.django_db
-def test_a_rollout_that_cannot_be_looked_at_stops_the_heartbeat(at_stage: Any) -> None:
+def test_a_rollout_that_cannot_be_judged_answers_control_alone(at_stage: Any) -> None:
+    other = configuration.create("other", actor=SYSTEM)
+    Rollout.objects.filter(pk=other.pk).update(stage="FULL_ACTIVE", run_state="running", percent=100)
     at_stage("FULL_ACTIVE")
-    client().delete(key("heartbeat"))
-    rollout = Rollout.objects.get(name=NAME)
-    rollout.policies.all().delete()
+    Rollout.objects.get(name=NAME).policies.all().delete()
     tasks.tick()
-    assert not heartbeat.is_fresh()
-    Rollout.objects.update(stage="DISABLED")
-    tasks.tick()
+    process.own().views.check()
     assert heartbeat.is_fresh()
+    assert gate(NAME).decide("anybody") is Arm.CONTROL
+    assert gate("other").decide("anybody") is Arm.CANDIDATE

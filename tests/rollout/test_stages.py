@@ -62,7 +62,7 @@ def test_the_percents_share_the_time_and_need_no_pass() -> None:
         state = replace(state, percent=step.percent)
     assert shares == [25, 50]
     assert after(10, state, PARTIAL, []).next is Next.STAY  # leaving needs a pass
-    assert (after(10, state, PARTIAL).next, after(10, state, PARTIAL).percent) == (Next.ADVANCE, 100)
+    assert (after(10, state, PARTIAL).next, after(10, state, PARTIAL).stage) == (Next.ADVANCE, Stage.FULL_ACTIVE)
     assert share_on_entry(Stage.PARTIAL_ACTIVE, PARTIAL) == 10
 
 
@@ -108,7 +108,7 @@ states = st.builds(
     pace=st.floats(0.01, 10),
     is_approved=st.booleans(),
     is_frozen=st.booleans(),
-    has_tripped=st.booleans(),
+    fell=st.sampled_from([0, 6]),
     blind_ticks=st.integers(0, 5),
 )
 verdicts = st.lists(
@@ -130,7 +130,7 @@ plans = st.builds(Plan, st.floats(0, 100), st.sampled_from([(), (10, 25, 50), (1
 def test_whatever_else_holds_a_trip_comes_first(state: State, plan: Plan, judged: list[Judged], minutes: float) -> None:
     decision = decide(state, plan, judged, START + timedelta(minutes=minutes))
     fell = [one for one in judged if one.verdict is Verdict.VIOLATION and one.leads is not Consequence.WARN]
-    assert (decision.next is Next.TRIP) == bool(state.has_tripped or fell)
+    assert (decision.next is Next.TRIP) == bool(state.fell or fell)
     assert decision.reasons
 
 

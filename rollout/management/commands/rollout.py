@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import DatabaseError
 
 from rollout import operations, ticks
 from rollout.choices import RunState, Stage
@@ -32,7 +33,7 @@ class Command(SlipwayCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("verb", choices=VERBS)
-        parser.add_argument("name", nargs="?", default=ROLLED_OUT, help=f"of the rollout; {ROLLED_OUT} if left out")
+        parser.add_argument("name", nargs="?", default="", help=f"of the rollout; {ROLLED_OUT} if left out")
         parser.add_argument("--to", choices=[stage.value for stage in Stage], help="the stage to advance to")
         parser.add_argument("--pace", type=float, help="0.05 makes ten minutes half a minute, for a trial")
         parser.add_argument("--reason", default="", help="why, for the history")
@@ -43,8 +44,12 @@ class Command(SlipwayCommand):
             if options[option] and verb != its_verb:
                 raise WrongInput(f"--{option} says nothing to {verb}", f"it belongs to {its_verb}")
         if verb in ("freeze", "unfreeze"):
+            if name:
+                raise WrongInput(f"{verb} is for all rollouts", f"leave {name} out, or pause it alone")
             self._freeze(verb, reason)
-        elif verb == "history":
+            return
+        name = name or ROLLED_OUT
+        if verb == "history":
             self._history(named(name))
         elif verb == "status" and options["watch"]:
             self._watch(name)
@@ -93,7 +98,12 @@ class Command(SlipwayCommand):
         before: object = None
         try:
             while True:
-                seen = status(named(name))
+                try:
+                    seen = status(named(name))
+                except DatabaseError as error:  # just then somebody wants to go on watching
+                    self.stderr.write(f"the database does not answer: {(str(error).splitlines() or [''])[0]}")
+                    time.sleep(WATCH_SECONDS)
+                    continue
                 if self.as_json:
                     self.report(seen.document(), "")
                 elif sys.stdout.isatty():
