@@ -57,9 +57,8 @@ def trial(lines: list[Connection]) -> float:
     from rollout.models import Rollout
     from rollout.redis import client, key
 
-    # Two epochs on, since a trip binds the next one too.
-    Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100, epoch=F("epoch") + 2)
-    Rollout.objects.update(stage_epoch=F("epoch"))
+    Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100, epoch=F("epoch") + 1)
+    Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
     heartbeat.beat()
     client().publish(key("rollouts"), "derived-data")
     ask(lines, "see")

@@ -6,7 +6,8 @@ that rate p0 the candidate's requests are a bet: a mixture of likelihood ratios 
 the candidate's rate, as long as it is not above p0, each request multiplies the expected ratio by 1 + (p - p0)(p1 -
 p0) / (p0 (1 - p0)) <= 1, so the mixture exceeds 2 / alpha at any time with probability at most alpha / 2 (Ville
 1939, Etude critique de la notion de collectif; Robbins 1970, Ann. Math. Stat. 41:1397-1409). Together: a false alarm
-with probability at most alpha per run of the test, however often and whenever it is looked at.
+with probability at most alpha per run of the test, however often and whenever it is looked at. A window that rolls
+begins a run with each step: what that costs is simulated in bench/guards.py.
 """
 
 import math

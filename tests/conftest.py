@@ -117,7 +117,7 @@ def at_stage() -> Callable[..., None]:
     def be_at(stage: str, percent: int = 100) -> None:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
-        Rollout.objects.update(stage_epoch=F("epoch"))
+        Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
         heartbeat.beat()
         process.own().views.check()
 

@@ -147,10 +147,10 @@ def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
 
 
 def test_killing_any_part_leaves_nothing_and_it_runs_again(used: Checkout) -> None:
-    honcho, worker, web, watchdog = "-m config.run", "celery -A config.celery worker", "gunicorn", "config.watchdog"
+    honcho, web, watchdog = "-m config.run", "gunicorn", "config.watchdog"
     run = used.start()
     used.ready(run)
-    for victim in (honcho, worker, web, watchdog):
+    for victim in (honcho, web, watchdog):
         os.kill(used.pid_of(victim), signal.SIGKILL)
         if victim == watchdog:  # the servers end with it; the site waits for them until it is stopped
             run.send_signal(signal.SIGTERM)
