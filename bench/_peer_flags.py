@@ -48,7 +48,7 @@ def openfeature() -> Decide:
 
 
 def unleash() -> Decide:
-    from UnleashClient import UnleashClient  # type: ignore[attr-defined]
+    from UnleashClient import UnleashClient
     from UnleashClient.cache import FileCache
 
     parameters = {"rollout": str(SHARE), "stickiness": "userId", "groupId": NAME}

@@ -15,10 +15,10 @@ from django.utils.safestring import SafeString
 from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField, ago, badge
 from config.keyset import KeysetAdmin
 from config.verbs import PaceForm, ReasonForm, verb_page
-from rollout import configuration, operations, plans, shown, ticks
+from rollout import configuration, operations, plans, shown
 from rollout.choices import Part, RunState, Stage
-from rollout.errors import Refused
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
+from rollout.verbs import act
 
 LISTS = {ArrayField: {"widget": TextField.widget}}
 FREEZING = {"freeze": operations.freeze, "unfreeze": operations.unfreeze}
@@ -156,7 +156,7 @@ class RolloutAdmin(PoliciesAdmin):
                 request,
                 label=verb.capitalize(),
                 subject="automatic advances of all rollouts",
-                permission="rollout.freeze_rollout",
+                permission=f"rollout.{verb}_rollout",
                 plan=plans.told(verb, plans.NOWHERE),
                 act=lambda filled: FREEZING[verb](actor=request.user, reason=filled["reason"]),
                 back=_address("changelist"),
@@ -166,7 +166,7 @@ class RolloutAdmin(PoliciesAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         switch = "freeze" if Activation.objects.allows(Part.ADVANCING) else "unfreeze"
-        may = request.user.has_perm("rollout.freeze_rollout")
+        may = request.user.has_perm(f"rollout.{switch}_rollout")
         more = {"banners": shown.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
         return super().changelist_view(request, (extra_context or {}) | more)
 
@@ -191,15 +191,7 @@ def _act(verb: str, rollout: Rollout, request: HttpRequest, *, seen: int, reason
     """On the rollout as its reader saw it. Raises Overtaken, Refused or WrongInput."""
     if seen != rollout.epoch:
         raise operations.Overtaken(f"{rollout.name} has moved since you were asked", "look where it stands now")
-    actor: Any = request.user
-    if verb == "start":
-        return operations.start(rollout, actor=actor, reason=reason, pace=pace)
-    if verb == "advance":
-        if rollout.stage == Stage.DISABLED:
-            raise Refused(f"{rollout.name} is disabled", "start it")
-        return operations.advance(rollout, ticks.look(rollout).judged, actor=actor, reason=reason)
-    act: Callable[..., Transition] = getattr(operations, verb)
-    return act(rollout, actor=actor, reason=reason)
+    return act(verb, rollout, actor=request.user, reason=reason, pace=pace)
 
 
 def _address(page: str, *args: Any) -> str:

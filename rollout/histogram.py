@@ -15,7 +15,7 @@ def bucket(ms: float) -> int:
     """The number of the bucket that holds this latency."""
     if ms <= SMALLEST_MS:
         return 0
-    return min(LARGEST, math.ceil(math.log(ms / SMALLEST_MS) / _STEP - 1e-9))
+    return min(LARGEST, math.ceil(math.log(ms / SMALLEST_MS) / _STEP - 1e-6))
 
 
 def bound_ms(number: int) -> float:

@@ -84,9 +84,11 @@ class Rollout(models.Model):
             ("start_rollout", "Can start rollouts"),
             ("advance_rollout", "Can advance rollouts"),
             ("approve_rollout", "Can approve advances"),
-            ("pause_rollout", "Can pause and resume rollouts"),
+            ("pause_rollout", "Can pause rollouts"),
+            ("resume_rollout", "Can resume rollouts"),
             ("abort_rollout", "Can abort rollouts"),
-            ("freeze_rollout", "Can freeze and unfreeze automatic advances"),
+            ("freeze_rollout", "Can freeze automatic advances"),
+            ("unfreeze_rollout", "Can unfreeze automatic advances"),
         ]
 
     def __str__(self) -> str:

@@ -54,6 +54,8 @@ def _require_restart(seen: Rollout, actor: Actor, reason: str) -> None:
 def advance(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
     """One stage on, before its time is over but not without a PASS of its guards."""
     require(actor, "rollout.advance_rollout")
+    if seen.stage == Stage.DISABLED:
+        raise Refused(f"{seen.name} is disabled", "start it: manage.py rollout start")
     _require_state(seen, MOVING, "advance")
     if seen.stage == Stage.FULL_ACTIVE:
         raise Refused(f"{seen.name} is in its last stage", "there is nothing to advance to")
@@ -101,7 +103,7 @@ def wait(seen: Rollout, judged: Sequence[Judged], *, actor: Actor) -> Transition
     return _change(seen, "wait", actor, "its policy asks for an approval", judged, run_state=RunState.WAITING)
 
 
-def approve(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+def approve(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
     """What it waits for; the next tick advances it, if its guards still pass."""
     require(actor, "rollout.approve_rollout")
     _require_state(seen, (RunState.WAITING,), "approve")
@@ -110,28 +112,31 @@ def approve(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
         "approve",
         actor,
         reason,
+        judged,
         run_state=RunState.RUNNING,
         approved_by=actor.get_username(),
         approved_epoch=seen.epoch + 1,
     )
 
 
-def pause(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+def pause(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
     """Its time stands still; its guards go on watching."""
     require(actor, "rollout.pause_rollout")
     _require_state(seen, MOVING, "pause")
-    return _change(seen, "pause", actor, reason, run_state=RunState.PAUSED, paused_at=Now())
+    return _change(seen, "pause", actor, reason, judged, run_state=RunState.PAUSED, paused_at=Now())
 
 
-def resume(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
-    require(actor, "rollout.pause_rollout")
+def resume(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
+    require(actor, "rollout.resume_rollout")
     _require_state(seen, (RunState.PAUSED,), "resume")
     pause_length = ExpressionWrapper(Now() - F("paused_at"), output_field=DurationField())
     paused = F("paused_seconds") + Extract(pause_length, "epoch")
-    return _change(seen, "resume", actor, reason, run_state=RunState.RUNNING, paused_at=None, paused_seconds=paused)
+    return _change(
+        seen, "resume", actor, reason, judged, run_state=RunState.RUNNING, paused_at=None, paused_seconds=paused
+    )
 
 
-def abort(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
+def abort(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
     """To disabled, at once. One that fell just before cools down all the same."""
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
@@ -142,7 +147,7 @@ def abort(seen: Rollout, *, actor: Actor, reason: str) -> Transition:
     if fell:
         reason = f"a hard limit fell, with {fell} errors; {reason}".removesuffix("; ")
     rest: dict[str, Any] = _cooling(seen) if fell else {"run_state": RunState.IDLE}
-    return _enter(seen, "abort", Stage.DISABLED, actor, reason, **rest)
+    return _enter(seen, "abort", Stage.DISABLED, actor, reason, judged, **rest)
 
 
 def _cooling(seen: Rollout) -> dict[str, Any]:
@@ -183,7 +188,7 @@ def prune() -> int:
 
 
 def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
-    require(actor, "rollout.freeze_rollout")
+    require(actor, f"rollout.{'unfreeze' if is_on else 'freeze'}_rollout")
     verb = "unfreeze" if is_on else "freeze"
     with acting(actor, verb):
         found = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)

@@ -23,7 +23,7 @@ VERBS = {  # each with its permission and the states in which it means something
     "approve": ("approve_rollout", {RunState.WAITING}),
     "advance": ("advance_rollout", {RunState.RUNNING, RunState.WAITING}),
     "pause": ("pause_rollout", {RunState.RUNNING, RunState.WAITING}),
-    "resume": ("pause_rollout", {RunState.PAUSED}),
+    "resume": ("resume_rollout", {RunState.PAUSED}),
     "abort": ("abort_rollout", ACTIVE),
 }
 

@@ -2,19 +2,19 @@
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
-from rollout import operations, ticks
+from rollout import operations
 from rollout.choices import RunState, Stage
 from rollout.commands import SlipwayCommand
-from rollout.errors import Refused, WrongInput
+from rollout.errors import WrongInput
 from rollout.models import Rollout, Transition
 from rollout.stages import ORDER, ROLLED_OUT
 from rollout.status import Status, named, shown_limit, shown_value, status
+from rollout.verbs import act
 
 VERBS = ["status", "start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze", "history"]
 ONLY = {"to": "advance", "pace": "start", "watch": "status"}
@@ -60,17 +60,9 @@ class Command(SlipwayCommand):
             self._act(verb, named(name), reason, options)
 
     def _act(self, verb: str, rollout: Rollout, reason: str, options: dict[str, Any]) -> None:
-        said: dict[str, Any] = {"actor": self.actor, "reason": reason}
+        _require_next(rollout, options["to"])
         pace = 1.0 if options["pace"] is None else options["pace"]
-        verbs: dict[str, Callable[[], Transition]] = {
-            "start": lambda: operations.start(rollout, pace=pace, **said),
-            "advance": lambda: operations.advance(rollout, _judged(rollout, options["to"]), **said),
-            "approve": lambda: operations.approve(rollout, **said),
-            "pause": lambda: operations.pause(rollout, **said),
-            "resume": lambda: operations.resume(rollout, **said),
-            "abort": lambda: operations.abort(rollout, **said),
-        }
-        moved = verbs[verb]()
+        moved = act(verb, rollout, actor=self.actor, reason=reason, pace=pace)
         self.report(
             document(moved), f"{rollout.name}: {_moved(moved)}, {RunState(moved.run_state).label}, epoch {moved.epoch}"
         )
@@ -117,15 +109,12 @@ class Command(SlipwayCommand):
             return
 
 
-def _judged(rollout: Rollout, to: str | None) -> Any:
-    """What the guards say now. Raises WrongInput for a stage that is not the next one."""
-    if rollout.stage == Stage.DISABLED:
-        raise Refused(f"{rollout.name} is disabled", "start it: manage.py rollout start")
+def _require_next(rollout: Rollout, to: str | None) -> None:
+    """Raises WrongInput for a stage that does not follow."""
     following = ORDER[ORDER.index(Stage(rollout.stage)) + 1 :][:1]
     if to and [Stage(to)] != following:
         only = f"only {following[0].value} does" if following else "nothing does"
         raise WrongInput(f"{to} does not follow {rollout.stage}", f"{only}: no stage is skipped")
-    return ticks.look(rollout).judged
 
 
 def _gist(seen: Status) -> object:
