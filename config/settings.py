@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from celery.schedules import crontab
+
 from config import embedded
 from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks, port, redis_url
 from config.logs import configure, logging_dict
@@ -154,6 +156,8 @@ CELERY_TASK_ROUTES = {
     "caching.carry_out_warm_ups": {"queue": "slow"},
     "caching.prune": {"queue": "slow"},
     "rollout.prune": {"queue": "slow"},
+    "validation.validate": {"queue": "slow"},
+    "validation.prune": {"queue": "slow"},
 }
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -175,6 +179,14 @@ CELERY_BEAT_SCHEDULE = {
     },
     "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune warm-ups": {"task": "caching.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "validate": {"task": "validation.validate", "schedule": 900.0, "options": {"expire_seconds": 600}},
+    "validate in full": {
+        "task": "validation.validate",
+        "schedule": crontab(hour="3", minute="30"),
+        "kwargs": {"is_full": True},
+        "options": {"expire_seconds": 3600},
+    },
+    "prune validations": {"task": "validation.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune readings": {"task": "rollout.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }

@@ -1,0 +1,180 @@
+"""The extended suite: what the parts can measure of themselves."""
+
+import time
+from datetime import timedelta
+from itertools import pairwise
+
+import redis
+from django.conf import settings
+from django.db.models.functions import Now
+
+from caching.compute import compute
+from caching.derived import is_close
+from caching.entries import ENTRIES, digest_of
+from caching.models import CacheEntry, CacheTarget, WarmUp
+from caching.records import decode
+from caching.warmers.entry import TooFewGames, encode
+from providers.models import PollSlot
+from rollout import heartbeat
+from rollout.criteria import Finding, Result, Skipped, Suite, View, check, judged
+from rollout.errors import SlipwayError
+from rollout.models import Rollout, Transition
+from rollout.redis import client, key
+from validation.models import ValidationRun
+
+SAMPLE = 3  # entries
+CLOCKS_SECONDS, QUEUE_LENGTH = 1.0, 100
+LATE = timedelta(minutes=20)  # a run comes every 15
+LEFT_OVER = timedelta(hours=1)
+QUEUES = ("control", "polls", "slow")
+NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+
+
+@check("entries_recomputed", "caches", Suite.EXTENDED, seconds=30)
+def entries_recomputed(view: View) -> Finding:
+    """A few entries, chosen by chance among those that no import made due, against what their box scores say now."""
+    current = CacheEntry.objects.filter(soft_expires_at__gt=Now()).order_by("?")[:SAMPLE]
+    looked, wrong = 0, []
+    for entry in current:
+        about = {"cache_type": entry.cache_type, "sport": entry.sport, "subject": entry.subject}
+        target = CacheTarget.objects.filter(**about, model_version=entry.model_version, is_enabled=True).first()
+        if target is None:
+            continue
+        try:
+            computed = decode(encode(compute(target).payload))
+        except (TooFewGames, ValueError, SlipwayError) as error:
+            wrong.append(f"{entry.cache_key}: {error}")
+            continue
+        looked += 1
+        if not is_close(computed, decode(entry.data_json.encode())):
+            wrong.append(f"{entry.cache_key}: computed anew it is another")
+    if not looked and not wrong:
+        raise Skipped("no entry is current", "run: manage.py warm_caches")
+    said = f"{len(wrong)} entries are not what their box scores say" if wrong else "entries computed anew agree"
+    remedy = "run: manage.py warm_caches --force; find out who writes to portfolio_rationales"
+    return judged(not wrong, f"{len(wrong)} of {looked}", "0", said, remedy=remedy, offending=wrong)
+
+
+@check("tiers_agree", "caches", Suite.EXTENDED)
+def tiers_agree(view: View) -> Finding:
+    """What this process reads of the newest entries is what PostgreSQL holds."""
+    newest = CacheEntry.objects.filter(soft_expires_at__gt=Now()).order_by("-updated_at")[:20]
+    enabled = {target.about: target.model_version for target in CacheTarget.objects.filter(is_enabled=True)}
+    wrong, looked = [], 0
+    for entry in newest:
+        about, _, version = entry.cache_key.rpartition(":")
+        if enabled.get(about) != version:
+            continue
+        looked += 1
+        record = ENTRIES.get(about).record
+        if record.digest != digest_of(entry.data_hash) and record.stamp <= int(entry.updated_at.timestamp() * 1e6):
+            wrong.append(about)
+    said = f"{len(wrong)} entries differ between the tiers" if wrong else f"{looked} entries are the same in all tiers"
+    remedy = "restart the processes; if it comes back, see that Redis keeps what it was told"
+    return judged(not wrong, f"{len(wrong)} of {looked}", "0", said, remedy=remedy, offending=wrong)
+
+
+@check("no_lease_left_over", "work", Suite.EXTENDED)
+def no_lease_left_over(view: View) -> Finding:
+    """A lease that ended long ago, with nobody who took the work up again."""
+    left = [f"slot {slot}" for slot in PollSlot.objects.filter(lease_until__lt=Now() - LEFT_OVER)]
+    left += [f"target {target}" for target in CacheTarget.objects.filter(lease_until__lt=Now() - LEFT_OVER)]
+    left += [f"warm-up {up.pk}" for up in WarmUp.objects.filter(ended_at=None, lease_until__lt=Now() - LEFT_OVER)]
+    said = f"{len(left)} leases are left over" if left else "no lease is left over"
+    return judged(not left, f"{len(left)} leases", "0 leases", said, remedy="see that workers run", offending=left)
+
+
+@check("clocks_agree", "machines", Suite.EXTENDED)
+def clocks_agree(view: View) -> Finding:
+    """This process's, the database's, Redis's, and that of the worker that ticked last, as it told Redis."""
+    try:
+        asked = time.time()
+        seconds, micros = client().time()
+        took = time.time() - asked
+        worker = heartbeat.worker_ahead_seconds()
+    except redis.RedisError as error:
+        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
+    ahead = {"Redis": seconds + micros / 1e6 - asked - took / 2}
+    asked = time.time()
+    ahead["the database"] = view.value(NOW) - (asked + time.time()) / 2
+    if worker is not None:
+        ahead["the worker"] = worker + ahead["Redis"]
+    off = {name: by for name, by in ahead.items() if abs(by) > CLOCKS_SECONDS}
+    most = max(map(abs, ahead.values()))
+    return judged(
+        not off,
+        f"{most:.2f} s apart",
+        f"at most {CLOCKS_SECONDS:g} s",
+        "; ".join(f"{name} is {by:+.1f} s off" for name, by in off.items()) or "the clocks agree",
+        remedy="run NTP on every machine",
+        offending=list(off),
+    )
+
+
+@check("queues_are_short", "work", Suite.EXTENDED)
+def queues_are_short(view: View) -> Finding:
+    try:
+        lengths = {name: int(client().llen(key(name))) for name in QUEUES}
+    except redis.RedisError as error:
+        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
+    longest, limit = max(lengths.values()), f"at most {QUEUE_LENGTH}"
+    wrong = [f"{name}: {length}" for name, length in lengths.items() if length > QUEUE_LENGTH]
+    said = f"work piles up in {', '.join(wrong)}" if wrong else "no work piles up"
+    return judged(not wrong, longest, limit, said, remedy="run more workers of that queue", offending=wrong)
+
+
+@check("beat_alive", "work", Suite.EXTENDED)
+def beat_alive(view: View) -> Finding:
+    try:
+        fresh = heartbeat.is_fresh()
+    except redis.RedisError as error:
+        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
+    said = "the control loop ticks" if fresh else "no tick of the control loop for 30 s: gates answer control"
+    return judged(fresh, "ticks" if fresh else "no tick", "a tick in 30 s", said, remedy="start beat and the workers")
+
+
+@check("validation_runs_on_time", "work", Suite.EXTENDED)
+def validation_runs_on_time(view: View) -> Finding:
+    """A run that should have come by itself, and did not, is told of by the next one."""
+    last = ValidationRun.objects.filter(requested_by="system").order_by("-started_at").first()
+    if last is None:
+        raise Skipped("none came by itself yet", "wait a quarter of an hour; else start beat and the workers of slow")
+    late = ValidationRun.objects.filter(pk=last.pk, started_at__lt=Now() - LATE).exists()
+    said = f"the last one that came by itself was at {last.started_at:%Y-%m-%d %H:%M} UTC"
+    remedy = "start beat and the workers of the queue slow"
+    return judged(not late, "late" if late else "on time", "one in 20 min", said, remedy=remedy)
+
+
+@check("rollout_history_whole", "rollouts", Suite.EXTENDED)
+def rollout_history_whole(view: View) -> Finding:
+    """One transition per epoch, each beginning where the one before it ended; as far back as they are kept."""
+    wrong = []
+    for rollout in Rollout.objects.order_by("name"):
+        moves = list(
+            Transition.objects.filter(rollout=rollout).order_by("epoch").values_list("epoch", "from_stage", "to_stage")
+        )
+        for (epoch, _, to), (following, begins, _) in pairwise(moves):
+            if following != epoch + 1 or begins != to:
+                wrong.append(f"{rollout}: after epoch {epoch}")
+        if moves and (moves[-1][0], moves[-1][2]) != (rollout.epoch, rollout.stage):
+            wrong.append(f"{rollout}: it stands at epoch {rollout.epoch}, {rollout.stage}")
+    said = f"the history has {len(wrong)} gaps" if wrong else "the history is whole"
+    remedy = "somebody changed rollouts past their operations: abort them, and start them again"
+    return judged(not wrong, f"{len(wrong)} gaps", "0 gaps", said, remedy=remedy, offending=wrong)
+
+
+@check("secrets_set", "machines", Suite.EXTENDED)
+def secrets_set(view: View) -> Finding:
+    """Not those of the example, and a token for whoever is to ask."""
+    wrong = ["SECRET_KEY is the example's"] if settings.SECRET_KEY.startswith("replace-me") else []
+    wrong += [] if settings.API_TOKENS else ["API_TOKENS is empty: nobody can ask the API"]
+    said = f"{len(wrong)} settings are not set" if wrong else "secrets are set"
+    return judged(
+        not wrong,
+        f"{len(wrong)} faults",
+        "0 faults",
+        said,
+        remedy="see .env.example",
+        offending=wrong,
+        otherwise=Result.WARN,
+    )

@@ -1,0 +1,97 @@
+"""data-integrity: what is stored is what was meant to be."""
+
+import hashlib
+from collections.abc import Iterator
+
+from django.urls import reverse
+
+from providers.adapters import UPSTREAMS
+from providers.models import ProviderState
+from rollout.criteria import Finding, View, check, judged
+from validation.payloads import problem
+
+CATEGORY = "data-integrity"
+SAMPLE, AT_ONCE = 10_000, 5_000  # rows
+ADRIFT = """
+SELECT id, provider_name, sport FROM provider_states state
+ WHERE NOT EXISTS (SELECT FROM providers_sport WHERE code = state.sport)
+    OR NOT EXISTS (SELECT FROM providers_provider WHERE name = state.provider_name) ORDER BY id"""
+ESTIMATE = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass('portfolio_rationales')"
+ENTRIES = "SELECT id, cache_key, cache_type, data_json, data_hash FROM portfolio_rationales"
+ALL = f"{ENTRIES} WHERE id > %(after)s ORDER BY id LIMIT %(limit)s"
+SAMPLED = f"{ENTRIES} TABLESAMPLE SYSTEM (%(percent)s) LIMIT %(limit)s"
+# An entry that changed since then is due later than then: for that there is an index.
+CHANGED = (
+    f"{ENTRIES} WHERE soft_expires_at > %(since)s AND updated_at > %(since)s ORDER BY updated_at DESC LIMIT %(limit)s"
+)
+Entry = tuple[int, str, str, str, str]
+
+
+@check("provider_sports_validity", CATEGORY)
+def provider_sports_validity(view: View) -> Finding:
+    """Each state's sport and provider exist, and what is enabled is a sport that its adapter can ask for."""
+    wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(ADRIFT)}
+    for state in ProviderState.objects.filter(is_enabled=True, provider__isnull=False).select_related("provider"):
+        if state.pk in wrong.values() or state.provider.adapter not in UPSTREAMS:
+            continue
+        if state.sport_id not in UPSTREAMS[state.provider.adapter].sports:
+            wrong[f"{state}: {state.provider.adapter} has no {state.sport_id}"] = state.pk
+    return judged(
+        not wrong,
+        f"{len(wrong)} states",
+        "0 states",
+        f"{len(wrong)} provider states name what does not exist" if wrong else "provider states name what exists",
+        remedy="disable them, or give their provider another adapter; manage.py backfill_providers",
+        offending=list(wrong),
+        links={name: reverse("admin:providers_providerstate_change", args=[pk]) for name, pk in wrong.items()},
+    )
+
+
+@check("cache_json_validity", CATEGORY, seconds=600)
+def cache_json_validity(view: View) -> Finding:
+    """All with a full run; else what changed since the last one, and a sample."""
+    looked, wrong = set(), {}
+    for pk, key, cache_type, data, digest in _entries(view):
+        if pk in looked:
+            continue
+        looked.add(pk)
+        said = data.encode()
+        found = problem(cache_type, said)
+        if not found and hashlib.sha256(said).hexdigest() != digest:
+            found = "it is not what its hash was made of"
+        if found:
+            wrong[f"{key}: {found}"] = pk
+    return judged(
+        not wrong,
+        f"{len(wrong)} of {len(looked):,} entries",
+        "0 entries",
+        f"{len(wrong)} entries are not what was computed"
+        if wrong
+        else f"{len(looked):,} entries are what was computed",
+        remedy="compute them again: manage.py warm_caches --force; find out who writes to portfolio_rationales",
+        offending=list(wrong),
+        links={name: reverse("admin:caching_cacheentry_change", args=[pk]) for name, pk in wrong.items()},
+    )
+
+
+def _entries(view: View) -> Iterator[Entry]:
+    if view.is_full:
+        yield from _all(view)
+        return
+    rows = view.value(ESTIMATE)
+    if rows <= SAMPLE:
+        yield from view.rows(ALL, {"after": 0, "limit": 2 * SAMPLE})
+    else:
+        yield from view.rows(SAMPLED, {"percent": min(100.0, 110.0 * SAMPLE / rows), "limit": SAMPLE})
+    if view.since is not None:
+        yield from view.rows(CHANGED, {"since": view.since, "limit": SAMPLE})
+
+
+def _all(view: View) -> Iterator[Entry]:
+    after = 0
+    while True:
+        rows = view.rows(ALL, {"after": after, "limit": AT_ONCE})
+        yield from rows
+        if len(rows) < AT_ONCE:
+            return
+        after = rows[-1][0]

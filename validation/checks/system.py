@@ -1,0 +1,72 @@
+"""system-health: the site answers, and the database takes a write."""
+
+import http.client
+import time
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connections
+
+from rollout.criteria import Finding, View, check, judged
+
+CATEGORY = "system-health"
+TIMEOUT_SECONDS = 5.0
+WRITE = "INSERT INTO validation_validationrun (category) VALUES ('a probe') RETURNING id, category"
+READ = "SELECT id, category FROM validation_validationrun WHERE id = %s"
+
+
+@check("api_health", CATEGORY)
+def api_health(view: View) -> Finding:
+    """A request as consumers send it; nothing is followed."""
+    address, start = f"{settings.SITE_URL}/readyz", time.perf_counter()
+    try:
+        status = _status(address)
+        said = f"{address} answers {status}"
+    except (OSError, http.client.HTTPException) as error:
+        status, said = 0, f"{address} does not answer: {type(error).__name__}"
+    ms = (time.perf_counter() - start) * 1000
+    return judged(
+        status == 200,
+        f"HTTP {status} in {ms:.0f} ms" if status else "no answer",
+        f"HTTP 200 within {TIMEOUT_SECONDS:.0f} s",
+        said,
+        remedy="see that the web process runs, that SITE_URL is right, and what /readyz says",
+    )
+
+
+def _status(address: str) -> int:
+    parts = urlsplit(address)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    line = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    try:
+        line.request("GET", parts.path, headers={"User-Agent": "slipway-validate"})
+        return line.getresponse().status
+    finally:
+        line.close()
+
+
+@check("database_connection", CATEGORY)
+def database_connection(view: View) -> Finding:
+    """Written, read back and rolled back, on a connection of its own."""
+    own, start = connections.create_connection("default"), time.perf_counter()
+    try:
+        own.set_autocommit(False)
+        with own.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute(WRITE)
+            written = cursor.fetchone()
+            cursor.execute(READ, [written[0]])
+            found = cursor.fetchone()
+        problem = "" if written == found else "what was written is not read back"
+    except Exception as error:  # whatever it is: the database does not take a write
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    finally:
+        own.close()  # which rolls back
+    ms = (time.perf_counter() - start) * 1000
+    return judged(
+        not problem,
+        "not written" if problem else f"{ms:.0f} ms",
+        "written, read back, rolled back",
+        f"the database takes no write: {problem}" if problem else "the database takes a write and gives it back",
+        remedy="see whether it is read-only, full, or a standby; then what its log says",
+    )

@@ -1,0 +1,58 @@
+"""What validation found, run by run."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from rollout.criteria import Result, Suite
+
+
+class ValidationRun(models.Model):
+    """Kept for 90 days."""
+
+    KEEP_DAYS = 90
+
+    suite = models.CharField(max_length=16, choices=Suite, db_default=Suite.EXIT.value)
+    category = models.CharField(max_length=32, blank=True, db_default="", help_text="empty: all of the suite")
+    is_full = models.BooleanField("full", db_default=False, help_text="looked at everything")
+    overall = models.CharField(max_length=5, choices=Result, db_default=Result.ERROR.value)
+    total = models.PositiveIntegerField(db_default=0)
+    passed = models.PositiveIntegerField(db_default=0)
+    seconds = models.FloatField(db_default=0)
+    requested_by = models.CharField(max_length=150, db_default="system")
+    started_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(suite__in=Suite.values), name="validation_run_suite_known"),
+            models.CheckConstraint(condition=Q(overall__in=Result.values), name="validation_run_overall_known"),
+        ]
+        permissions = [("run_validationrun", "Can run validations")]
+
+    def __str__(self) -> str:
+        return f"{self.get_suite_display()}: {self.overall}"
+
+
+class CheckResult(models.Model):
+    run = models.ForeignKey(ValidationRun, models.CASCADE, related_name="results")
+    check_id = models.CharField("check", max_length=64)
+    category_name = models.CharField("category", max_length=32)
+    result = models.CharField(max_length=5, choices=Result)
+    value = models.CharField(max_length=100)
+    limit = models.CharField(max_length=100)
+    message = models.TextField()
+    remedy = models.TextField(blank=True, default="")
+    offending = models.JSONField(default=list)
+    offending_count = models.PositiveIntegerField(default=0)
+    links = models.JSONField(default=dict)
+    ms = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "check_id"], name="check_result_one_per_run"),
+            models.CheckConstraint(condition=Q(result__in=Result.values), name="check_result_known"),
+        ]
+        indexes = [models.Index(fields=["check_id", "-run"], name="check_result_history")]
+
+    def __str__(self) -> str:
+        return f"{self.check_id}: {self.result}"
