@@ -15,7 +15,8 @@ INDENT = 10
 
 def table(outcomes: Sequence[Outcome], *, is_coloured: bool) -> str:
     lines, category = [], ""
-    for outcome in outcomes:
+    order = list(dict.fromkeys(outcome.check.category for outcome in outcomes))
+    for outcome in sorted(outcomes, key=lambda each: order.index(each.check.category)):
         found = outcome.finding
         if outcome.check.category != category:
             category = outcome.check.category

@@ -37,7 +37,7 @@ def cache_expiry_status(view: View) -> Finding:
     late = Q(expires_at__lt=Now()) | Q(soft_expires_at__lt=Now() - KEEPS_UP)
     wrong = CacheEntry.objects.filter(late | Q(expires_at__gt=Now() + FURTHEST), is_flagged=False)
     count = wrong.count()
-    rows = list(wrong.order_by("expires_at")[:OFFENDING_AT_MOST])
+    rows = list(wrong.order_by("expires_at").only("cache_key", "expires_at")[:OFFENDING_AT_MOST])
     names = {f"{entry.cache_key}: expires {entry.expires_at:%Y-%m-%d %H:%M} UTC": entry for entry in rows}
     return judged(
         count == 0,

@@ -7,6 +7,7 @@ from itertools import pairwise
 import redis
 from django.conf import settings
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from caching.compute import compute
 from caching.derived import is_close
@@ -16,6 +17,7 @@ from caching.records import decode
 from caching.warmers.entry import TooFewGames, encode
 from providers.models import PollSlot
 from rollout import heartbeat
+from rollout.choices import Stage
 from rollout.criteria import Finding, Result, Skipped, Suite, View, check, judged
 from rollout.errors import SlipwayError
 from rollout.models import Rollout, Transition
@@ -125,12 +127,16 @@ def queues_are_short(view: View) -> Finding:
 
 @check("beat_alive", "work", Suite.EXTENDED)
 def beat_alive(view: View) -> Finding:
+    """Without Redis no tick reaches the gates either."""
     try:
-        fresh = heartbeat.is_fresh()
+        fresh, said = heartbeat.is_fresh(), "the control loop ticks"
     except redis.RedisError as error:
-        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
-    said = "the control loop ticks" if fresh else "no tick of the control loop for 30 s: gates answer control"
-    return judged(fresh, "ticks" if fresh else "no tick", "a tick in 30 s", said, remedy="start beat and the workers")
+        fresh, said = False, f"Redis does not answer: {type(error).__name__}"
+    else:
+        said = said if fresh else "no tick of the control loop for 30 s: gates answer control"
+    return judged(
+        fresh, "ticks" if fresh else "no tick", "a tick in 30 s", said, remedy="start Redis, beat and the workers"
+    )
 
 
 @check("validation_runs_on_time", "work", Suite.EXTENDED)
@@ -156,7 +162,9 @@ def rollout_history_whole(view: View) -> Finding:
         for (epoch, _, to), (following, begins, _) in pairwise(moves):
             if following != epoch + 1 or begins != to:
                 wrong.append(f"{rollout}: after epoch {epoch}")
-        if moves and (moves[-1][0], moves[-1][2]) != (rollout.epoch, rollout.stage):
+        last = (moves[-1][0], moves[-1][2]) if moves else (0, Stage.DISABLED)
+        is_kept = moves or rollout.stage_entered_at > timezone.now() - timedelta(days=Transition.KEEP_DAYS)
+        if is_kept and last != (rollout.epoch, rollout.stage):
             wrong.append(f"{rollout}: it stands at epoch {rollout.epoch}, {rollout.stage}")
     said = f"the history has {len(wrong)} gaps" if wrong else "the history is whole"
     remedy = "somebody changed rollouts past their operations: abort them, and start them again"

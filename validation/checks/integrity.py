@@ -31,7 +31,8 @@ Entry = tuple[int, str, str, str, str]
 def provider_sports_validity(view: View) -> Finding:
     """Each state's sport and provider exist, and what is enabled is a sport that its adapter can ask for."""
     wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(ADRIFT)}
-    for state in ProviderState.objects.filter(is_enabled=True, provider__isnull=False).select_related("provider"):
+    named = ("sport", "provider__name", "provider__adapter")
+    for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*named):
         if state.pk in wrong.values() or state.provider.adapter not in UPSTREAMS:
             continue
         if state.sport_id not in UPSTREAMS[state.provider.adapter].sports:

@@ -1,0 +1,285 @@
+"""Each fault, put into a real database, is found by the check that is for it, and by no unrelated one."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import Error, connection
+from pytest_django import Settings
+
+import caching.models
+from providers.models import Sport
+from rollout.criteria import Result, Suite, checks
+from rollout.redis import client, key
+from tests.validation.conftest import Site
+from validation.runner import run_checks
+
+BAD = (Result.FAIL, Result.ERROR)
+STATES, ENTRIES = "provider_states", "portfolio_rationales"
+ORPHAN = (
+    "ALTER TABLE provider_states DROP CONSTRAINT {fk}; "
+    "UPDATE provider_states SET sport = 'CHESS' WHERE provider_name = 'betmgm' AND sport = 'NBA'; "
+    "ALTER TABLE provider_states ADD CONSTRAINT {fk} FOREIGN KEY (sport) REFERENCES providers_sport (code) "
+    "DEFERRABLE INITIALLY DEFERRED NOT VALID"
+)
+RIGHT_HASH = "data_hash = encode(sha256(convert_to({}, 'UTF8')), 'hex')"
+
+
+def found(suite: Suite = Suite.EXIT) -> dict[str, str]:
+    """What each check says, by its id, of those that fail."""
+    outcomes = run_checks(checks(suite))
+    return {
+        each.check.id: f"{each.finding.message} {each.finding.offending}"
+        for each in outcomes
+        if each.finding.result in BAD
+    }
+
+
+def execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def foreign_key() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT conname FROM pg_constraint WHERE conrelid = 'provider_states'::regclass "
+            "AND confrelid = 'providers_sport'::regclass"
+        )
+        return str(cursor.fetchone()[0])
+
+
+def test_a_whole_installation_passes(installation: None) -> None:
+    outcomes = run_checks(checks(Suite.EXIT), is_full=True)
+    assert [(each.check.id, each.finding.message) for each in outcomes if each.finding.result is not Result.PASS] == []
+    assert len(outcomes) == 18
+    assert found(Suite.POST_ROLLBACK) == {}
+    assert found(Suite.EXTENDED) == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "DROP TABLE portfolio_rationales CASCADE",
+            {
+                "table_exists_portfolio_rationales",
+                "import_PortfolioRationale",
+                "cache_entries_count",
+                "cache_type_coverage",
+                "cache_expiry_status",
+                "cache_json_validity",
+            },
+        ),
+        (
+            "ALTER TABLE provider_states DROP COLUMN capabilities CASCADE",
+            {"table_exists_provider_states", "import_ProviderState"},
+        ),
+        (
+            "ALTER TABLE portfolio_rationales DROP COLUMN narrative CASCADE",
+            {"table_exists_portfolio_rationales", "import_PortfolioRationale"},
+        ),
+        (
+            "ALTER TABLE portfolio_rationales ADD COLUMN more text",
+            {"table_exists_portfolio_rationales", "import_PortfolioRationale"},
+        ),
+        (
+            "ALTER TABLE portfolio_rationales ALTER COLUMN subject TYPE text",
+            {"table_exists_portfolio_rationales", "import_PortfolioRationale"},
+        ),
+        (
+            "ALTER TABLE provider_states ALTER COLUMN last_error DROP NOT NULL",
+            {"table_exists_provider_states", "import_ProviderState"},
+        ),
+        (
+            "ALTER TABLE provider_states DROP CONSTRAINT provider_state_interval_30_to_300",
+            {"table_exists_provider_states"},
+        ),
+        ("ALTER TABLE provider_states DROP CONSTRAINT provider_state_unique", {"table_exists_provider_states"}),
+        ("ALTER TABLE provider_states DROP CONSTRAINT {fk}", {"table_exists_provider_states"}),
+        (
+            "ALTER TABLE portfolio_rationales DROP CONSTRAINT portfolio_rationales_pkey",
+            {"table_exists_portfolio_rationales"},
+        ),
+        ("DROP INDEX cache_entry_flagged", {"table_exists_portfolio_rationales"}),
+        (ORPHAN, {"table_exists_provider_states", "database_integrity", "provider_sports_validity"}),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY twice ON provider_states (sport)",  # fails, and leaves it behind
+            {"table_exists_provider_states", "database_integrity"},
+        ),
+        (
+            "DELETE FROM provider_states WHERE (provider_name, sport) IN (('betmgm', 'NBA'), ('betmgm', 'MLB'), "
+            "('betmgm', 'NFL'), ('theodds', 'NBA'), ('theodds', 'MLB'))",
+            {"provider_states_count"},
+        ),
+        (
+            "DELETE FROM provider_states WHERE sport = 'NHL'",
+            {"sports_coverage", "provider_states_count", "active_providers_count"},
+        ),
+        ("DELETE FROM provider_states WHERE provider_name = 'fanduel'", {"provider_types_coverage"}),
+        ("UPDATE provider_states SET status = 'error' WHERE status = 'active'", {"active_providers_count"}),
+        (
+            "UPDATE provider_states SET consecutive_errors = 4 WHERE provider_name = 'stub' AND sport = 'NBA'",
+            {"provider_error_rates"},
+        ),
+        ("UPDATE provider_states SET consecutive_errors = 9 WHERE NOT is_enabled", set()),
+        (
+            "DELETE FROM portfolio_rationales WHERE id IN (SELECT id FROM portfolio_rationales "
+            "WHERE cache_type = 'CACHE_CORRELATION' LIMIT 6)",
+            {"cache_entries_count"},
+        ),
+        ("DELETE FROM portfolio_rationales WHERE cache_type = 'CACHE_FACTOR'", {"cache_type_coverage"}),
+        (
+            "UPDATE portfolio_rationales SET soft_expires_at = now() - interval '2 h', "
+            "expires_at = now() - interval '1 h' WHERE cache_type = 'CACHE_PLAYER'",
+            {"cache_expiry_status"},
+        ),
+        ("UPDATE portfolio_rationales SET soft_expires_at = now() - interval '11 min'", {"cache_expiry_status"}),
+        ("UPDATE portfolio_rationales SET expires_at = now() + interval '25 h'", {"cache_expiry_status"}),
+        (
+            "UPDATE portfolio_rationales SET soft_expires_at = now() - interval '2 h', "
+            "expires_at = now() - interval '1 h', is_flagged = true",
+            set(),
+        ),
+        (
+            f"UPDATE portfolio_rationales SET data_json = '{{', {RIGHT_HASH.format(chr(39) + '{' + chr(39))}",
+            {"cache_json_validity"},
+        ),
+        (
+            "UPDATE portfolio_rationales SET data_json = '{\"games\": 3}', " + RIGHT_HASH.format("'{\"games\": 3}'"),
+            {"cache_json_validity"},
+        ),
+        (
+            "UPDATE portfolio_rationales SET data_json = replace(data_json, '\"stub\"', '\"stuB\"')",
+            {"cache_json_validity"},
+        ),
+        ("DELETE FROM django_migrations WHERE app = 'validation'", {"model_imports_overall"}),
+        (
+            "INSERT INTO providers_sport (code, name) VALUES ('CHESS', 'Chess'); "
+            "UPDATE provider_states SET sport = 'CHESS' WHERE provider_name = 'stub' AND sport = 'NHL'",
+            {"provider_sports_validity"},
+        ),
+    ],
+)
+def test_a_fault_in_the_database_is_found(installation: None, statement: str, expected: set[str]) -> None:
+    with suppress(Error):
+        execute(statement.replace("{fk}", foreign_key()))
+    assert set(found()) == expected
+
+
+def test_the_fault_is_named_with_a_remedy(installation: None) -> None:
+    execute("ALTER TABLE provider_states DROP COLUMN capabilities CASCADE")
+    [outcome] = [each for each in run_checks(checks(Suite.EXIT)) if each.check.id == "table_exists_provider_states"]
+    assert outcome.finding.offending == ("the column capabilities is missing",)
+    assert outcome.finding.value == "21 columns"
+    assert "manage.py migrate" in outcome.finding.remedy
+
+
+def test_a_model_that_was_edited_without_a_migration(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sport._meta.get_field("name"), "max_length", 51)
+    assert set(found()) == {"model_imports_overall"}
+
+
+def test_a_model_under_another_name(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching.models, "PortfolioRationale", caching.models.CacheValue)
+    assert set(found()) == {"import_PortfolioRationale"}
+
+
+def test_a_site_that_does_not_answer(installation: None, settings: Settings) -> None:
+    Site.status = 503
+    assert set(found()) == {"api_health"}
+    settings.SITE_URL = "http://127.0.0.1:9"
+    assert set(found()) == {"api_health"}
+
+
+def test_a_database_that_takes_no_write(installation: None) -> None:
+    execute(f"ALTER DATABASE {connection.settings_dict['NAME']} SET default_transaction_read_only = on")
+    connection.close()
+    assert set(found()) == {"database_connection"}
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bool) -> None:
+    """Past the sample only a full run, or one since the last full one, has to see it."""
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    execute(
+        "INSERT INTO portfolio_rationales (cache_key, cache_type, data_json, sport, subject, model_version, data_hash,"
+        " context_json, narrative, key_points, confidence, sample_size, generation_time_ms, size_bytes, hit_count,"
+        " soft_expires_at, expires_at, ttl_seconds, is_flagged, version, created_at, updated_at)"
+        " SELECT cache_key || n, cache_type, data_json, sport, subject, model_version, data_hash, context_json,"
+        " narrative, key_points, confidence, sample_size, generation_time_ms, size_bytes, 0, soft_expires_at,"
+        " expires_at, ttl_seconds, false, 1, created_at, '2020-01-01'"
+        " FROM portfolio_rationales, generate_series(1, 900) n WHERE cache_type = 'CACHE_FACTOR' OR n <= 360"
+    )
+    execute("ANALYZE portfolio_rationales")
+    execute("UPDATE portfolio_rationales SET data_json = data_json || ' ' WHERE cache_key = 'factor:nba:model:v2.1'")
+    chosen = [each for each in checks(Suite.EXIT) if each.id == "cache_json_validity"]
+    [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago)
+    assert outcome.finding.result is Result.FAIL
+    assert len(outcome.finding.offending) == 1
+
+
+def no_redis(settings: Settings) -> None:
+    settings.REDIS_URL = "unix:///nowhere/redis.sock"
+    client.cache_clear()
+
+
+EXTENDED: list[tuple[Callable[[], object], set[str]]] = [
+    (lambda: client().delete(key("heartbeat")), {"beat_alive"}),
+    (lambda: client().rpush(key("polls"), *range(101)), {"queues_are_short"}),
+    (
+        lambda: execute("UPDATE providers_pollslot SET lease_until = now() - interval '2 h' WHERE sport = 'NBA'"),
+        {"no_lease_left_over"},
+    ),
+    (lambda: execute("UPDATE rollout_rollout SET epoch = 3, stage = 'DARK_MODE'"), {"rollout_history_whole"}),
+    (
+        lambda: execute(
+            "INSERT INTO rollout_transition (rollout_id, epoch, verb, from_stage, to_stage, percent, run_state, pace,"
+            " actor, reason, evidence) SELECT id, e, 'start', 'DISABLED', 'DARK_MODE', 0, 'running', 1, 'a', '', '[]'"
+            " FROM rollout_rollout, unnest(ARRAY[1, 3]) e"
+        ),
+        {"rollout_history_whole"},
+    ),
+    (
+        lambda: execute(
+            "UPDATE portfolio_rationales SET data_json = regexp_replace(data_json, '\"n\":\\d', '\"n\":9', 'g')"
+            " || repeat(' ', 1), updated_at = updated_at"
+        ),
+        {"entries_recomputed"},
+    ),
+    (
+        lambda: execute("INSERT INTO validation_validationrun (started_at) VALUES (now() - interval '25 min')"),
+        {"validation_runs_on_time"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "expected"), EXTENDED)
+def test_a_fault_in_the_parts_is_found(installation: None, fault: Callable[[], object], expected: set[str]) -> None:
+    fault()
+    assert set(found(Suite.EXTENDED)) == expected
+
+
+def test_redis_gone(installation: None, settings: Settings) -> None:
+    there = settings.REDIS_URL
+    no_redis(settings)
+    try:
+        assert set(found(Suite.EXTENDED)) == {"beat_alive"}
+        assert found() == {}
+    finally:
+        settings.REDIS_URL = there
+        client.cache_clear()
+
+
+def test_a_clock_off_by_a_minute(installation: None) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60), tick=True):
+        assert set(found(Suite.EXTENDED)) == {"clocks_agree"}
+
+
+def test_what_a_rollback_has_to_leave(installation: None) -> None:
+    execute("UPDATE rollout_rollout SET stage = 'FULL_ACTIVE', run_state = 'running', percent = 100, epoch = 7")
+    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
+    client().set(key("trip:derived-data"), "7:6")
+    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}

@@ -1,0 +1,285 @@
+"""Running checks: side by side, each within its time, kept, told of once, and printed for people and for programs."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from xml.etree import ElementTree
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models.functions import Now
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout import criteria, notify
+from rollout.actors import SYSTEM
+from rollout.criteria import Check, Finding, Result, Skipped, Suite, View, check, checks, judged
+from rollout.errors import Refused, WrongInput
+from tests.conftest import committed
+from validation import operations
+from validation.models import CheckResult, ValidationRun
+from validation.reports import junit, table
+from validation.runner import run_checks
+from validation.verdict import Outcome, overall, summary
+
+Looks = Callable[[View], Finding]
+GOOD = Finding(Result.PASS, "1", "1", "fine")
+
+
+def made(name: str, run: Looks, seconds: float = 10.0) -> Check:
+    return Check(name, "a category", Suite.EXTENDED, run, seconds)
+
+
+def good(view: View) -> Finding:
+    return GOOD
+
+
+def breaks(view: View) -> Finding:
+    raise ZeroDivisionError("key=sk-verysecret")
+
+
+def exits(view: View) -> Finding:
+    raise SystemExit
+
+
+def skips(view: View) -> Finding:
+    raise Skipped("nothing to look at", "make something")
+
+
+def writes(view: View) -> Finding:
+    view.rows("UPDATE rollout_rollout SET percent = 50 RETURNING 1")
+    return GOOD
+
+
+@committed
+def test_one_that_breaks_hangs_or_writes_is_an_error_and_the_rest_goes_on() -> None:
+    hold = threading.Event()
+
+    def hangs(view: View) -> Finding:
+        hold.wait()
+        return GOOD
+
+    def sleeps(view: View) -> Finding:
+        view.rows("SELECT pg_sleep(60)")
+        return GOOD
+
+    chosen = [made("hangs", hangs, 0.3), made("sleeps", sleeps, 0.3), made("breaks", breaks), made("exits", exits)]
+    chosen += [made("skips", skips), made("writes", writes), *(made(f"good {n}", good) for n in range(6))]
+    outcomes = {each.check.id: each.finding for each in run_checks(chosen)}
+    hold.set()
+    assert list(outcomes) == [each.id for each in chosen]
+    results = {name: finding.result for name, finding in outcomes.items()}
+    assert {results[name] for name in ("hangs", "sleeps", "breaks", "exits", "writes")} == {Result.ERROR}
+    assert results["skips"] is Result.SKIP
+    assert {results[f"good {n}"] for n in range(6)} == {Result.PASS}
+    assert outcomes["hangs"].message == "no answer within 0.3 s"
+    assert "read-only transaction" in outcomes["writes"].message
+    assert outcomes["breaks"].message.startswith("the check broke: ZeroDivisionError")
+
+
+@committed
+def test_all_see_the_database_as_it_was_when_the_run_began() -> None:
+    first, seen = threading.Event(), []
+
+    def changes(view: View) -> Finding:
+        ValidationRun.objects.count()
+        first.set()
+        return GOOD
+
+    def looks(view: View) -> Finding:
+        assert first.wait(5)
+        done = threading.Thread(target=add)
+        done.start()
+        done.join()
+        seen.append(ValidationRun.objects.count())
+        return GOOD
+
+    def add() -> None:
+        ValidationRun.objects.create()
+        connection.close()
+
+    run_checks([made("changes", changes), made("looks", looks)])
+    assert (seen, ValidationRun.objects.count()) == ([0], 1)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(criteria, "_checks", {})
+
+
+def test_any_app_may_register_checks(registry: None) -> None:
+    check("mine", "mine", Suite.EXTENDED)(good)
+    check("another", "other", Suite.EXIT)(skips)
+    assert [each.id for each in checks()] == ["mine", "another"]
+    assert [each.id for each in checks(Suite.EXIT)] == ["another"]
+    assert [each.id for each in checks(category="mine")] == ["mine"]
+    with pytest.raises(ValueError, match="there is a check mine already"):
+        check("mine", "mine")(skips)
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([], Result.FAIL),
+        ([Result.PASS] * 18, Result.PASS),
+        ([Result.PASS, *[Result.WARN] * 3], Result.PASS),
+        ([Result.PASS, *[Result.WARN] * 4], Result.WARN),
+        ([Result.PASS, Result.SKIP], Result.WARN),
+        ([Result.PASS, Result.ERROR], Result.FAIL),
+        ([Result.WARN, Result.SKIP, Result.FAIL], Result.FAIL),
+    ],
+)
+def test_the_results_come_to_one(results: list[Result], expected: Result) -> None:
+    assert overall(results) is expected
+
+
+results = st.lists(st.sampled_from(list(Result)), min_size=1, max_size=30)
+
+
+@given(results)
+def test_a_summary_adds_up(found: list[Result]) -> None:
+    told = summary([Outcome(made("c", good), Finding(result, "", "", ""), 1.0) for result in found])
+    assert told["total"] == sum(told[name] for name in ("passed", "warned", "failed", "errors", "skipped"))
+    assert (told["pass_rate"] == 100) is (set(found) == {Result.PASS})
+
+
+@given(st.text(max_size=50), results)
+def test_a_build_server_reads_it_whatever_it_holds(text: str, found: list[Result]) -> None:
+    outcomes = [
+        Outcome(made(f"c{n}", good), Finding(result, text, text, text, text, (text,), 1), 1.5)
+        for n, result in enumerate(found)
+    ]
+    root = ElementTree.fromstring(junit("slipway.exit", outcomes))  # noqa: S314 - we wrote it
+    assert root.get("tests") == str(len(found))
+    assert len(root.findall(".//failure")) == found.count(Result.FAIL) == int(root.get("failures") or 0)
+    assert len(root.findall(".//error")) == found.count(Result.ERROR)
+    assert len(root.findall(".//skipped")) == found.count(Result.SKIP)
+
+
+def test_a_table_says_what_to_do() -> None:
+    bad = judged(False, 3, 0, "three are wrong", remedy="mend them", offending=["a", "b"], count=3)
+    shown = table([Outcome(made("one", good), GOOD, 1), Outcome(made("two", good), bad, 1)], is_coloured=False)
+    assert shown.splitlines() == [
+        "a category",
+        "✓ PASS   one                                1                            (1)                          fine",
+        "✕ FAIL   two                                3                            (0)                          "
+        "three are wrong",
+        "          - a",
+        "          - b",
+        "            and 1 more",
+        "          > mend them",
+        "",
+        "FAIL: 1 of 2 passed (50.0 %), 1 failed",
+    ]
+    assert "\x1b[32m✓ PASS " in table([Outcome(made("one", good), GOOD, 1)], is_coloured=True)
+
+
+def run(*args: str) -> tuple[int, str, str]:
+    out, err, code = StringIO(), StringIO(), 0
+    try:
+        call_command("validate", *args, stdout=out, stderr=err)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def few(registry: None) -> dict[str, Finding]:
+    """Two checks of the exit suite, whose findings a test sets."""
+    findings = {"one": GOOD, "two": GOOD}
+    check("one", "first")(lambda view: findings["one"])
+    check("two", "second")(lambda view: findings["two"])
+    return findings
+
+
+BAD = judged(False, 1, 0, "it is wrong", remedy="mend it", offending=["a"])
+
+
+@committed
+def test_the_exit_code_is_what_was_found(few: dict[str, Finding]) -> None:
+    assert run()[0] == 0
+    few["one"] = BAD
+    code, out, _ = run("--format", "json")
+    document = json.loads(out)
+    assert (code, document["overall"], document["failed"], document["pass_rate"]) == (1, "FAIL", 1, 50.0)
+    assert document["checks"][0] | {"ms": 0} == {
+        "id": "one",
+        "category": "first",
+        "status": "FAIL",
+        "value": "1",
+        "limit": "0",
+        "message": "it is wrong",
+        "remedy": "mend it",
+        "offending": ["a"],
+        "offending_count": 1,
+        "ms": 0,
+    }
+    assert run("--category", "second")[0] == 0
+    few["one"] = Finding(Result.SKIP, "", "", "", "")
+    assert (run()[0], run("--fail-on", "warn")[0]) == (0, 1)
+    with pytest.raises(CommandError) as wrong:
+        run("--category", "third")
+    assert wrong.value.returncode == 2
+
+
+@committed
+def test_without_a_database_no_check_runs(few: dict[str, Finding]) -> None:
+    host = connection.settings_dict["HOST"]
+    connection.close()
+    connection.settings_dict["HOST"] = "/nowhere"
+    try:
+        with pytest.raises(CommandError, match="the database does not answer") as gone:
+            run()
+    finally:
+        connection.settings_dict["HOST"] = host
+    assert gone.value.returncode == 3
+
+
+@committed
+def test_a_run_that_cannot_be_stored_is_printed_and_says_so(few: dict[str, Finding]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE validation_checkresult RENAME TO elsewhere")
+    try:
+        code, out, err = run()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO validation_checkresult")
+    assert code == 0
+    assert "PASS: 2 of 2 passed" in out
+    assert "this run could not be stored" in err
+    assert not ValidationRun.objects.exists()
+
+
+@committed
+def test_a_check_that_turns_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(notify, "_channels", [lambda event: told.append((event.kind, event.subject))])
+    for finding in (GOOD, BAD, BAD, GOOD, GOOD):
+        few["one"] = finding
+        operations.validate(actor=SYSTEM)
+    assert told == [("check_failed", "one"), ("check_recovered", "one")]
+    kept = CheckResult.objects.filter(check_id="one").order_by("pk").values_list("result", flat=True)
+    assert list(kept) == ["PASS", "FAIL", "FAIL", "PASS", "PASS"]
+    newest = ValidationRun.objects.latest("pk")
+    assert (newest.overall, newest.total, newest.passed, newest.requested_by) == ("PASS", 2, 2, "system")
+
+
+@committed
+def test_only_who_may_validates(few: dict[str, Finding], member: Callable[[str], object]) -> None:
+    with pytest.raises(Refused, match=r"validation\.run_validationrun"):
+        operations.validate(actor=member("Viewer"))  # type: ignore[arg-type]
+    assert operations.validate(actor=member("Operator")).overall is Result.PASS  # type: ignore[arg-type]
+    with pytest.raises(WrongInput):
+        operations.validate(category="none", actor=SYSTEM)
+
+
+@pytest.mark.django_db
+def test_old_runs_are_forgotten() -> None:
+    old = ValidationRun.objects.create(started_at=Now() - timedelta(days=91))
+    CheckResult.objects.create(run=old, check_id="c", category_name="c", result="PASS", value="", limit="", ms=1)
+    ValidationRun.objects.create()
+    assert operations.prune() == 2
+    assert ValidationRun.objects.count() == 1
