@@ -15,6 +15,7 @@ from config.proxies import is_local
 from config.tokens import caller
 from providers.metrics import ProviderCollector
 from rollout import heartbeat
+from validation.metrics import ValidationCollector
 
 
 @require_safe
@@ -61,4 +62,5 @@ def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(ProviderCollector())
     registry.register(CacheCollector())
+    registry.register(ValidationCollector())
     return registry

@@ -42,6 +42,12 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Health",
+                "items": [
+                    page("Validation", "verified", "validation_validationrun", "validation.view_validationrun"),
+                ],
+            },
+            {
                 "title": "Fleet",
                 "items": [
                     page("Provider states", "radar", "providers_providerstate", "providers.view_providerstate"),

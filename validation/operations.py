@@ -66,7 +66,7 @@ def _store(
 ) -> int | None:
     try:
         with transaction.atomic():
-            before = _results(suite)
+            before = _results(suite, category)
             told = summary(outcomes)
             run = ValidationRun.objects.create(
                 suite=suite,
@@ -104,10 +104,10 @@ def _row(run: ValidationRun, outcome: Outcome) -> CheckResult:
     )
 
 
-def _results(suite: Suite) -> dict[str, str]:
-    """Of each check, what the newest run that had it found."""
-    newest = CheckResult.objects.filter(run__suite=suite).order_by("check_id", "-run").distinct("check_id")
-    return dict(newest.values_list("check_id", "result"))
+def _results(suite: Suite, category: str) -> dict[str, str]:
+    """Of each check, what the newest run found that had all of those that run now."""
+    last = ValidationRun.objects.filter(suite=suite, category__in={"", category}).order_by("-pk").first()
+    return dict(last.results.values_list("check_id", "result")) if last else {}
 
 
 def _tell(before: dict[str, str], outcomes: Sequence[Outcome]) -> None:

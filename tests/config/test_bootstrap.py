@@ -67,7 +67,7 @@ def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
     assert all(name.startswith("view_") for name in viewer)
     assert "view_providerstate" in viewer < operator < admin
     verbs = {f"{verb}_providerstate" for verb in ("enable", "disable", "poll", "maintain", "return")}
-    verbs |= {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry"}
+    verbs |= {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry", "run_validationrun"}
     rollouts = ("start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze")
     verbs |= {f"{verb}_rollout" for verb in rollouts}
     assert operator - viewer == verbs
