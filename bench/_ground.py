@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
@@ -88,6 +90,44 @@ def processes(database: str, *commands: Sequence[str], extra: Mapping[str, str] 
             process.terminate()
         for process in started:
             process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def season() -> None:
+    """The catalogue's fleet, the stub's season, and everything warm."""
+    from caching.models import CacheTarget
+    from caching.warming import warm
+    from providers.backfill import CATALOGUE, backfill
+    from providers.gamelogs.load import Imported, load
+    from providers.gamelogs.logs import Log
+    from providers.stub_gamelogs import game_logs
+    from providers.stub_season import SEASONS
+    from providers.stub_server import SEED
+    from rollout.actors import SYSTEM
+
+    backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
+    for sport in SEASONS:
+        logs = game_logs(sport, SEED, date(2026, 1, 5))
+        rows = (Log(**log | {"played_on": date.fromisoformat(log["played_on"])}) for log in logs)
+        load(enumerate(rows), Imported("stub", sport), skip_bad=False)
+    warm(CacheTarget.objects.filter(is_enabled=True), actor=SYSTEM)
+
+
+@contextmanager
+def site(name: str) -> Iterator[str]:
+    """gunicorn as the Procfile has it."""
+    port = free_port()
+    told = ["-m", "gunicorn", "config.wsgi"]
+    extra = {"WEB_PORT": str(port), "SITE_URL": f"http://127.0.0.1:{port}"}
+    from django.conf import settings
+
+    with processes(name, told, extra=extra | {"REDIS_PREFIX": settings.REDIS_PREFIX}):
+        yield f"http://127.0.0.1:{port}"
 
 
 def worker(name: str) -> list[str]:

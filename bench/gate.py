@@ -5,25 +5,21 @@ make bench, or .venv/bin/python bench/gate.py [decide|bear]
 
 import asyncio
 import logging
-import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import date
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench._ground import database, processes
+from bench._ground import database, season, site
 from bench._peer_flags import NAME, PEERS, SHARE
 
 KEYS, ROUNDS = 1000, 15
 SECONDS, LIMIT_MS, STEP = 6.0, 1000.0, 1.25
 FIRST_RATE = {"DISABLED": 20.0, "FULL_ACTIVE": 100.0}
-WORKERS, THREADS = 2, 8
 
 
 def decide() -> None:
@@ -68,43 +64,6 @@ def decide() -> None:
         median = {name: statistics.median(values) for name, values in took.items()}
         for name, us in median.items():
             print(f"{name}: {us:.2f} us, {us / median['decide']:.1f} x a decision")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def season() -> None:
-    from caching.models import CacheTarget
-    from caching.warming import warm
-    from providers.backfill import CATALOGUE, backfill
-    from providers.gamelogs.load import Imported, load
-    from providers.gamelogs.logs import Log
-    from providers.stub_gamelogs import game_logs
-    from providers.stub_season import SEASONS
-    from providers.stub_server import SEED
-    from rollout.actors import SYSTEM
-
-    backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
-    for sport in SEASONS:
-        logs = game_logs(sport, SEED, date(2026, 1, 5))
-        rows = (Log(**log | {"played_on": date.fromisoformat(log["played_on"])}) for log in logs)
-        load(enumerate(rows), Imported("stub", sport), skip_bad=False)
-    warm(CacheTarget.objects.filter(is_enabled=True), actor=SYSTEM)
-
-
-@contextmanager
-def site(name: str) -> Iterator[str]:
-    """gunicorn as the Procfile has it, and a control loop that beats."""
-    port = free_port()
-    told = ["-m", "gunicorn", "config.wsgi"]
-    extra = {"WEB_PORT": str(port), "SITE_URL": f"http://127.0.0.1:{port}"}
-    from django.conf import settings
-
-    with processes(name, told, extra=extra | {"REDIS_PREFIX": settings.REDIS_PREFIX}):
-        yield f"http://127.0.0.1:{port}"
 
 
 def bear() -> None:

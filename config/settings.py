@@ -180,6 +180,12 @@ CELERY_BEAT_SCHEDULE = {
     "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune warm-ups": {"task": "caching.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "validate": {"task": "validation.validate", "schedule": 900.0, "options": {"expire_seconds": 600}},
+    "validate the parts": {
+        "task": "validation.validate",
+        "schedule": 900.0,
+        "kwargs": {"suite": "extended"},
+        "options": {"expire_seconds": 600},
+    },
     "validate in full": {
         "task": "validation.validate",
         "schedule": crontab(hour="3", minute="30"),

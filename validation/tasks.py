@@ -3,12 +3,13 @@
 from celery import shared_task
 
 from rollout.actors import SYSTEM
+from rollout.criteria import Suite
 from validation import operations
 
 
 @shared_task(name="validation.validate", ignore_result=True)
-def validate(is_full: bool = False) -> None:
-    operations.validate(is_full=is_full, actor=SYSTEM)
+def validate(suite: str = Suite.EXIT.value, is_full: bool = False) -> None:
+    operations.validate(Suite(suite), is_full=is_full, actor=SYSTEM)
 
 
 @shared_task(name="validation.prune", ignore_result=True)
