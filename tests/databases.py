@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import connect, errors, sql
 
 from config.place import VAR
@@ -85,6 +85,31 @@ def make_template(name: str) -> None:
     finally:
         connection.close()
         connection.settings_dict["NAME"] = before
+
+
+def dump() -> dict[str, bytes]:
+    """The rows of each table that has any, but for those that triggers write."""
+    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+    rows: dict[str, bytes] = {}
+    with connection.cursor() as cursor:
+        for table in sorted(tables):
+            if table.endswith("event") and f"{table.removesuffix('event')}" in tables:
+                continue
+            with cursor.copy(f"COPY {table} TO STDOUT") as copy:
+                if found := b"".join(bytes(part) for part in copy):
+                    rows[table] = found
+    return rows
+
+
+def restore(rows: dict[str, bytes]) -> None:
+    """Into tables that were emptied: a tenth of the time that Django's own way takes."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM django_content_type)")
+        if cursor.fetchone()[0]:
+            return
+        for table, found in rows.items():
+            with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                copy.write(found)
 
 
 def drop(name: str) -> None:

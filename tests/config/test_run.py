@@ -109,18 +109,16 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """One that has run before, for tests that only start and stop it: each leaves nothing running behind."""
-    with made_in(tmp_path_factory.mktemp("used")) as made:
-        run = made.start()
-        made.ready(run)
-        run.terminate()
-        run.communicate(timeout=60)
-        yield made
+def test_it_runs_is_stopped_killed_left_unread_and_runs_again(checkout: Checkout) -> None:
+    """In one checkout, since each start takes its while."""
+    it_runs_polls_and_stops(checkout)
+    run = it_runs_again(checkout)
+    for victim in ("-m config.run", "gunicorn", "config.watchdog"):
+        run = killing_a_part_leaves_nothing_and_it_runs_again(checkout, run, victim)
+    it_ends_when_nobody_reads_it_any_more(checkout, run)
 
 
-def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
+def it_runs_polls_and_stops(checkout: Checkout) -> None:
     first = checkout.start()
     said = checkout.ready(first)
     assert f"http://127.0.0.1:{checkout.port}/admin/" in said
@@ -133,44 +131,42 @@ def test_it_runs_polls_stops_and_runs_again(checkout: Checkout) -> None:
     second = checkout.start()
     assert "already runs in this checkout" in second.communicate(timeout=30)[0]
     assert second.returncode != 0
-    before = checkout.query("SELECT id, created_at FROM provider_states ORDER BY id")
 
     first.send_signal(signal.SIGTERM)
     rest = first.communicate(timeout=30)[0]
     assert first.returncode == 0, rest
     assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
 
-    again = checkout.ready(checkout.start())
+
+def it_runs_again(checkout: Checkout) -> "subprocess.Popen[str]":
+    run = checkout.start()
+    again = checkout.ready(run)
     assert "password" not in again
     assert "API token" not in again
-    assert checkout.query("SELECT id, created_at FROM provider_states ORDER BY id") == before
+    assert checkout.query("SELECT count(*), max(id) FROM provider_states") == [(28, 28)]
+    return run
 
 
-def test_killing_any_part_leaves_nothing_and_it_runs_again(used: Checkout) -> None:
-    honcho, web, watchdog = "-m config.run", "gunicorn", "config.watchdog"
-    run = used.start()
-    used.ready(run)
-    for victim in (honcho, web, watchdog):
-        os.kill(used.pid_of(victim), signal.SIGKILL)
-        if victim == watchdog:  # the servers end with it; the site waits for them until it is stopped
-            run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=60)
-        assert all(ended(pid) for pid, _ in used.left()), (victim, used.left())
-        run = used.start()
-        used.ready(run)
-        assert used.get("/readyz")["database"] == "ok"
-    run.terminate()
+def killing_a_part_leaves_nothing_and_it_runs_again(
+    checkout: Checkout, run: "subprocess.Popen[str]", victim: str
+) -> "subprocess.Popen[str]":
+    os.kill(checkout.pid_of(victim), signal.SIGKILL)
+    if victim == "config.watchdog":  # the servers end with it; the site waits for them until it is stopped
+        run.send_signal(signal.SIGTERM)
     run.communicate(timeout=60)
+    assert all(ended(pid) for pid, _ in checkout.left()), (victim, checkout.left())
+    again = checkout.start()
+    checkout.ready(again)
+    assert checkout.get("/readyz")["database"] == "ok"
+    return again
 
 
-def test_it_ends_when_nobody_reads_it_any_more(used: Checkout) -> None:
-    run = used.start()
-    used.ready(run)
+def it_ends_when_nobody_reads_it_any_more(checkout: Checkout, run: "subprocess.Popen[str]") -> None:
     assert run.stdout is not None
     run.stdout.close()
     run.terminate()
     assert run.wait(60) != 0
-    assert all(ended(pid) for pid, _ in used.left()), used.left()
+    assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
 
 
 def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
