@@ -52,6 +52,13 @@ class Store:
             return self._ask(key, kept, now)
         return self._found(key, kept.record, Tier.L1, now)
 
+    def held(self, key: str) -> dict[Tier, Record]:
+        """What L1 and L2 hold of it, for whoever compares them: nothing is counted, kept or asked of PostgreSQL."""
+        kept = self.memory.get(key)
+        shared = self._ask_shared(key)
+        found = {Tier.L1: kept.record if kept else None, Tier.L2: shared}
+        return {tier: record for tier, record in found.items() if record is not None}
+
     def announce(self, changed: Mapping[str, Record | None], stamp: int = 0) -> None:
         """Once the transaction is committed: have what was written (None: deleted or changed otherwise, up to `stamp`)
         take the place of what the tiers hold.

@@ -192,6 +192,7 @@ CELERY_BEAT_SCHEDULE = {
         "kwargs": {"is_full": True},
         "options": {"expire_seconds": 3600},
     },
+    "watch validations": {"task": "validation.watch", "schedule": 300.0, "options": {"expire_seconds": 300}},
     "prune validations": {"task": "validation.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune readings": {"task": "rollout.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},

@@ -35,11 +35,12 @@ def verb_page(
     plan: Sequence[str],
     act: Callable[[dict[str, Any]], object],
     back: str,
-    form: type[ReasonForm] = ReasonForm,
+    form: type[forms.Form] = ReasonForm,
     seen: int = 0,
 ) -> HttpResponse:
     """GET asks; POST carries it out and goes back. act: is given what the form holds, and `seen`, which comes along so
-    that a late confirmation is for what its reader saw. An operation that refuses is one line on the page gone back to.
+    that a late confirmation is for what its reader saw; a text that it returns is shown. An operation that refuses is
+    one line on the page gone back to.
     """
     from rollout.errors import SlipwayError  # here, since the console lies below the apps
 
@@ -49,11 +50,11 @@ def verb_page(
     if request.method == "POST" and filled.is_valid():
         said = request.POST.get("seen", "")
         try:
-            act(filled.cleaned_data | {"seen": int(said) if said.isdecimal() and len(said) < 19 else -1})
+            done = act(filled.cleaned_data | {"seen": int(said) if said.isdecimal() and len(said) < 19 else -1})
         except SlipwayError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, f"{label}: {subject}")
+            messages.success(request, done if isinstance(done, str) else f"{label}: {subject}")
         return HttpResponseRedirect(back)
     context = model_admin.admin_site.each_context(request) | {
         "title": f"{label}: {subject}?",

@@ -11,6 +11,7 @@ from rollout.choices import Look
 from rollout.errors import SlipwayError
 
 OFFENDING_AT_MOST = 20
+ID_AT_MOST, CATEGORY_AT_MOST = 64, 32  # characters
 
 
 class Result(Look):
@@ -97,25 +98,32 @@ Look_at = Callable[[View], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """seconds: what it may take."""
+    """seconds: what it may take. is_sampled: only a full run looks at everything, so what that found stands until the
+    next one.
+    """
 
     id: str
     category: str
     suite: Suite
     run: Look_at
     seconds: float = 10.0
+    is_sampled: bool = False
 
 
 _checks: dict[str, Check] = {}
 
 
-def check(id: str, category: str, suite: Suite = Suite.EXIT, *, seconds: float = 10.0) -> Callable[[Look_at], Look_at]:
-    """Register a function as a check. Raises ValueError for an id that is taken."""
+def check(
+    id: str, category: str, suite: Suite = Suite.EXIT, *, seconds: float = 10.0, is_sampled: bool = False
+) -> Callable[[Look_at], Look_at]:
+    """Register a function as a check. Raises ValueError for an id that is taken, or names that are too long."""
 
     def register(run: Look_at) -> Look_at:
-        if id in _checks and _checks[id].run.__qualname__ != run.__qualname__:
+        if id in _checks:
             raise ValueError(f"there is a check {id} already")
-        _checks[id] = Check(id, category, suite, run, seconds)
+        if len(id) > ID_AT_MOST or len(category) > CATEGORY_AT_MOST:
+            raise ValueError(f"{id} or {category} is longer than {ID_AT_MOST} or {CATEGORY_AT_MOST} characters")
+        _checks[id] = Check(id, category, suite, run, seconds, is_sampled)
         return run
 
     return register

@@ -46,7 +46,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
         # What migrations put in comes back after a test that committed.
         rows = databases.dump()
         connection._test_serialized_contents = "see below"  # type: ignore[attr-defined]
-        connection.creation.deserialize_db_from_string = lambda said: databases.restore(rows)  # type: ignore[method-assign]
+        connection.creation.deserialize_db_from_string = lambda data: databases.restore(rows)  # type: ignore[method-assign]
         yield
         connection.close()
         connection.settings_dict["NAME"] = before

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -12,7 +13,7 @@ from config.keyset import KeysetAdmin
 from config.verbs import verb_page
 from rollout.criteria import Result, Suite, checks
 from validation.models import ValidationRun
-from validation.operations import validate
+from validation.operations import Report, validate
 from validation.shown import board, shown_result
 
 PERMISSION = "validation.run_validationrun"
@@ -60,7 +61,8 @@ class ValidationRunAdmin(KeysetAdmin):
                 f"{many} checks look at the database, the site and the caches; nothing is changed.",
                 "It takes seconds.",
             ],
-            act=lambda filled: validate(suite, actor=request.user),
+            act=lambda filled: _said(validate(suite, actor=request.user)),
+            form=forms.Form,
             back=reverse("admin:validation_validationrun_changelist"),
         )
 
@@ -79,6 +81,12 @@ class ValidationRunAdmin(KeysetAdmin):
     @admin.display(description="Took")
     def took(self, run: ValidationRun) -> str:
         return f"{run.seconds:.2f} s"
+
+
+def _said(report: Report) -> str:
+    passed = sum(outcome.finding.result is Result.PASS for outcome in report.outcomes)
+    kept = "" if report.stored_as else "; this run could not be stored"
+    return f"{report.suite.label}: {report.overall.value}, {passed} of {len(report.outcomes)} passed{kept}"
 
 
 def _address(suite: Suite) -> str:

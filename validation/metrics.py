@@ -20,7 +20,7 @@ class ValidationCollector(Collector):
             if run is None:
                 continue
             last.add_metric([suite], run.started_at.timestamp())
-            for found in run.results.order_by("pk"):
+            for found in run.results.exclude(result=Result.SKIP).order_by("pk"):
                 is_good = found.result in (Result.PASS, Result.WARN)
                 passed.add_metric([suite, found.category_name, found.check_id], float(is_good))
         yield from (passed, last)

@@ -2,24 +2,29 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-import structlog
-from django.db import Error, transaction
+import redis
+from django.db import Error, connection, transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from rollout.actors import Actor, require
-from rollout.criteria import Result, Suite, categories, checks
+from rollout.actors import SYSTEM, Actor, require
+from rollout.criteria import Finding, Result, Suite, categories, checks
 from rollout.errors import WrongInput
 from rollout.notify import Event, notify
+from rollout.redact import redact
+from rollout.redis import client, key
 from validation.models import CheckResult, ValidationRun
-from validation.runner import run_checks
+from validation.runner import CannotRun, run_at
 from validation.verdict import Outcome, overall, summary
 
 BAD = (Result.FAIL, Result.ERROR)
-log = structlog.get_logger("slipway.validation")
+LATE = timedelta(minutes=20)  # one comes every 15
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('validation'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +50,77 @@ def validate(suite: Suite = Suite.EXIT, category: str | None = None, *, is_full:
     if not chosen:
         known = ", ".join(categories(suite))
         raise WrongInput(f"no check of {suite.value} has the category {category!r}", f"take one of {known}")
-    start = time.monotonic()
-    outcomes = run_checks(chosen, is_full=is_full, since=_last_full(suite))
-    seconds = time.monotonic() - start
-    pk = _store(suite, category or "", is_full, outcomes, seconds, actor)
-    return Report(suite, outcomes, seconds, pk)
-
-
-def _last_full(suite: Suite) -> datetime | None:
+    start, full = time.monotonic(), _last_full(suite)
     try:
-        runs = ValidationRun.objects.filter(suite=suite, category="", is_full=True)
-        found = runs.order_by("-started_at").values_list("started_at", flat=True).first()
+        moment, outcomes = run_at(chosen, is_full, full.started_at if full else None)
+    except CannotRun as error:
+        _tell_once("validation_cannot_run", f"no validation: {error}")
+        raise
+    if full is not None and not is_full:
+        outcomes = _with_what_stands(outcomes, full)
+    made = ValidationRun(
+        suite=suite,
+        category=category or "",
+        is_full=is_full,
+        overall=overall([outcome.finding.result for outcome in outcomes]),
+        total=len(outcomes),
+        passed=summary(outcomes)["passed"],
+        seconds=time.monotonic() - start,
+        requested_by=actor.get_username(),
+        started_at=moment,
+    )
+    return Report(suite, outcomes, made.seconds, _store(made, outcomes))
+
+
+def _last_full(suite: Suite) -> ValidationRun | None:
+    """The last one that looked at everything."""
+    sampled = [each.id for each in checks(suite) if each.is_sampled]
+    broken = CheckResult.objects.filter(run=OuterRef("pk"), check_id__in=sampled, result=Result.ERROR)
+    try:
+        runs = ValidationRun.objects.filter(~Exists(broken), suite=suite, category="", is_full=True)
+        return runs.order_by("-started_at").first()
     except Error:  # the checks say what is wrong
         return None
-    return found
 
 
-def _store(
-    suite: Suite, category: str, is_full: bool, outcomes: Sequence[Outcome], seconds: float, actor: Actor
-) -> int | None:
+def _with_what_stands(outcomes: Sequence[Outcome], full: ValidationRun) -> list[Outcome]:
+    """What only the full run saw is not well because a sample missed it."""
+    found = {result.check_id: result for result in full.results.filter(result=Result.FAIL)}
+    return [
+        replace(outcome, finding=_standing(found[outcome.check.id]))
+        if outcome.check.is_sampled and outcome.finding.result is Result.PASS and outcome.check.id in found
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _standing(result: CheckResult) -> Finding:
+    return Finding(
+        Result.FAIL,
+        result.value,
+        result.limit,
+        f"{result.message}, as the last full run found; a sample now saw nothing of it",
+        f"{result.remedy}; then: manage.py validate --full",
+        tuple(result.offending),
+        result.offending_count,
+        result.links,
+    )
+
+
+def _store(run: ValidationRun, outcomes: Sequence[Outcome]) -> int | None:
     try:
-        with transaction.atomic():
-            before = _results(suite, category)
-            told = summary(outcomes)
-            run = ValidationRun.objects.create(
-                suite=suite,
-                category=category,
-                is_full=is_full,
-                overall=told["overall"],
-                total=told["total"],
-                passed=told["passed"],
-                seconds=seconds,
-                requested_by=actor.get_username(),
-            )
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(ONE_AT_A_TIME)  # or two runs at once would both tell of what turned
+            before = _newest(outcomes)
+            run.save()
             CheckResult.objects.bulk_create(_row(run, outcome) for outcome in outcomes)
     except Error as error:
-        log.warning("the run could not be stored", error=(str(error).splitlines() or [""])[0])
+        said = redact((str(error).splitlines() or [""])[0])
+        bad = ", ".join(each.check.id for each in outcomes if each.finding.result in BAD) or "nothing"
+        _tell_once("validation_not_stored", f"a validation could not be stored: {said}; it found wrong: {bad}")
         return None
     _tell(before, outcomes)
+    _forget("validation_cannot_run", "validation_not_stored", "validation_missed")
     return run.pk
 
 
@@ -93,8 +131,8 @@ def _row(run: ValidationRun, outcome: Outcome) -> CheckResult:
         check_id=outcome.check.id,
         category_name=outcome.check.category,
         result=found.result,
-        value=found.value[:100],
-        limit=found.limit[:100],
+        value=str(found.value)[:100],
+        limit=str(found.limit)[:100],
         message=found.message,
         remedy=found.remedy,
         offending=list(found.offending),
@@ -104,10 +142,16 @@ def _row(run: ValidationRun, outcome: Outcome) -> CheckResult:
     )
 
 
-def _results(suite: Suite, category: str) -> dict[str, str]:
-    """Of each check, what the newest run found that had all of those that run now."""
-    last = ValidationRun.objects.filter(suite=suite, category__in={"", category}).order_by("-pk").first()
-    return dict(last.results.values_list("check_id", "result")) if last else {}
+def _newest(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Of each check, what was found last; one look into an index each."""
+    before = {}
+    for outcome in outcomes:
+        results = (
+            CheckResult.objects.filter(check_id=outcome.check.id).order_by("-run").values_list("result", flat=True)
+        )
+        if (last := results.first()) is not None:
+            before[outcome.check.id] = last
+    return before
 
 
 def _tell(before: dict[str, str], outcomes: Sequence[Outcome]) -> None:
@@ -119,6 +163,30 @@ def _tell(before: dict[str, str], outcomes: Sequence[Outcome]) -> None:
             notify(Event("check_failed", outcome.check.id, said))
         elif was_bad and not is_bad:
             notify(Event("check_recovered", outcome.check.id, f"{outcome.check.id} is well again"))
+
+
+def watch() -> None:
+    """Tell once where no run came by itself for too long. On another queue than the runs."""
+    runs = ValidationRun.objects.filter(requested_by=SYSTEM.get_username())
+    last = runs.order_by("-started_at").first()
+    if last is not None and not runs.filter(started_at__gt=Now() - LATE).exists():
+        said = f"no validation came by itself since {last.started_at:%Y-%m-%d %H:%M} UTC; look at the workers of slow"
+        _tell_once("validation_missed", said)
+
+
+def _tell_once(kind: str, said: str) -> None:
+    """Until a run is stored again; each time, where Redis does not remember."""
+    try:
+        is_new = bool(client().set(key(kind), 1, nx=True, ex=86400))
+    except redis.RedisError:
+        is_new = True
+    if is_new:
+        notify(Event(kind, "validation", said))
+
+
+def _forget(*kinds: str) -> None:
+    with suppress(redis.RedisError):
+        client().delete(*map(key, kinds))
 
 
 def prune() -> int:

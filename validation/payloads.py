@@ -73,6 +73,8 @@ DECODERS: dict[CacheType, msgspec.json.Decoder[Any]] = {
 
 def problem(cache_type: str, data: bytes) -> str:
     """What is wrong with a payload; nothing where it is as its type has it."""
+    if cache_type not in CacheType.values:
+        return f"{cache_type} is no type of entry"
     try:
         DECODERS[CacheType(cache_type)].decode(data)
     except msgspec.ValidationError as error:

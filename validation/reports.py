@@ -22,7 +22,8 @@ def table(outcomes: Sequence[Outcome], *, is_coloured: bool) -> str:
             category = outcome.check.category
             lines += ["", category]
         word = _coloured(f"{found.result.symbol} {found.result.value:<5}", found.result, is_coloured)
-        lines.append(ROW.format(word, outcome.check.id, found.value, f"({found.limit})", found.message).rstrip())
+        said = map(_plain, (found.value, f"({found.limit})", found.message))
+        lines.append(ROW.format(word, outcome.check.id, *said).rstrip())
         lines += _blame(outcome)
     told = summary(outcomes)
     total = _coloured(told["overall"], Result(told["overall"]), is_coloured)
@@ -33,11 +34,11 @@ def table(outcomes: Sequence[Outcome], *, is_coloured: bool) -> str:
 
 def _blame(outcome: Outcome) -> list[str]:
     found = outcome.finding
-    lines = [f"- {name}" for name in found.offending]
+    lines = [f"- {_plain(name)}" for name in found.offending]
     if (more := found.offending_count - len(found.offending)) > 0:
         lines.append(f"  and {more:,} more")
     if found.remedy and found.result is not Result.PASS:
-        lines.append(f"> {found.remedy}")
+        lines.append(f"> {_plain(found.remedy)}")
     return [textwrap.indent(line, " " * INDENT) for line in lines]
 
 
@@ -67,7 +68,5 @@ def junit(name: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold."""
-    return "".join(
-        letter for letter in text if letter in "\n\t" or (letter >= " " and not 0xD800 <= ord(letter) < 0xE000)
-    )
+    """Without what XML cannot hold, or a terminal would obey: some of it comes from upstreams."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")

@@ -28,8 +28,13 @@ class CannotRun(SlipwayError):
 
 def run_checks(chosen: Sequence[Check], *, is_full: bool = False, since: datetime | None = None) -> list[Outcome]:
     """In their order. Raises CannotRun without a database."""
+    return run_at(chosen, is_full, since)[1]
+
+
+def run_at(chosen: Sequence[Check], is_full: bool, since: datetime | None) -> tuple[datetime, list[Outcome]]:
+    """And the moment, of the database's clock, whose view they all had."""
     ended: queue.Queue[tuple[Check, Finding]] = queue.Queue()
-    with _exported() as snapshot:
+    with _exported() as (moment, snapshot):
         waiting = deque(chosen)
         started: dict[Check, float] = {}
         found: dict[Check, Outcome] = {}
@@ -50,24 +55,24 @@ def run_checks(chosen: Sequence[Check], *, is_full: bool = False, since: datetim
                 for each in running:
                     if time.monotonic() - started[each] >= each.seconds and each not in found:
                         found[each] = Outcome(each, _too_slow(each), each.seconds * 1000)
-    return [found[each] for each in chosen]
+    return moment, [found[each] for each in chosen]
 
 
 @contextmanager
-def _exported() -> Iterator[str]:
+def _exported() -> Iterator[tuple[datetime, str]]:
     """A view of the database that other connections can take on, for as long as the block lasts."""
     own = connections.create_connection("default")
     try:
         with own.cursor() as cursor:
             cursor.execute(BEGIN)
-            cursor.execute("SELECT pg_export_snapshot()")
-            snapshot = str(cursor.fetchone()[0])
+            cursor.execute("SELECT now(), pg_export_snapshot()")
+            moment, snapshot = cursor.fetchone()
     except Error as error:
         own.close()
-        said = (str(error).strip().splitlines() or ["no answer"])[0]
+        said = redact((str(error).strip().splitlines() or ["no answer"])[0])
         raise CannotRun(f"the database does not answer: {said}", "start it, and check DATABASE_URL") from error
     try:
-        yield snapshot
+        yield moment, snapshot
     finally:
         own.close()
 
@@ -80,15 +85,20 @@ def _look(
             cursor.execute(SAME_VIEW)
             cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             cursor.execute(f"SET LOCAL statement_timeout = {int(each.seconds * 1000)}")
+            # One that hangs in between keeps no old view of the database open.
+            cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(each.seconds * 1000) + 5000}")
             finding = each.run(View(connection, is_full, since))
+            if not isinstance(finding, Finding):
+                raise TypeError(f"it answered {type(finding).__name__}, no Finding")
             transaction.set_rollback(True)
     except Skipped as skipped:
-        finding = Finding(Result.SKIP, "–", "–", skipped.args[0], skipped.args[1])
+        why, remedy = (*skipped.args, "", "")[:2]
+        finding = Finding(Result.SKIP, "–", "–", str(why), str(remedy))
     except BaseException as error:  # the check broke, which says nothing of what it was to look at
         said = redact((str(error).strip().splitlines() or [""])[0])
         told = f"the check broke: {type(error).__name__}: {said}".removesuffix(": ")
         finding = Finding(Result.ERROR, "–", "–", told, "see the log; a table that is missing fails others too")
-        log.warning("a check broke", check=each.id, error=said, kind=type(error).__name__)
+        log.warning("a check broke", check=each.id, exc_info=True)
     finally:
         connection.close()
     ended.put((each, finding))

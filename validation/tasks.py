@@ -12,6 +12,11 @@ def validate(suite: str = Suite.EXIT.value, is_full: bool = False) -> None:
     operations.validate(Suite(suite), is_full=is_full, actor=SYSTEM)
 
 
+@shared_task(name="validation.watch", ignore_result=True)
+def watch() -> None:
+    operations.watch()
+
+
 @shared_task(name="validation.prune", ignore_result=True)
 def prune() -> None:
     operations.prune()

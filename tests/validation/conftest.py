@@ -64,11 +64,12 @@ def installation(whole: str, django_db_blocker: DjangoDbBlocker, site: None) -> 
 
 
 class Site(BaseHTTPRequestHandler):
-    status = 200
+    status, body = 200, b'{"ready": true}'
 
     def do_GET(self) -> None:
         self.send_response(Site.status)
         self.end_headers()
+        self.wfile.write(Site.body)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -77,7 +78,7 @@ class Site(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(settings: Settings) -> Iterator[None]:
     """A site that answers, at SITE_URL."""
-    Site.status = 200
+    Site.status, Site.body = 200, b'{"ready": true}'
     server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

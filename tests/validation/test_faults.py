@@ -1,7 +1,7 @@
 """Each fault, put into a real database, is found by the check that is for it, and by no unrelated one."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,14 +10,15 @@ from django.db import Error, connection
 from pytest_django import Settings
 
 import caching.models
-from providers.models import Sport
+from caching.entries import ENTRIES
+from providers.models import GameLog, Sport
 from rollout.criteria import Result, Suite, checks
 from rollout.redis import client, key
 from tests.validation.conftest import Site
+from validation.checks.extended import EXAMPLE_TOKEN
 from validation.runner import run_checks
 
 BAD = (Result.FAIL, Result.ERROR)
-STATES, ENTRIES = "provider_states", "portfolio_rationales"
 ORPHAN = (
     "ALTER TABLE provider_states DROP CONSTRAINT {fk}; "
     "UPDATE provider_states SET sport = 'CHESS' WHERE provider_name = 'betmgm' AND sport = 'NBA'; "
@@ -132,6 +133,32 @@ def test_a_whole_installation_passes(installation: None) -> None:
         ),
         ("DELETE FROM portfolio_rationales WHERE cache_type = 'CACHE_FACTOR'", {"cache_type_coverage"}),
         (
+            "DELETE FROM portfolio_rationales WHERE cache_key = 'factor:nba:model:v2.1'; "
+            "UPDATE caching_cachetarget SET last_error = 'too few' WHERE cache_type = 'CACHE_FACTOR' AND sport = 'NBA'",
+            {"cache_expiry_status"},
+        ),
+        (
+            "UPDATE caching_cachetarget SET is_enabled = false; UPDATE portfolio_rationales "
+            "SET soft_expires_at = now() - interval '2 h', expires_at = now() - interval '1 h'",
+            set(),  # which nobody serves any more
+        ),
+        (
+            "UPDATE provider_states SET consecutive_errors = 9, status = 'maintenance' WHERE sport = 'NHL' AND "
+            "provider_name = 'draftkings'",
+            set(),
+        ),
+        ("DROP TABLE providers_pricemove CASCADE", {"database_integrity"}),
+        ("ALTER TABLE providers_event DROP COLUMN home_team", {"database_integrity"}),
+        (
+            "ALTER TABLE provider_states ALTER COLUMN id DROP IDENTITY",
+            {"table_exists_provider_states", "import_ProviderState"},
+        ),
+        (
+            "ALTER TABLE provider_states DROP CONSTRAINT provider_state_unique; "
+            "CREATE INDEX provider_state_unique ON provider_states (provider_name, sport)",
+            {"table_exists_provider_states"},
+        ),
+        (
             "UPDATE portfolio_rationales SET soft_expires_at = now() - interval '2 h', "
             "expires_at = now() - interval '1 h' WHERE cache_type = 'CACHE_PLAYER'",
             {"cache_expiry_status"},
@@ -164,7 +191,7 @@ def test_a_whole_installation_passes(installation: None) -> None:
     ],
 )
 def test_a_fault_in_the_database_is_found(installation: None, statement: str, expected: set[str]) -> None:
-    with suppress(Error):
+    with suppress(Error) if "CONCURRENTLY" in statement else nullcontext():
         execute(statement.replace("{fk}", foreign_key()))
     assert set(found()) == expected
 
@@ -172,13 +199,17 @@ def test_a_fault_in_the_database_is_found(installation: None, statement: str, ex
 def test_the_fault_is_named_with_a_remedy(installation: None) -> None:
     execute("ALTER TABLE provider_states DROP COLUMN capabilities CASCADE")
     [outcome] = [each for each in run_checks(checks(Suite.EXIT)) if each.check.id == "table_exists_provider_states"]
-    assert outcome.finding.offending == ("the column capabilities is missing",)
+    assert "the column capabilities is missing" in outcome.finding.offending
     assert outcome.finding.value == "21 columns"
     assert "manage.py migrate" in outcome.finding.remedy
 
 
 def test_a_model_that_was_edited_without_a_migration(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sport._meta.get_field("name"), "max_length", 51)
+    name = Sport._meta.get_field("name")
+    monkeypatch.setattr(name, "max_length", 51)
+    assert set(found()) == {"model_imports_overall"}
+    monkeypatch.setattr(name, "max_length", 50)
+    monkeypatch.setattr(GameLog._meta.get_field("game_number"), "null", not GameLog._meta.get_field("game_number").null)
     assert set(found()) == {"model_imports_overall"}
 
 
@@ -188,8 +219,8 @@ def test_a_model_under_another_name(installation: None, monkeypatch: pytest.Monk
 
 
 def test_a_site_that_does_not_answer(installation: None, settings: Settings) -> None:
-    Site.status = 503
-    assert set(found()) == {"api_health"}
+    for Site.status, Site.body in ((503, b""), (200, b"maintenance"), (200, b'{"ready": false}'), (200, b"[]")):
+        assert set(found()) == {"api_health"}
     settings.SITE_URL = "http://127.0.0.1:9"
     assert set(found()) == {"api_health"}
 
@@ -221,6 +252,20 @@ def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bo
     assert len(outcome.finding.offending) == 1
 
 
+def hold_another_value() -> None:
+    about = "factor:nba:model"
+    record = ENTRIES.get(about).record
+    ENTRIES.memory.put(about, record._replace(data=b"{}"), record.gone_at, ENTRIES.memory.mark(about))
+
+
+@pytest.mark.parametrize(
+    ("key", "tokens"), [("replace-me-with-fifty", {"x": "x"}), ("good", {}), ("good", {EXAMPLE_TOKEN: "c"})]
+)
+def test_secrets_that_are_none(installation: None, settings: Settings, key: str, tokens: dict[str, str]) -> None:
+    settings.SECRET_KEY, settings.API_TOKENS = key, tokens
+    assert set(found(Suite.EXTENDED)) == {"secrets_set"}
+
+
 def no_redis(settings: Settings) -> None:
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     client.cache_clear()
@@ -230,9 +275,17 @@ EXTENDED: list[tuple[Callable[[], object], set[str]]] = [
     (lambda: client().delete(key("heartbeat")), {"beat_alive"}),
     (lambda: client().rpush(key("polls"), *range(101)), {"queues_are_short"}),
     (
-        lambda: execute("UPDATE providers_pollslot SET lease_until = now() - interval '2 h' WHERE sport = 'NBA'"),
+        lambda: execute(
+            "UPDATE providers_pollslot SET lease_until = now() - interval '2 h', next_poll_at = now() - interval '3 h'"
+            " WHERE sport = 'NBA'"
+        ),
         {"no_lease_left_over"},
     ),
+    (
+        lambda: execute("UPDATE providers_pollslot SET lease_until = now() - interval '2 h', next_poll_at = NULL"),
+        set(),  # nobody wants it polled
+    ),
+    (hold_another_value, {"tiers_agree"}),
     (lambda: execute("UPDATE rollout_rollout SET epoch = 3, stage = 'DARK_MODE'"), {"rollout_history_whole"}),
     (
         lambda: execute(

@@ -239,7 +239,11 @@ def test_without_a_database_no_check_runs(few: dict[str, Finding]) -> None:
 
 
 @committed
-def test_a_run_that_cannot_be_stored_is_printed_and_says_so(few: dict[str, Finding]) -> None:
+def test_a_run_that_cannot_be_stored_is_printed_and_says_so(
+    few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE validation_checkresult RENAME TO elsewhere")
     try:
@@ -250,6 +254,7 @@ def test_a_run_that_cannot_be_stored_is_printed_and_says_so(few: dict[str, Findi
     assert code == 0
     assert "PASS: 2 of 2 passed" in out
     assert "this run could not be stored" in err
+    assert told == ["validation_not_stored"]
     assert not ValidationRun.objects.exists()
 
 
@@ -283,3 +288,83 @@ def test_old_runs_are_forgotten() -> None:
     ValidationRun.objects.create()
     assert operations.prune() == 2
     assert ValidationRun.objects.count() == 1
+
+
+@committed
+def test_what_only_a_full_run_sees_stands_until_a_full_run_passes(
+    registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+    is_mended = False
+    check("one", "first", is_sampled=True)(lambda view: BAD if view.is_full and not is_mended else GOOD)
+    assert operations.validate(actor=SYSTEM).overall is Result.PASS
+    assert operations.validate(is_full=True, actor=SYSTEM).overall is Result.FAIL
+    again = operations.validate(actor=SYSTEM)
+    assert again.overall is Result.FAIL
+    assert "as the last full run found" in again.outcomes[0].finding.message
+    assert "manage.py validate --full" in again.outcomes[0].finding.remedy
+    is_mended = True
+    assert operations.validate(is_full=True, actor=SYSTEM).overall is Result.PASS
+    assert operations.validate(actor=SYSTEM).overall is Result.PASS
+    assert told == ["check_failed", "check_recovered"]
+
+
+@committed
+def test_a_full_run_saw_what_there_was_when_it_began(registry: None) -> None:
+    seen = []
+
+    def looks(view: View) -> Finding:
+        seen.append((view.since, view.value("SELECT now()")))
+        return GOOD
+
+    check("one", "first", is_sampled=True)(looks)
+    operations.validate(is_full=True, actor=SYSTEM)
+    operations.validate(actor=SYSTEM)
+    assert seen[0][0] is None
+    assert seen[1][0] is not None
+    assert seen[1][0] <= seen[0][1]
+
+
+@committed
+def test_one_category_and_then_all_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+    few["one"] = BAD
+    operations.validate(category="first", actor=SYSTEM)
+    operations.validate(actor=SYSTEM)
+    assert told == ["check_failed"]
+
+
+@committed
+def test_a_run_that_did_not_come_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+    operations.watch()
+    operations.validate(actor=SYSTEM)
+    operations.watch()
+    assert told == []
+    ValidationRun.objects.update(started_at=Now() - timedelta(minutes=21))
+    operations.watch()
+    operations.watch()
+    assert told == ["validation_missed"]
+    operations.validate(actor=SYSTEM)
+    ValidationRun.objects.update(started_at=Now() - timedelta(minutes=21))
+    operations.watch()
+    assert told == ["validation_missed"] * 2
+
+
+@committed
+def test_a_check_that_answers_nonsense_stops_no_other() -> None:
+    chosen = [made("none", lambda view: None), made("short", lambda view: _skip()), made("good", good)]  # type: ignore[arg-type, return-value]
+    results = [each.finding.result for each in run_checks(chosen)]
+    assert results == [Result.ERROR, Result.SKIP, Result.PASS]
+
+
+def _skip() -> Finding:
+    raise Skipped("only why")
+
+
+def test_nothing_an_upstream_said_steers_the_terminal() -> None:
+    bad = judged(False, "\x1b[2J", "", "\x9b31m", remedy="\x07", offending=["\x1b]0;x"])
+    assert not set("\x1b\x9b\x07") & set(table([Outcome(made("c", good), bad, 1)], is_coloured=False))

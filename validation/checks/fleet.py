@@ -63,9 +63,7 @@ def active_providers_count(view: View) -> Finding:
 
 @check("provider_error_rates", CATEGORY)
 def provider_error_rates(view: View) -> Finding:
-    enabled = ProviderState.objects.filter(is_enabled=True).only(
-        "provider", "sport", "consecutive_errors", "last_error"
-    )
+    enabled = ProviderState.objects.pollable().only("provider", "sport", "consecutive_errors", "last_error")
     failing = enabled.filter(consecutive_errors__gt=ERRORS).order_by("provider", "sport")
     names = {f"{state}: {state.consecutive_errors} errors in a row, {state.last_error}": state for state in failing}
     most = enabled.order_by(F("consecutive_errors").desc()).first()

@@ -1,6 +1,7 @@
 """model-imports: the models are there under the names others know, and migrations are complete."""
 
 from importlib import import_module
+from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
@@ -36,7 +37,7 @@ def _import(module: str, name: str, real: str, view: View) -> Finding:
         model: type[models.Model] = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         return Finding(Result.FAIL, "not importable", f"{module}.{name}", str(error), remedy)
-    if model.__name__ != real:
+    if model is not getattr(import_module(module), real):
         return Finding(Result.FAIL, model.__name__, real, f"{module}.{name} is another model", remedy)
     wrong = column_differences(model, view)
     said = f"{module}.{name} and its table {'differ' if wrong else 'agree'}"
@@ -63,11 +64,9 @@ def model_imports_overall(view: View) -> Finding:
 def _changes() -> list[tuple[str, str]]:
     """What makemigrations would write for our apps."""
     loader = MigrationLoader(None)
-    detector = MigrationAutodetector(
-        loader.project_state(),
-        ProjectState.from_apps(apps),
-        NonInteractiveMigrationQuestioner(specified_apps=set(OURS), dry_run=True),
-    )
+    quiet: Any = {"specified_apps": set(OURS), "dry_run": True, "verbosity": 0, "log": lambda said: None}
+    questioner = NonInteractiveMigrationQuestioner(**quiet)
+    detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps), questioner)
     try:
         changes = detector.changes(graph=loader.graph, trim_to_apps=set(OURS), convert_apps=set(OURS))
     except (CommandError, SystemExit):

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from providers.adapters import UPSTREAMS
 from providers.models import ProviderState
-from rollout.criteria import Finding, View, check, judged
+from rollout.criteria import OFFENDING_AT_MOST, Finding, View, check, judged
 from validation.payloads import problem
 
 CATEGORY = "data-integrity"
@@ -19,11 +19,13 @@ SELECT id, provider_name, sport FROM provider_states state
 ESTIMATE = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass('portfolio_rationales')"
 ENTRIES = "SELECT id, cache_key, cache_type, data_json, data_hash FROM portfolio_rationales"
 ALL = f"{ENTRIES} WHERE id > %(after)s ORDER BY id LIMIT %(limit)s"
-SAMPLED = f"{ENTRIES} TABLESAMPLE SYSTEM (%(percent)s) LIMIT %(limit)s"
-# An entry that changed since then is due later than then: for that there is an index.
+SAMPLED = f"{ENTRIES} TABLESAMPLE SYSTEM (%(percent)s)"
 CHANGED = (
     f"{ENTRIES} WHERE soft_expires_at > %(since)s AND updated_at > %(since)s ORDER BY updated_at DESC LIMIT %(limit)s"
 )
+# An entry that changed since then is due later than then: for that there is an index.
+CHANGED = f"""{ENTRIES} WHERE soft_expires_at > %(since)s AND updated_at > %(since)s AND id > %(after)s
+ ORDER BY id LIMIT %(limit)s"""
 Entry = tuple[int, str, str, str, str]
 
 
@@ -33,9 +35,9 @@ def provider_sports_validity(view: View) -> Finding:
     wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(ADRIFT)}
     named = ("sport", "provider__name", "provider__adapter")
     for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*named):
-        if state.pk in wrong.values() or state.provider.adapter not in UPSTREAMS:
+        if state.pk in wrong.values():
             continue
-        if state.sport_id not in UPSTREAMS[state.provider.adapter].sports:
+        if state.provider.adapter not in UPSTREAMS or state.sport_id not in UPSTREAMS[state.provider.adapter].sports:
             wrong[f"{state}: {state.provider.adapter} has no {state.sport_id}"] = state.pk
     return judged(
         not wrong,
@@ -48,10 +50,12 @@ def provider_sports_validity(view: View) -> Finding:
     )
 
 
-@check("cache_json_validity", CATEGORY, seconds=600)
+@check("cache_json_validity", CATEGORY, seconds=600, is_sampled=True)
 def cache_json_validity(view: View) -> Finding:
     """All with a full run; else what changed since the last one, and a sample."""
-    looked, wrong = set(), {}
+    looked: set[int] = set()
+    wrong: dict[str, int] = {}
+    count = 0
     for pk, key, cache_type, data, digest in _entries(view):
         if pk in looked:
             continue
@@ -61,37 +65,38 @@ def cache_json_validity(view: View) -> Finding:
         if not found and hashlib.sha256(said).hexdigest() != digest:
             found = "it is not what its hash was made of"
         if found:
-            wrong[f"{key}: {found}"] = pk
+            count += 1
+            if len(wrong) < OFFENDING_AT_MOST:
+                wrong[f"{key}: {found}"] = pk
     return judged(
-        not wrong,
-        f"{len(wrong)} of {len(looked):,} entries",
+        not count,
+        f"{count} of {len(looked):,} entries",
         "0 entries",
-        f"{len(wrong)} entries are not what was computed"
-        if wrong
-        else f"{len(looked):,} entries are what was computed",
+        f"{count} entries are not what was computed" if count else f"{len(looked):,} are what was computed",
         remedy="compute them again: manage.py warm_caches --force; find out who writes to portfolio_rationales",
         offending=list(wrong),
+        count=count,
         links={name: reverse("admin:caching_cacheentry_change", args=[pk]) for name, pk in wrong.items()},
     )
 
 
 def _entries(view: View) -> Iterator[Entry]:
     if view.is_full:
-        yield from _all(view)
+        yield from _paged(view, ALL)
         return
     rows = view.value(ESTIMATE)
     if rows <= SAMPLE:
-        yield from view.rows(ALL, {"after": 0, "limit": 2 * SAMPLE})
-    else:
-        yield from view.rows(SAMPLED, {"percent": min(100.0, 110.0 * SAMPLE / rows), "limit": SAMPLE})
+        yield from _paged(view, ALL)
+        return
+    yield from view.rows(SAMPLED, {"percent": min(100.0, 100.0 * SAMPLE / rows)})
     if view.since is not None:
-        yield from view.rows(CHANGED, {"since": view.since, "limit": SAMPLE})
+        yield from _paged(view, CHANGED)
 
 
-def _all(view: View) -> Iterator[Entry]:
+def _paged(view: View, statement: str) -> Iterator[Entry]:
     after = 0
     while True:
-        rows = view.rows(ALL, {"after": after, "limit": AT_ONCE})
+        rows = view.rows(statement, {"after": after, "limit": AT_ONCE, "since": view.since})
         yield from rows
         if len(rows) < AT_ONCE:
             return

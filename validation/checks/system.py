@@ -1,6 +1,7 @@
 """system-health: the site answers, and the database takes a write."""
 
 import http.client
+import json
 import time
 from urllib.parse import urlsplit
 
@@ -8,39 +9,42 @@ from django.conf import settings
 from django.db import connections
 
 from rollout.criteria import Finding, View, check, judged
+from rollout.redact import redact
 
 CATEGORY = "system-health"
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS, BODY_AT_MOST = 5.0, 10_000
 WRITE = "INSERT INTO validation_validationrun (category) VALUES ('a probe') RETURNING id, category"
 READ = "SELECT id, category FROM validation_validationrun WHERE id = %s"
 
 
-@check("api_health", CATEGORY)
+@check("api_health", CATEGORY, seconds=15)
 def api_health(view: View) -> Finding:
-    """A request as consumers send it; nothing is followed."""
+    """Whether the site is ready, asked from outside; nothing is followed."""
     address, start = f"{settings.SITE_URL}/readyz", time.perf_counter()
     try:
-        status = _status(address)
-        said = f"{address} answers {status}"
-    except (OSError, http.client.HTTPException) as error:
-        status, said = 0, f"{address} does not answer: {type(error).__name__}"
-    ms = (time.perf_counter() - start) * 1000
+        status, body = _asked(address)
+        is_ready = status == 200 and json.loads(body).get("ready") is True
+        said = f"{address} answers {status}{'' if is_ready else ', and is not ready'}"
+    except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+        status, is_ready, said = 0, False, f"{address} does not answer: {type(error).__name__}: {redact(str(error))}"
+    seconds = time.perf_counter() - start
     return judged(
-        status == 200,
-        f"HTTP {status} in {ms:.0f} ms" if status else "no answer",
-        f"HTTP 200 within {TIMEOUT_SECONDS:.0f} s",
+        is_ready and seconds <= TIMEOUT_SECONDS,
+        f"HTTP {status} in {seconds * 1000:.0f} ms" if status else "no answer",
+        f"ready within {TIMEOUT_SECONDS:.0f} s",
         said,
-        remedy="see that the web process runs, that SITE_URL is right, and what /readyz says",
+        remedy="see that the web process runs, that SITE_URL is right and reached from here, and what /readyz says",
     )
 
 
-def _status(address: str) -> int:
+def _asked(address: str) -> tuple[int, bytes]:
     parts = urlsplit(address)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     line = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
     try:
         line.request("GET", parts.path, headers={"User-Agent": "slipway-validate"})
-        return line.getresponse().status
+        answer = line.getresponse()
+        return answer.status, answer.read(BODY_AT_MOST)
     finally:
         line.close()
 
@@ -59,7 +63,7 @@ def database_connection(view: View) -> Finding:
             found = cursor.fetchone()
         problem = "" if written == found else "what was written is not read back"
     except Exception as error:  # whatever it is: the database does not take a write
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        problem = redact((str(error).strip().splitlines() or [type(error).__name__])[0])
     finally:
         own.close()  # which rolls back
     ms = (time.perf_counter() - start) * 1000
