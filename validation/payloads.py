@@ -64,7 +64,7 @@ class Player(msgspec.Struct):
     projections: Annotated[list[Projection], msgspec.Meta(min_length=1)]
 
 
-DECODERS: dict[CacheType, msgspec.json.Decoder[Any]] = {
+DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     CacheType.CORRELATION: msgspec.json.Decoder(Correlation),
     CacheType.FACTOR: msgspec.json.Decoder(Factor),
     CacheType.PLAYER: msgspec.json.Decoder(Player),
@@ -73,10 +73,11 @@ DECODERS: dict[CacheType, msgspec.json.Decoder[Any]] = {
 
 def problem(cache_type: str, data: bytes) -> str:
     """What is wrong with a payload; nothing where it is as its type has it."""
-    if cache_type not in CacheType.values:
+    decoder = DECODERS.get(cache_type)
+    if decoder is None:
         return f"{cache_type} is no type of entry"
     try:
-        DECODERS[CacheType(cache_type)].decode(data)
+        decoder.decode(data)
     except msgspec.ValidationError as error:
         return f"not its type's shape: {error}"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
