@@ -156,6 +156,7 @@ CELERY_TASK_ROUTES = {
     "caching.carry_out_warm_ups": {"queue": "slow"},
     "caching.prune": {"queue": "slow"},
     "rollout.prune": {"queue": "slow"},
+    "rollout.snapshot": {"queue": "slow"},
     "validation.validate": {"queue": "slow"},
     "validation.prune": {"queue": "slow"},
 }
@@ -194,6 +195,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "watch validations": {"task": "validation.watch", "schedule": 300.0, "options": {"expire_seconds": 300}},
     "prune validations": {"task": "validation.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "snapshot": {
+        "task": "rollout.snapshot",
+        "schedule": crontab(hour="2", minute="30"),
+        "options": {"expire_seconds": 3600},
+    },
     "prune readings": {"task": "rollout.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
     "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
 }

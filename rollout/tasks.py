@@ -3,11 +3,18 @@
 from celery import shared_task
 
 from rollout import operations, ticks
+from rollout.actors import SYSTEM
+from rollout.recovery import snapshots
 
 
 @shared_task(name="rollout.tick", ignore_result=True)
 def tick() -> None:
     ticks.tick()
+
+
+@shared_task(name="rollout.snapshot", ignore_result=True)
+def snapshot() -> None:
+    snapshots.daily(actor=SYSTEM)
 
 
 @shared_task(name="rollout.prune", ignore_result=True)
