@@ -40,6 +40,7 @@ class Activation(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(part__in=Part.values), name="activation_part_known"),
         ]
+        permissions = [("reactivate_activation", "Can switch parts on again")]
 
     def __str__(self) -> str:
         return f"{self.get_part_display()}: {'on' if self.is_on else 'off'}"

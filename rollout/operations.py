@@ -237,6 +237,11 @@ def _tell(name: str) -> None:
         client().publish(key("rollouts"), name)
 
 
+def tell_gates() -> None:
+    """Of what is not a rollout's own, once it is committed."""
+    transaction.on_commit(partial(_tell, "all"))
+
+
 @transaction.atomic
 def _change(
     seen: Rollout, verb: str, actor: Actor, reason: str, judged: Sequence[Judged] = (), **changes: Any

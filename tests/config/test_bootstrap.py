@@ -70,6 +70,7 @@ def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
     verbs |= {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry", "run_validationrun"}
     rollouts = ("start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze")
     verbs |= {f"{verb}_rollout" for verb in rollouts}
+    verbs |= {"reactivate_activation"}
     verbs |= {f"{verb}_snapshot" for verb in ("create", "verify", "prune")}
     assert operator - viewer == verbs
     assert {"change_providerstate", "add_provider", "change_user"} <= admin

@@ -1,0 +1,27 @@
+"""The parts of the system as a whole: switched off by a rollback, and on again by a person."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from rollout import operations
+from rollout.actors import Actor, require
+from rollout.audit import acting
+from rollout.choices import Part
+from rollout.models import Activation
+
+
+@transaction.atomic
+def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part]:
+    """Switch these parts on, all of them where none is named. Returns those that were off."""
+    require(actor, "rollout.reactivate_activation")
+    wanted = parts or list(Part)
+    off = [Part(row.part) for row in Activation.objects.switched_off().filter(part__in=wanted).order_by("part")]
+    if Part.ADVANCING in off:
+        operations.unfreeze(actor=actor, reason=reason)
+    with acting(actor, "reactivate"):
+        rest = Activation.objects.switched_off().filter(part__in=off)
+        rest.update(is_on=True, since=Now(), by=actor.get_username(), reason=reason)
+    operations.tell_gates()
+    return off
