@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import pytest
+import redis
 from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.db.models import F
@@ -29,6 +30,7 @@ from rollout.append_only import FLAG
 from rollout.models import Rollout
 from rollout.redis import client, key
 from tests import databases
+from tests.processes import until
 
 caching.hits.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
@@ -120,8 +122,14 @@ def at_stage() -> Callable[..., None]:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
         Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
-        heartbeat.beat()
+        assert until(looked)
+
+    def looked() -> bool:
+        """Redis on a busy machine may take longer than the time-out; a process looks again a second later."""
+        with suppress(redis.RedisError):
+            heartbeat.beat()
         process.own().views.check()
+        return process.own().views.get("derived-data") is not None
 
     return be_at
 
