@@ -29,6 +29,7 @@ from rollout.actors import SYSTEM
 from rollout.append_only import FLAG
 from rollout.models import Rollout
 from rollout.redis import client, key
+from rollout.views import Views
 from tests import databases
 from tests.processes import until
 
@@ -114,6 +115,20 @@ def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
     return log_in
 
 
+def look(views: Views) -> None:
+    """As a gate's thread does, with a control loop that ticks. On a busy machine Redis may take longer than its
+    time-out; a process looks again then, too.
+    """
+
+    def looked() -> bool:
+        with suppress(redis.RedisError):
+            heartbeat.beat()
+        views.check()
+        return views.get("derived-data") is not None
+
+    assert until(looked)
+
+
 @pytest.fixture
 def at_stage() -> Callable[..., None]:
     """Has this process's gates see derived-data at a stage, as of a new epoch."""
@@ -122,14 +137,7 @@ def at_stage() -> Callable[..., None]:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
         Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
-        assert until(looked)
-
-    def looked() -> bool:
-        """Redis on a busy machine may take longer than the time-out; a process looks again a second later."""
-        with suppress(redis.RedisError):
-            heartbeat.beat()
-        process.own().views.check()
-        return process.own().views.get("derived-data") is not None
+        look(process.own().views)
 
     return be_at
 

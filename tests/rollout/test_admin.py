@@ -17,6 +17,7 @@ from rollout.plans import Standing, told
 from rollout.redis import client, key
 from rollout.stages import Arm, Plan
 from rollout.ticks import tick
+from tests.conftest import look
 
 pytestmark = pytest.mark.django_db
 NAME = "derived-data"
@@ -44,9 +45,8 @@ def confirm(browser: Client, verb: str, **filled: Any) -> Any:
 
 
 def traffic(requests: int = 60, errors: int = 0, hits: int | None = None) -> None:
-    heartbeat.beat()
     own = process.own()
-    own.views.check()
+    look(own.views)
     for number in range(requests):
         hit = number < (requests if hits is None else hits)
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=hit, is_same=True)

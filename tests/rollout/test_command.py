@@ -10,11 +10,12 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from providers.models import ProviderState
-from rollout import heartbeat, operations, process
+from rollout import operations, process
 from rollout.actors import SYSTEM, Machine
 from rollout.gate import gate
 from rollout.models import Rollout, StagePolicy, Transition
 from rollout.stages import Arm
+from tests.conftest import look
 
 pytestmark = pytest.mark.django_db
 NAME = "derived-data"
@@ -32,9 +33,8 @@ def document(capsys: Capture, *args: str) -> Any:
 
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    heartbeat.beat()
     own = process.own()
-    own.views.check()
+    look(own.views)
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
     own.flush()

@@ -22,7 +22,7 @@ from rollout.redis import client, key
 from rollout.shadow import Shadows
 from rollout.stages import Arm
 from rollout.views import Views
-from tests.conftest import committed
+from tests.conftest import committed, look
 from tests.processes import until
 
 pytestmark = pytest.mark.django_db
@@ -42,8 +42,7 @@ class World:
 
     def at(self, stage: Stage, percent: int = 10) -> None:
         Rollout.objects.filter(name=NAME).update(stage=stage, run_state="running", percent=percent, epoch=7)
-        heartbeat.beat()
-        self.views.check()
+        look(self.views)
 
     def counted(self, arm: Arm) -> Counts:
         self.metrics.flush()
