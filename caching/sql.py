@@ -10,26 +10,31 @@ SELECT source, player, position, played_on, {columns}
  ORDER BY played_on, game_number, game, player_id"""
 COUNT = "(stats ->> '{statistic}')::float8"
 
-# Enabled targets without an entry that is fresh. Entries are the truth: whatever became of them, it is noticed here.
-# Those that fail come last, and of all those first that were leased the least often, so that none waits for ever.
-DUE_TARGETS = """
-SELECT target.* FROM caching_cachetarget target
- WHERE target.is_enabled AND (target.lease_until IS NULL OR target.lease_until < now()) AND NOT EXISTS (
+# Whether the entry that a target names is there, and not due.
+HAS_FRESH = """EXISTS (
        SELECT FROM portfolio_rationales entry
         WHERE entry.cache_key = lower(substr(target.cache_type, 7) || ':' || target.sport) || ':' || target.subject
-                                || ':' || target.model_version AND entry.soft_expires_at > statement_timestamp())
+                                || ':' || target.model_version AND entry.soft_expires_at > statement_timestamp())"""
+
+# Enabled targets without an entry that is fresh. Entries are the truth: whatever became of them, it is noticed here.
+# Those that fail come last, and of all those first that were leased the least often, so that none waits for ever.
+DUE_TARGETS = f"""
+SELECT target.* FROM caching_cachetarget target
+ WHERE target.is_enabled AND (target.lease_until IS NULL OR target.lease_until < now()) AND NOT {HAS_FRESH}
  ORDER BY target.last_error <> '', target.fence LIMIT %(limit)s"""
 
 TARGETS_OF_ENTRIES = """
 SELECT target.* FROM caching_cachetarget target JOIN portfolio_rationales entry USING (cache_type, sport, subject)
  WHERE entry.id = ANY(%(entries)s) AND target.is_enabled"""
 
-# Compare-and-set: one worker computes a target at a time; its fence is checked again when it writes.
-LEASE_TARGETS = """
+# Compare-and-set: one worker computes a target at a time; its fence is checked again when it writes. What another one
+# stored since somebody looked is not computed once more.
+LEASE_TARGETS = f"""
 UPDATE caching_cachetarget target
    SET lease_until = now() + make_interval(secs => %(lease_seconds)s), fence = target.fence + 1
-  FROM (SELECT id FROM caching_cachetarget
+  FROM (SELECT id FROM caching_cachetarget target
          WHERE id = ANY(%(targets)s) AND (lease_until IS NULL OR lease_until < now())
+           AND (%(force)s OR NOT {HAS_FRESH})
          ORDER BY id FOR UPDATE SKIP LOCKED) free
  WHERE target.id = free.id RETURNING target.id, target.fence"""
 HOLD_TARGETS = """

@@ -60,13 +60,13 @@ class Warmed:
         return told | {"outcome": self.outcome.value}
 
 
-def lease(targets: Sequence[CacheTarget]) -> dict[int, int]:
-    """The fences of those that nobody else is at, by their ids."""
+def lease(targets: Sequence[CacheTarget], *, force: bool) -> dict[int, int]:
+    """The fences of those that nobody else is at, by their ids; without `force` of those alone that are still due."""
     if not targets:
         return {}
     with connection.cursor() as cursor:
         wanted = [target.pk for target in targets]
-        cursor.execute(sql.LEASE_TARGETS, {"targets": wanted, "lease_seconds": LEASE_SECONDS})
+        cursor.execute(sql.LEASE_TARGETS, {"targets": wanted, "lease_seconds": LEASE_SECONDS, "force": force})
         return dict(cursor.fetchall())
 
 

@@ -54,7 +54,7 @@ def require_warming(actor: Actor) -> None:
 
 def _warm(some: list[CacheTarget], policies: dict[str, CachePolicy], *, force: bool) -> list[Warmed]:
     ended = {} if force else _fresh(some)
-    fences = lease([target for target in some if target.pk not in ended])
+    fences = lease([target for target in some if target.pk not in ended], force=force)
     read = cache(read_games)  # shared by the targets of a sport; begun under the leases, which an import takes away
     results = [_compute(target, fences[target.pk], read) for target in some if target.pk in fences]
     ended |= store(results, policies)

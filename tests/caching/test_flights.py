@@ -13,13 +13,14 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
-from caching import compute, serve, warming
+from caching import compute, serve, storing, warming
 from caching.choices import State
 from caching.entries import ENTRIES, Key
 from caching.models import CacheEntry, CacheTarget
 from caching.serve import CannotCompute, NoTarget, Served
 from caching.warmers.entry import Computed
 from providers.models import GameLog
+from rollout.actors import SYSTEM
 from rollout.models import Activation
 from tests.conftest import committed
 from tests.databases import ROOT
@@ -168,3 +169,18 @@ def test_what_cannot_be_computed_says_why() -> None:
     with pytest.raises(NoTarget, match="nothing keeps player:nba:nobody warm"):
         serve.serve(Key.parse("player", "nba", "nobody"))
     close_old_connections()
+
+
+def test_what_another_stored_since_one_looked_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, others = storing.lease, list[str]()
+
+    def late(*args: Any, **more: Any) -> dict[int, int]:
+        if not others:  # another process computes and stores it, between the look and the lease
+            others.append("one")
+            monkeypatch.setattr(warming, "lease", real)
+            warming.warm([target()], actor=SYSTEM)
+        return real(*args, **more)
+
+    monkeypatch.setattr(warming, "lease", late)
+    assert serve.serve(KEY).found.state is State.FRESH
+    assert target().fence == 1
