@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.http import parse_etags
 from ninja import Header, Router, Schema
 
 from caching import clock
@@ -11,6 +10,7 @@ from caching.derived import derived_value, gate
 from caching.entries import Key
 from caching.records import Found
 from caching.serve import NoTarget, Served
+from rollout.api import Problem, has_already
 from rollout.choices import Stage
 from rollout.errors import WrongInput
 
@@ -26,11 +26,6 @@ class Derived(Schema):
     age: float
     confidence: float
     stage: Stage
-
-
-class Problem(Schema):
-    error: str
-    remedy: str
 
 
 @router.api_operation(
@@ -52,9 +47,11 @@ def derived(
         raise NoTarget(*error.args) from None
     served = derived_value(key, x_targeting_key or request.auth)  # type: ignore[attr-defined]
     tag = f'"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
-    known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}
-    is_known = tag in known or "*" in known
-    answer = HttpResponse(status=304) if is_known else HttpResponse(_body(served), content_type="application/json")
+    answer = (
+        HttpResponse(status=304)
+        if has_already(request, tag)
+        else HttpResponse(_body(served), content_type="application/json")
+    )
     answer["Cache-Control"] = _cache_control(served.found)
     answer["ETag"] = f"W/{tag}"  # weakly, since its age is another with each answer
     return answer

@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from providers.models import PropLine, Provider, ProviderState, Sport
+from rollout.api import Problem
 from rollout.choices import Stage
 from rollout.errors import WrongInput
 from rollout.gate import gate
@@ -57,11 +58,6 @@ class Page(Schema):
     available: bool
     lines: list[Line]
     next: str | None
-
-
-class Problem(Schema):
-    error: str
-    remedy: str
 
 
 class Wanted(Schema):

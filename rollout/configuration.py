@@ -8,10 +8,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from rollout import operations
 from rollout.actors import Actor, require
 from rollout.audit import acting
 from rollout.choices import Consequence, Guard, Stage
-from rollout.models import GuardPolicy, Rollout, StagePolicy, Transition
+from rollout.models import GuardPolicy, Rollout, StagePolicy
 
 # minutes, shares of traffic, window in minutes
 STAGES: dict[Stage, tuple[float, list[int], float | None]] = {
@@ -56,18 +57,7 @@ def create(name: str, *, actor: Actor) -> Rollout:
                 GuardPolicy(policy=policy, guard=guard, at_most=at_most, min_samples=samples, leads=leads)
                 for guard, (at_most, samples, leads) in GUARDS[stage].items()
             )
-    Transition.objects.create(
-        rollout=rollout,
-        epoch=rollout.epoch,
-        verb="create",
-        from_stage=rollout.stage,
-        to_stage=rollout.stage,
-        percent=rollout.percent,
-        run_state=rollout.run_state,
-        pace=rollout.pace,
-        actor=actor.get_username(),
-        reason="",
-    )
+    operations.record(rollout, "create", Stage(rollout.stage), actor, "")
     return rollout
 
 

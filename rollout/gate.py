@@ -46,9 +46,6 @@ class Gate:
         """Where the rollout stands and what it serves now; control, at the stage last known, while nobody can tell."""
         return self._views.get(self.name) or self._views.blind(self.name)
 
-    def is_blind(self) -> bool:
-        return self._views.get(self.name) is None
-
     def decide(self, key: str) -> Arm:
         """The arm that serves this targeting key."""
         view = self._views.get(self.name)

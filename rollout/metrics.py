@@ -24,7 +24,7 @@ from rollout.stages import Arm
 
 KEPT_AT_MOST = 100_000  # observations that Redis has not taken
 SLOT_SECONDS = 10
-LIFE_SECONDS = 400 * 86400  # what control did in PARTIAL_ACTIVE is compared with for as long as FULL_ACTIVE lasts
+LIFE_SECONDS = 400 * 86400  # longer than any stage visit that is judged as a whole
 JUDGES_SECONDS = 60
 BLIND_SECONDS = 30
 LATENCY = "b"  # before a bucket's number

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import orjson
 from django.http import HttpRequest, HttpResponse
-from django.utils.http import parse_etags
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from config.tokens import caller
 from rollout import process
+from rollout.api import has_already
 from rollout.choices import Stage
 from rollout.gate import Gate, gate
 from rollout.stages import Arm
@@ -60,12 +60,14 @@ def evaluate(flag: Gate, key: str) -> dict[str, Any]:
         "key": flag.name,
         "value": arm is Arm.CANDIDATE,
         "variant": VARIANTS[arm],
-        "reason": "STALE" if flag.is_blind() else _reason(view),
+        "reason": _reason(view),
         "metadata": {"stage": view.stage.value},
     }
 
 
 def _reason(view: View) -> str:
+    if view.is_blind:
+        return "STALE"
     is_off = view.has_tripped or not view.is_serving
     return "DISABLED" if is_off else REASONS.get(view.stage, "STATIC")
 
@@ -95,8 +97,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         return _json({"errorCode": error.args[0], "errorDetails": error.args[1]}, 400)
     answer = _json({"flags": [evaluate(gate(name), key) for name in process.own().views.names()]})
     tag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
-    known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}
-    if tag in known or "*" in known:
+    if has_already(request, tag):
         answer = HttpResponse(status=304)
     answer["ETag"] = tag
     return answer

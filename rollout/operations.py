@@ -250,12 +250,18 @@ def _change(
     if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **changes):
         raise Overtaken(f"{seen.name} has moved since you read it", "run: manage.py rollout status")
     transaction.on_commit(partial(_tell, seen.name))
-    now = Rollout.objects.get(pk=seen.pk)
+    return record(Rollout.objects.get(pk=seen.pk), verb, Stage(seen.stage), actor, reason, judged)
+
+
+def record(
+    now: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judged: Sequence[Judged] = ()
+) -> Transition:
+    """How the rollout came to be as it is now."""
     return Transition.objects.create(
         rollout=now,
         epoch=now.epoch,
         verb=verb,
-        from_stage=seen.stage,
+        from_stage=from_stage,
         to_stage=now.stage,
         percent=now.percent,
         run_state=now.run_state,

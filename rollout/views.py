@@ -34,7 +34,7 @@ class View:
     settled_epoch: int = 0
     is_serving: bool = True
     has_tripped: bool = False
-    is_blind: bool = False  # its guards cannot be judged
+    is_blind: bool = False  # nobody can judge it, or tell lately
 
 
 NOWHERE = View(Stage.DISABLED, Serves(), Visit(0, 0))
@@ -57,7 +57,7 @@ class Views:
 
     def blind(self, rollout: str) -> View:
         """As it was last known, serving control."""
-        return replace(self._views.get(rollout, NOWHERE), serves=Serves())
+        return replace(self._views.get(rollout, NOWHERE), serves=Serves(), is_blind=True)
 
     def names(self) -> list[str]:
         """Of the rollouts that are known."""

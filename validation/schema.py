@@ -21,7 +21,7 @@ SELECT cls.relname, idx.indisunique, idx.indisvalid,
 IDENTITY = """
 SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s AND attidentity <> ''"""
 TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal AND tgenabled <> 'D'"
-WORDS = {"varchar": "character varying", "timestamp with time zone": "timestamp with time zone"}
+WORDS = {"varchar": "character varying"}
 
 
 def columns_of(table: str, view: View) -> dict[str, tuple[str, bool]]:

@@ -13,6 +13,7 @@ from rollout.criteria import OFFENDING_AT_MOST, Finding, View, check, judged
 CATEGORY = "cache-population"
 WARM = "run: manage.py warm_caches, and see the last errors under Targets"
 ENTRIES = 20
+SAME_SUBJECT = {name: OuterRef(name) for name in ("cache_type", "sport", "subject", "model_version")}
 KEEPS_UP = timedelta(minutes=10)  # the workers look every 30 s
 FURTHEST = timedelta(hours=24)
 
@@ -33,8 +34,7 @@ def cache_type_coverage(view: View) -> Finding:
 
 def served() -> Exists:
     """Whether an entry is the one that its target names; the others go by themselves."""
-    same = {name: OuterRef(name) for name in ("cache_type", "sport", "subject", "model_version")}
-    return Exists(CacheTarget.objects.filter(**same, is_enabled=True))
+    return Exists(CacheTarget.objects.filter(**SAME_SUBJECT, is_enabled=True))
 
 
 @check("cache_expiry_status", CATEGORY)
@@ -61,6 +61,5 @@ def cache_expiry_status(view: View) -> Finding:
 
 
 def _tried_in_vain() -> "QuerySet[CacheTarget]":
-    same = {name: OuterRef(name) for name in ("cache_type", "sport", "subject", "model_version")}
     targets = CacheTarget.objects.filter(is_enabled=True).exclude(last_error="")
-    return targets.filter(~Exists(CacheEntry.objects.filter(**same))).order_by("pk")[:OFFENDING_AT_MOST]
+    return targets.filter(~Exists(CacheEntry.objects.filter(**SAME_SUBJECT))).order_by("pk")[:OFFENDING_AT_MOST]

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import redis
 from django.conf import settings
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -27,13 +27,13 @@ from rollout.criteria import Finding, Skipped, Suite, View, check, judged
 from rollout.errors import SlipwayError
 from rollout.models import Activation, Rollout, Transition
 from rollout.redis import client, key
-from validation.checks.caches import served
+from validation.checks.caches import SAME_SUBJECT, served
+from validation.checks.needs import needing_redis
 from validation.models import ValidationRun
 from validation.operations import LATE
 
 SAMPLE, POOL = 3, 20  # entries
 SETTLED = timedelta(minutes=2)
-SAME_SUBJECT = {name: OuterRef(name) for name in ("cache_type", "sport", "subject", "model_version")}
 EXAMPLE_TOKEN = "c7be1ed902fb8dd4d48997c6452f5d7e509fbcdbe2808b16bcf4edce4c07d14e"  # noqa: S105 - of .env.example
 CLOCKS_SECONDS, QUEUE_LENGTH = 1.0, 100
 TOLD_FOR = timedelta(hours=1)
@@ -114,13 +114,11 @@ def no_lease_left_over(view: View) -> Finding:
 @check("clocks_agree", "machines", Suite.EXTENDED)
 def clocks_agree(view: View) -> Finding:
     """This process's, the database's, Redis's, and that of the worker that ticked last, as it told Redis."""
-    try:
+    with needing_redis():
         asked = time.time()
         seconds, micros = client().time()
         took = time.time() - asked
         worker = heartbeat.worker_ahead_seconds()
-    except redis.RedisError as error:
-        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
     ahead = {"Redis": seconds + micros / 1e6 - asked - took / 2}
     asked = time.time()
     ahead["the database"] = view.value(NOW) - (asked + time.time()) / 2
@@ -140,10 +138,8 @@ def clocks_agree(view: View) -> Finding:
 
 @check("queues_are_short", "work", Suite.EXTENDED)
 def queues_are_short(view: View) -> Finding:
-    try:
+    with needing_redis():
         lengths = {name: int(client().llen(key(name))) for name in QUEUES}
-    except redis.RedisError as error:
-        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
     longest, limit = max(lengths.values()), f"at most {QUEUE_LENGTH}"
     wrong = [f"{name}: {length}" for name, length in lengths.items() if length > QUEUE_LENGTH]
     said = f"work piles up in {', '.join(wrong)}" if wrong else "no work piles up"

@@ -1,11 +1,10 @@
 """What holds after a rollback, whichever level it was."""
 
-import redis
-
 from rollout import metrics
 from rollout.choices import Stage
-from rollout.criteria import Finding, Skipped, Suite, View, check, judged
+from rollout.criteria import Finding, Suite, View, check, judged
 from rollout.models import Rollout
+from validation.checks.needs import needing_redis
 
 CATEGORY = "rollouts"
 ABORT = "run: manage.py rollout abort NAME"
@@ -22,10 +21,8 @@ def no_rollout_past_disabled(view: View) -> Finding:
 def no_trip_pending(view: View) -> Finding:
     """A fall that no transition has written down."""
     rollouts = Rollout.objects.exclude(stage=Stage.DISABLED)
-    try:
+    with needing_redis():
         fell = [each.name for each in rollouts if metrics.fell(each.name, each.settled_epoch)]
-    except redis.RedisError as error:
-        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
     said = f"{len(fell)} falls are not written down" if fell else "every fall is written down"
     remedy = "see that beat and the workers of the queue control run"
     return judged(not fell, f"{len(fell)} rollouts", "0 rollouts", said, remedy=remedy, offending=fell)
