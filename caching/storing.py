@@ -17,6 +17,7 @@ from caching.models import CachePolicy, CacheTarget
 from caching.records import Record
 from caching.warmers.entry import Computed
 from rollout.choices import Part
+from rollout.errors import first_line
 from rollout.models import Activation
 
 LEASE_SECONDS = 60  # many times what twenty targets of 4,000 games take
@@ -87,7 +88,7 @@ def store(results: Sequence[Result], policies: Mapping[str, CachePolicy]) -> dic
 
 def _refused(result: Result, error: DatabaseError) -> dict[int, Warmed]:
     problem = "the database refused it"
-    said = (str(error).strip().splitlines() or ["no reason"])[0]
+    said = first_line(error, "no reason")
     log.warning("an entry could not be stored", target=result.target.cache_key, problem=said)
     with connection.cursor() as cursor:
         _end_leases(cursor, [(result, f"{problem}: {said}")])

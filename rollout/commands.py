@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from rollout.actors import Actor, shell
-from rollout.errors import SlipwayError
+from rollout.errors import SlipwayError, first_line
 from rollout.redact import redact
 
 
@@ -29,13 +29,13 @@ class SlipwayCommand(BaseCommand):
         except SlipwayError as error:
             raise CommandError(str(error), returncode=error.exit_code) from error
         except DatabaseError as error:
-            said = str(error).strip().splitlines() or ["no answer"]
-            raise CommandError(f"the database refused: {said[0]}; check /readyz", returncode=3) from error
+            said = first_line(error, "no answer")
+            raise CommandError(f"the database refused: {said}; check /readyz", returncode=3) from error
         except (CommandError, KeyboardInterrupt):
             raise
         except Exception as error:
-            said = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
-            raise CommandError(f"{said[0]}; add --traceback to see where", returncode=3) from error
+            lines = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
+            raise CommandError(f"{lines[0]}; add --traceback to see where", returncode=3) from error
 
     @cached_property
     def actor(self) -> Actor:

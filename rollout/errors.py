@@ -1,6 +1,11 @@
 """Errors for operators: a problem and its remedy, one line."""
 
 
+def first_line(error: BaseException, otherwise: str = "") -> str:
+    """What a library said, in one line; `otherwise` where it said nothing."""
+    return (str(error).strip().splitlines() or [otherwise])[0]
+
+
 class SlipwayError(Exception):
     """SlipwayError(problem, remedy). `exit_code`: 1 the thing failed, 2 wrong usage, 3 could not be carried out."""
 

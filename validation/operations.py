@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from rollout.actors import SYSTEM, Actor, require
 from rollout.criteria import Finding, Result, Suite, categories, checks
-from rollout.errors import WrongInput
+from rollout.errors import WrongInput, first_line
 from rollout.notify import Event, notify
 from rollout.redact import redact
 from rollout.redis import client, key
@@ -115,7 +115,7 @@ def _store(run: ValidationRun, outcomes: Sequence[Outcome]) -> int | None:
             run.save()
             CheckResult.objects.bulk_create(_row(run, outcome) for outcome in outcomes)
     except Error as error:
-        said = redact((str(error).splitlines() or [""])[0])
+        said = redact(first_line(error))
         bad = ", ".join(each.check.id for each in outcomes if each.finding.result in BAD) or "nothing"
         _tell_once("validation_not_stored", f"a validation could not be stored: {said}; it found wrong: {bad}")
         return None

@@ -12,7 +12,7 @@ import structlog
 from django.db import Error, connection, connections, transaction
 
 from rollout.criteria import Check, Finding, Result, Skipped, View
-from rollout.errors import SlipwayError
+from rollout.errors import SlipwayError, first_line
 from rollout.redact import redact
 from validation.verdict import Outcome
 
@@ -69,7 +69,7 @@ def _exported() -> Iterator[tuple[datetime, str]]:
             moment, snapshot = cursor.fetchone()
     except Error as error:
         own.close()
-        said = redact((str(error).strip().splitlines() or ["no answer"])[0])
+        said = redact(first_line(error, "no answer"))
         raise CannotRun(f"the database does not answer: {said}", "start it, and check DATABASE_URL") from error
     try:
         yield moment, snapshot
@@ -95,7 +95,7 @@ def _look(
         why, remedy = (*skipped.args, "", "")[:2]
         finding = Finding(Result.SKIP, "–", "–", str(why), str(remedy))
     except BaseException as error:  # the check broke, which says nothing of what it was to look at
-        said = redact((str(error).strip().splitlines() or [""])[0])
+        said = redact(first_line(error))
         told = f"the check broke: {type(error).__name__}: {said}".removesuffix(": ")
         finding = Finding(Result.ERROR, "–", "–", told, "see the log; a table that is missing fails others too")
         log.warning("a check broke", check=each.id, exc_info=True)

@@ -23,7 +23,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.functions import Now
 
 from rollout.actors import Actor, require
-from rollout.errors import SlipwayError, WrongInput
+from rollout.errors import SlipwayError, WrongInput, first_line
 from rollout.notify import Event, notify
 from rollout.recovery import sql
 from rollout.recovery.manifest import FILE, FORMAT, Manifest, Table, Unusable, sync
@@ -48,7 +48,7 @@ def create(*, actor: Actor, reason: str = "", progress: Callable[[int], None] = 
     try:
         manifest, folder = _write(progress)
     except (OSError, Error) as error:
-        said = error.strerror if isinstance(error, OSError) else (str(error).splitlines() or ["no answer"])[0]
+        said = error.strerror if isinstance(error, OSError) else first_line(error, "no answer")
         problem = CannotSnapshot(f"no snapshot was made: {said}", f"see to {settings.SNAPSHOT_DIR} and the database")
         notify(Event("snapshot_failed", "snapshot", str(problem)))
         raise problem from error

@@ -9,13 +9,11 @@ from django.test import Client
 
 from rollout import heartbeat, mismatches, operations, process
 from rollout.actors import Machine
-from rollout.choices import Stage
 from rollout.configuration import GUARDS, STAGES
 from rollout.gate import gate
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.plans import Standing, told
 from rollout.redis import client, key
-from rollout.stages import Arm, Plan
+from rollout.stages import Arm
 from rollout.ticks import tick
 from tests.conftest import look
 
@@ -298,39 +296,3 @@ def test_another_rollout_comes_with_policies(browse: Browse) -> None:
 def test_transitions_are_listed(browse: Browse) -> None:
     operations.start(rollout(), actor=ANNA, reason="tuesday's trial")
     assert "tuesday&#x27;s trial" in page(browse("Viewer"), "/admin/rollout/transition/?verb=start")
-
-
-PLANS = {Stage.PARTIAL_ACTIVE: Plan(20, (10, 25, 50)), Stage.FULL_ACTIVE: Plan(10)}
-
-
-@pytest.mark.parametrize(
-    ("verb", "stage", "percent", "sentence"),
-    [
-        (
-            "abort",
-            "FULL_ACTIVE",
-            100,
-            "Consumers were served by the candidate, all of them, with control as fallback; "
-            "they will be served by control, all of them.",
-        ),
-        ("abort", "FULL_ACTIVE", 100, "Provider lines published: those of all enabled providers; then none."),
-        ("abort", "DARK_MODE", 0, "Consumers go on being served by control, all of them."),
-        (
-            "advance",
-            "SHADOW_MODE",
-            0,
-            "Consumers were served by control, all of them; they will be served by the candidate "
-            "for 10 % of targeting keys, with control as fallback.",
-        ),
-        (
-            "advance",
-            "DARK_MODE",
-            0,
-            "Beside it the candidate runs too, is compared, and can neither fail nor delay an answer.",
-        ),
-        ("start", "DISABLED", 0, "Beside it the candidate's cache is asked, so that its hits and misses count."),
-        ("approve", "PARTIAL_ACTIVE", 50, "The next tick moves it on to Fully active, if its guards still pass."),
-    ],
-)
-def test_a_plan_says_what_changes_for_whom(verb: str, stage: str, percent: int, sentence: str) -> None:
-    assert sentence in told(verb, Standing(Stage(stage), percent, 1.0, PLANS))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
@@ -228,3 +228,11 @@ def test_the_history_is_only_added_to(rollout: Rollout) -> None:
         cursor.execute(f"SET LOCAL {FLAG} = off")
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         Transition.objects.update(reason="another")
+
+
+def test_an_advance_past_an_approval_needs_its_permission(rollout: Rollout, member: Callable[[str], User]) -> None:
+    StagePolicy.objects.update(needs_approval=True)
+    user = member("Viewer")
+    user.user_permissions.add(Permission.objects.get(codename="advance_rollout"))
+    with pytest.raises(Refused, match="approve_rollout"):
+        operations.advance(in_stage(rollout, Stage.DARK_MODE), PASSED, actor=user, reason="")

@@ -1,10 +1,8 @@
 """The control loop: it advances on evidence of this stage visit, and goes back by itself."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
@@ -12,7 +10,7 @@ from pytest_django import Settings
 from rollout import operations, ticks, watched
 from rollout.actors import Machine
 from rollout.choices import Stage
-from rollout.errors import Refused, SlipwayError
+from rollout.errors import SlipwayError
 from rollout.metrics import Metrics, Observed, Visit
 from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
 from rollout.redis import client, key
@@ -289,13 +287,3 @@ def test_controls_sample_is_kept_for_as_long_as_it_is_compared_with() -> None:
     traffic()
     operations.advance(now(), ticks.look(now()).judged, actor=ANNA, reason="")
     assert (now().control_requests, now().control_errors) == (400, 8)
-
-
-def test_an_advance_past_an_approval_needs_its_permission(member: Callable[[str], User]) -> None:
-    StagePolicy.objects.update(needs_approval=True)
-    start()
-    traffic()
-    user = member("Viewer")
-    user.user_permissions.add(Permission.objects.get(codename="advance_rollout"))
-    with pytest.raises(Refused, match="approve_rollout"):
-        operations.advance(now(), ticks.look(now()).judged, actor=user, reason="")

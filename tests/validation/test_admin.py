@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from rollout import criteria
 from rollout.actors import SYSTEM
 from rollout.criteria import Finding, Result, Suite, check, judged
 from tests.conftest import committed
@@ -30,8 +29,7 @@ BAD = judged(
 
 
 @pytest.fixture
-def findings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
-    monkeypatch.setattr(criteria, "_checks", {})
+def findings(registry: None) -> dict[str, Finding]:
     found = {"one": GOOD, "two": GOOD}
     check("one", "first")(lambda view: found["one"])
     check("two", "second")(lambda view: found["two"])

@@ -1,21 +1,16 @@
 """Each fault, put into a real database, is found by the check that is for it, and by no unrelated one."""
 
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import time_machine
 from django.db import Error, connection
 from pytest_django import Settings
 
 import caching.models
-from caching.entries import ENTRIES
 from providers.models import GameLog, Sport
 from rollout.criteria import Result, Suite, checks
-from rollout.redis import client, key
 from tests.validation.conftest import Site
-from validation.checks.extended import EXAMPLE_TOKEN
 from validation.runner import run_checks
 
 BAD = (Result.FAIL, Result.ERROR)
@@ -250,89 +245,3 @@ def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bo
     [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago)
     assert outcome.finding.result is Result.FAIL
     assert len(outcome.finding.offending) == 1
-
-
-def hold_another_value() -> None:
-    about = "factor:nba:model"
-    record = ENTRIES.get(about).record
-    ENTRIES.memory.put(about, record._replace(data=b"{}"), record.gone_at, ENTRIES.memory.mark(about))
-
-
-@pytest.mark.parametrize(
-    ("key", "tokens"), [("replace-me-with-fifty", {"x": "x"}), ("good", {}), ("good", {EXAMPLE_TOKEN: "c"})]
-)
-def test_secrets_that_are_none(installation: None, settings: Settings, key: str, tokens: dict[str, str]) -> None:
-    settings.SECRET_KEY, settings.API_TOKENS = key, tokens
-    assert set(found(Suite.EXTENDED)) == {"secrets_set"}
-
-
-def no_redis(settings: Settings) -> None:
-    settings.REDIS_URL = "unix:///nowhere/redis.sock"
-    client.cache_clear()
-
-
-EXTENDED: list[tuple[Callable[[], object], set[str]]] = [
-    (lambda: client().delete(key("heartbeat")), {"beat_alive"}),
-    (lambda: client().rpush(key("polls"), *range(101)), {"queues_are_short"}),
-    (
-        lambda: execute(
-            "UPDATE providers_pollslot SET lease_until = now() - interval '2 h', next_poll_at = now() - interval '3 h'"
-            " WHERE sport = 'NBA'"
-        ),
-        {"no_lease_left_over"},
-    ),
-    (
-        lambda: execute("UPDATE providers_pollslot SET lease_until = now() - interval '2 h', next_poll_at = NULL"),
-        set(),  # nobody wants it polled
-    ),
-    (hold_another_value, {"tiers_agree"}),
-    (lambda: execute("UPDATE rollout_rollout SET epoch = 3, stage = 'DARK_MODE'"), {"rollout_history_whole"}),
-    (
-        lambda: execute(
-            "INSERT INTO rollout_transition (rollout_id, epoch, verb, from_stage, to_stage, percent, run_state, pace,"
-            " actor, reason, evidence) SELECT id, e, 'start', 'DISABLED', 'DARK_MODE', 0, 'running', 1, 'a', '', '[]'"
-            " FROM rollout_rollout, unnest(ARRAY[1, 3]) e"
-        ),
-        {"rollout_history_whole"},
-    ),
-    (
-        lambda: execute(
-            "UPDATE portfolio_rationales SET data_json = regexp_replace(data_json, '\"n\":\\d', '\"n\":9', 'g')"
-            " || repeat(' ', 1), updated_at = updated_at"
-        ),
-        {"entries_recomputed"},
-    ),
-    (
-        lambda: execute("INSERT INTO validation_validationrun (started_at) VALUES (now() - interval '25 min')"),
-        {"validation_runs_on_time"},
-    ),
-]
-
-
-@pytest.mark.parametrize(("fault", "expected"), EXTENDED)
-def test_a_fault_in_the_parts_is_found(installation: None, fault: Callable[[], object], expected: set[str]) -> None:
-    fault()
-    assert set(found(Suite.EXTENDED)) == expected
-
-
-def test_redis_gone(installation: None, settings: Settings) -> None:
-    there = settings.REDIS_URL
-    no_redis(settings)
-    try:
-        assert set(found(Suite.EXTENDED)) == {"beat_alive"}
-        assert found() == {}
-    finally:
-        settings.REDIS_URL = there
-        client.cache_clear()
-
-
-def test_a_clock_off_by_a_minute(installation: None) -> None:
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60), tick=True):
-        assert set(found(Suite.EXTENDED)) == {"clocks_agree"}
-
-
-def test_what_a_rollback_has_to_leave(installation: None) -> None:
-    execute("UPDATE rollout_rollout SET stage = 'FULL_ACTIVE', run_state = 'running', percent = 100, epoch = 7")
-    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
-    client().set(key("trip:derived-data"), "7:6")
-    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connections
 
 from rollout.criteria import Finding, View, check, judged
+from rollout.errors import first_line
 from rollout.redact import redact
 
 CATEGORY = "system-health"
@@ -63,7 +64,7 @@ def database_connection(view: View) -> Finding:
             found = cursor.fetchone()
         problem = "" if written == found else "what was written is not read back"
     except Exception as error:  # whatever it is: the database does not take a write
-        problem = redact((str(error).strip().splitlines() or [type(error).__name__])[0])
+        problem = redact(first_line(error, type(error).__name__))
     finally:
         own.close()  # which rolls back
     ms = (time.perf_counter() - start) * 1000

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from rollout import operations
 from rollout.choices import RunState, Stage
 from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
+from rollout.errors import WrongInput, first_line
 from rollout.models import Rollout, Transition
 from rollout.stages import ORDER, ROLLED_OUT
 from rollout.status import Status, named, shown_limit, shown_value, status
@@ -93,7 +93,7 @@ class Command(SlipwayCommand):
                 try:
                     seen = status(named(name))
                 except DatabaseError as error:  # just then somebody wants to go on watching
-                    self.stderr.write(f"the database does not answer: {(str(error).splitlines() or [''])[0]}")
+                    self.stderr.write(f"the database does not answer: {first_line(error)}")
                     time.sleep(WATCH_SECONDS)
                     continue
                 if self.as_json:
