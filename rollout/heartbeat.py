@@ -1,27 +1,24 @@
 """Whether the control loop ticks: each tick leaves a mark in Redis that fades. Without it gates answer control."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+import redis
+
+from rollout import clocks
 from rollout.notify import Event, notify
-from rollout.redis import client, get, key
+from rollout.redis import client, key
 
 FADES_AFTER_SECONDS = 30  # six ticks
+CLOCK_SECONDS = 10.0
 TOLD_SECONDS = 86400  # one that nobody saw come back is told of again a day later
 
 
 def beat() -> None:
-    """With how far this machine's clock is ahead of Redis's, for whoever compares clocks."""
-    asked = time.time()
-    seconds, micros = client().time()
-    ahead = (asked + time.time()) / 2 - (seconds + micros / 1e6)
-    client().set(key("heartbeat"), f"{ahead:.3f}", ex=FADES_AFTER_SECONDS)
-
-
-def worker_ahead_seconds() -> float | None:
-    """Of Redis's clock: the clock of the machine that ticked last. None without a tick. Raises redis.RedisError."""
-    said = get(key("heartbeat"))
-    return None if said is None else float(said)
+    """Raises redis.RedisError."""
+    client().set(key("heartbeat"), 1, ex=FADES_AFTER_SECONDS)
+    clocks.tell()
 
 
 def is_fresh() -> bool:
@@ -38,6 +35,7 @@ class Pulse:
     started_at: float = field(default_factory=time.monotonic)
     was_fresh: bool = False
     has_told: bool = False
+    clock_told_at: float = -CLOCK_SECONDS
 
     def look(self) -> bool:
         """Raises redis.RedisError."""
@@ -53,4 +51,8 @@ class Pulse:
                 lost = f"no tick of the control loop for {FADES_AFTER_SECONDS} s"
                 notify(Event("beat_lost", "rollout.tick", f"{lost}: gates serve control; look at beat and workers"))
         self.was_fresh = fresh
+        if time.monotonic() - self.clock_told_at >= CLOCK_SECONDS:
+            with suppress(redis.RedisError):
+                clocks.tell()
+            self.clock_told_at = time.monotonic()
         return fresh

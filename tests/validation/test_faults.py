@@ -100,6 +100,20 @@ def test_a_whole_installation_passes(installation: None) -> None:
             {"table_exists_portfolio_rationales"},
         ),
         ("DROP INDEX cache_entry_flagged", {"table_exists_portfolio_rationales"}),
+        (
+            "DROP INDEX cache_entry_flagged; CREATE INDEX cache_entry_flagged ON portfolio_rationales (id DESC)",
+            {"table_exists_portfolio_rationales"},
+        ),
+        (
+            "ALTER TABLE provider_states DROP CONSTRAINT provider_state_interval_30_to_300; ALTER TABLE provider_states"
+            " ADD CONSTRAINT provider_state_interval_30_to_300 CHECK (poll_interval_seconds BETWEEN 1 AND 300)",
+            {"table_exists_provider_states"},
+        ),
+        (
+            "ALTER TABLE provider_states DROP CONSTRAINT provider_states_max_retries_check",
+            {"table_exists_provider_states"},
+        ),
+        ("ALTER TABLE provider_states DISABLE TRIGGER USER", {"table_exists_provider_states"}),
         (ORPHAN, {"table_exists_provider_states", "database_integrity", "provider_sports_validity"}),
         (
             "CREATE UNIQUE INDEX CONCURRENTLY twice ON provider_states (sport)",  # fails, and leaves it behind

@@ -1,5 +1,7 @@
 """Faults that the extended suite, and the one after a rollback, are for."""
 
+import os
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +10,7 @@ import time_machine
 from pytest_django import Settings
 
 from caching.entries import ENTRIES
+from rollout import process
 from rollout.criteria import Suite
 from rollout.redis import client, key
 from tests.validation.test_faults import execute, found
@@ -91,6 +94,17 @@ def test_redis_gone(installation: None, settings: Settings) -> None:
 def test_a_clock_off_by_a_minute(installation: None) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60), tick=True):
         assert set(found(Suite.EXTENDED)) == {"clocks_agree"}
+
+
+def test_the_clock_of_another_process(installation: None) -> None:
+    now = client().time()[0]
+    client().hset(key("clocks"), mapping={"web-2:17": f"-2.5 {now}", "web-3:9": f"70 {now - 61}"})
+    assert "web-2:17 is -2.5 s off" in found(Suite.EXTENDED)["clocks_agree"]
+    assert "web-3" not in found(Suite.EXTENDED)["clocks_agree"]
+    client().hdel(key("clocks"), "web-2:17")
+    process.own().views.check()
+    assert found(Suite.EXTENDED) == {}
+    assert f"{socket.gethostname()}:{os.getpid()}".encode() in client().hkeys(key("clocks"))
 
 
 def test_what_a_rollback_has_to_leave(installation: None) -> None:

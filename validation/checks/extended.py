@@ -21,7 +21,7 @@ from caching.reading import read_games
 from caching.records import decode
 from caching.warmers.entry import TooFewGames, encode
 from providers.models import PollSlot
-from rollout import heartbeat
+from rollout import clocks, heartbeat
 from rollout.choices import Part, Stage
 from rollout.criteria import Finding, Skipped, Suite, View, check, judged
 from rollout.errors import SlipwayError
@@ -113,17 +113,13 @@ def no_lease_left_over(view: View) -> Finding:
 
 @check("clocks_agree", "machines", Suite.EXTENDED)
 def clocks_agree(view: View) -> Finding:
-    """This process's, the database's, Redis's, and that of the worker that ticked last, as it told Redis."""
+    """This process's, the database's, Redis's, and those of the web processes and workers, as they told Redis."""
     with needing_redis():
-        asked = time.time()
-        seconds, micros = client().time()
-        took = time.time() - asked
-        worker = heartbeat.worker_ahead_seconds()
-    ahead = {"Redis": seconds + micros / 1e6 - asked - took / 2}
+        own, _ = clocks.measured()
+        others = clocks.told()
+    ahead = {"Redis": -own} | {name: by - own for name, by in others.items()}
     asked = time.time()
     ahead["the database"] = view.value(NOW) - (asked + time.time()) / 2
-    if worker is not None:
-        ahead["the worker"] = worker + ahead["Redis"]
     off = {name: by for name, by in ahead.items() if abs(by) > CLOCKS_SECONDS}
     most = max(map(abs, ahead.values()))
     return judged(
