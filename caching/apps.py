@@ -8,10 +8,13 @@ class CachingConfig(AppConfig):
     def ready(self) -> None:
         from caching import checks, models, operations  # here, because models exist only once all apps are loaded
         from providers.gamelogs.load import tell_of_new_logs
-        from rollout.recovery.protect import protect
+        from rollout.recovery.protect import protect, when_restored
 
         register(checks.derived_cache_is_configured, Tags.caches)
         tell_of_new_logs(operations.outdate)
         protect(models.CacheTarget, volatile=("lease_until", "fence", "last_error"))
         protect(models.CachePolicy)
-        protect(models.CacheEntry, volatile=("hit_count", "last_accessed_at"))
+        protect(
+            models.CacheEntry, volatile=("hit_count", "last_accessed_at"), on_standard=operations.delete_all_entries
+        )
+        when_restored(operations.forget_what_was_held)

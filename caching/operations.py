@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Now
 
 from caching import sql, warm_ups
@@ -13,6 +13,7 @@ from caching.choices import CacheType
 from caching.entries import ENTRIES, stamp_now
 from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget, CacheValue
 from caching.warming import warm
+from providers.models import GameLog
 from rollout.actors import Actor, require
 from rollout.audit import acting
 from rollout.batches import in_batches
@@ -61,6 +62,22 @@ def expire(batch_size: int, *, progress: Callable[[int], None] = lambda more: No
     """
     statements = (sql.EXPIRE, sql.EXPIRE_VALUES)
     return sum(in_batches(statement, batch_size, progress=progress) for statement in statements)
+
+
+@transaction.atomic
+def delete_all_entries() -> None:
+    """Flagged ones too; no tier holds one any more."""
+    CacheEntry.objects.all()._raw_delete(using=CacheEntry.objects.db)
+    ENTRIES.announce_clear(stamp_now())
+
+
+def forget_what_was_held(restored: frozenset[type[Model]]) -> None:
+    """Entries were put back: whatever a tier holds may be another. Box scores alone were: what was computed is due."""
+    if CacheEntry in restored:
+        ENTRIES.announce_clear(stamp_now())
+    elif GameLog in restored:
+        for sport in CacheTarget.objects.order_by().values_list("sport", flat=True).distinct():
+            outdate(sport)
 
 
 def expire_now(entries: Iterable[int], *, actor: Actor) -> int:

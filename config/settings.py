@@ -195,6 +195,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "watch validations": {"task": "validation.watch", "schedule": 300.0, "options": {"expire_seconds": 300}},
     "prune validations": {"task": "validation.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
+    "go on with a recovery run": {"task": "rollout.recover", "schedule": 5.0, "options": {"expire_seconds": 5}},
     "snapshot": {
         "task": "rollout.snapshot",
         "schedule": crontab(hour="2", minute="30"),

@@ -5,12 +5,13 @@ class ProvidersConfig(AppConfig):
     name = "providers"
 
     def ready(self) -> None:
-        from providers import models, operations  # here, because models exist only once all apps are loaded
-        from rollout.recovery.protect import protect
+        from providers import baseline, models, operations  # here, because models exist only once all apps are loaded
+        from rollout.recovery.protect import protect, when_restored
         from rollout.watched import watch
 
         protect(models.Sport)
         protect(models.Provider)
-        protect(models.ProviderState, volatile=("updated_at",))
+        protect(models.ProviderState, volatile=("updated_at",), on_standard=baseline.set_back, resets=baseline.MEASURED)
+        when_restored(baseline.restored)
         protect(models.GameLog)
         watch(operations.watched_feeds)

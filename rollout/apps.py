@@ -5,8 +5,12 @@ class RolloutConfig(AppConfig):
     name = "rollout"
 
     def ready(self) -> None:
-        from rollout import models  # here, because models exist only once all apps are loaded
-        from rollout.recovery.protect import protect
+        from rollout import (
+            models,  # here, because models exist only once all apps are loaded
+            operations,
+        )
+        from rollout.recovery.protect import protect, when_restored
 
         protect(models.StagePolicy)
         protect(models.GuardPolicy)
+        when_restored(lambda models: operations.tell_gates())

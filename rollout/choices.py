@@ -65,3 +65,24 @@ class Consequence(models.TextChoices):
     DISABLE = "disable", "to disabled"
     STEP_BACK = "step_back", "one stage back"
     WARN = "warn", "nowhere: it is only said"
+
+
+class Kind(Look):
+    """Of recovery runs: the three levels, and what is done beside them."""
+
+    EMERGENCY = "emergency", "⏻", "red", "Emergency"
+    STANDARD = "standard", "↩", "orange", "Standard"
+    GRADUAL = "gradual", "↘", "blue", "Gradual"
+    UNDO = "undo", "↺", "blue", "Undo"
+    RESTORE = "restore", "⇧", "blue", "Restore"
+    PURGE = "purge", "✕", "gray", "Purge"
+
+
+class Outcome(Look):
+    """Of recovery runs and their steps."""
+
+    RUNNING = "running", "▶", "blue", "Running"
+    PAUSED = "paused", "⏸", "orange", "Paused"
+    DONE = "done", "✓", "green", "Done"
+    FAILED = "failed", "✕", "red", "Failed"
+    CUT_SHORT = "cut_short", "⤓", "orange", "Cut short"

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from rollout.actors import Actor, shell
-from rollout.errors import SlipwayError, first_line
+from rollout.errors import Refused, SlipwayError, first_line
 from rollout.redact import redact
 
 
@@ -55,6 +55,16 @@ class SlipwayCommand(BaseCommand):
                 sys.stderr.flush()
 
         return advance
+
+    def ask(self, about: str, word: str) -> None:
+        """Go on only where somebody types the word. Raises Refused."""
+        self.stderr.write(about)
+        if not sys.stdin.isatty():
+            raise Refused("nobody is there to confirm it", "add --no-input, or run it in a terminal")
+        self.stderr.write(f"Type {word} to go on: ", ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip() != word:
+            raise Refused("not confirmed", "nothing was changed")
 
     def report(self, document: dict[str, Any], text: str) -> None:
         self.stdout.write(json.dumps(document, default=str) if self.as_json else text)

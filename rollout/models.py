@@ -12,9 +12,19 @@ from django.db.models.functions import Now
 from rollout.append_only import append_only
 from rollout.audit import tracked
 from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
-from rollout.recovery.models import Snapshot
+from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
 
-__all__ = ["Activation", "GuardPolicy", "GuardReading", "Rollout", "Snapshot", "StagePolicy", "Transition"]
+__all__ = [
+    "Activation",
+    "GuardPolicy",
+    "GuardReading",
+    "RecoveryRun",
+    "RecoveryStep",
+    "Rollout",
+    "Snapshot",
+    "StagePolicy",
+    "Transition",
+]
 
 
 class ActivationQuerySet(models.QuerySet["Activation"]):

@@ -167,6 +167,15 @@ def trip(seen: Rollout, to: Stage, judged: Sequence[Judged], *, actor: Actor, re
     return _enter(seen, "trip", to, actor, reason, judged, **(_cooling(seen) if to is Stage.DISABLED else paused))
 
 
+def descend(seen: Rollout, to: Stage, percent: int, *, actor: Actor, reason: str) -> Transition:
+    """Down, as part of a gradual rollback: it stays there, with its guards watching, until that takes it on."""
+    require(actor, "rollout.abort_rollout")
+    if to is Stage.DISABLED:
+        return abort(seen, actor=actor, reason=reason)
+    share: dict[str, Any] = {"percent": percent} if percent else {}
+    return _enter(seen, "descend", to, actor, reason, run_state=RunState.PAUSED, paused_at=Now(), **share)
+
+
 @transaction.atomic
 def freeze(*, actor: Actor, reason: str) -> bool:
     """Stop all automatic advances, never a rollback. Returns whether they were not frozen before."""

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from rollout import operations, ticks
 from rollout.actors import SYSTEM
+from rollout.recovery import operations as recovery
 from rollout.recovery import snapshots
 
 
@@ -15,6 +16,11 @@ def tick() -> None:
 @shared_task(name="rollout.snapshot", ignore_result=True)
 def snapshot() -> None:
     snapshots.daily(actor=SYSTEM)
+
+
+@shared_task(name="rollout.recover", ignore_result=True)
+def recover() -> None:
+    recovery.recover()
 
 
 @shared_task(name="rollout.prune", ignore_result=True)

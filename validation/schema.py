@@ -33,7 +33,7 @@ def differences(model: type[models.Model], view: View) -> list[str]:
     if not columns_of(table, view):
         return [f"the table {table} is missing"]
     return [
-        *_different(model, shape(view.connection, table), as_modelled(model)),
+        *_different(model, shape(view.connection, table), as_modelled(model) | _triggers(model)),
         *(f"the constraint {name} was never validated" for (name,) in view.rows(UNVALIDATED, [table])),
         *(f"the index {name} is invalid" for (name,) in view.rows(INVALID, [table])),
         *(f"the foreign key of {each} is missing" for each in _lost_references(model, view)),
@@ -46,6 +46,11 @@ def column_differences(model: type[models.Model], view: View) -> list[str]:
         return [f"the table {table} is missing"]
     found, wanted = shape(view.connection, table), as_modelled(model)
     return list(_different(model, _columns(found), _columns(wanted)))
+
+
+def _triggers(model: type[models.Model]) -> Shape:
+    enabled = "O"
+    return {("trigger", trigger.get_pgid(model)): enabled for trigger in getattr(model._meta, "triggers", [])}
 
 
 def _columns(whole: Shape) -> Shape:

@@ -25,3 +25,14 @@ def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part
         rest.update(is_on=True, since=Now(), by=actor.get_username(), reason=reason)
     operations.tell_gates()
     return off
+
+
+@transaction.atomic
+def switch_off(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part]:
+    """Part of a rollback, which asked for its own permission. Returns those that were on."""
+    on = Activation.objects.select_for_update().filter(part__in=parts, is_on=True)
+    found = sorted(Part(row.part) for row in on)
+    with acting(actor, "rollback"):
+        on.update(is_on=False, since=Now(), by=actor.get_username(), reason=reason)
+    operations.tell_gates()
+    return found

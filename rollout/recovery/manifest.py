@@ -8,7 +8,7 @@ import msgspec
 
 from rollout.errors import SlipwayError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 
 
@@ -18,13 +18,14 @@ class Unusable(SlipwayError):
 
 class Table(msgspec.Struct, frozen=True):
     """columns: names and types, in the order of the file. bytes and sha256: of the file as it lies there. content: hash
-    of the rows, volatile columns apart, as the database computes it.
+    of the rows as the database computes it, of the columns that last.
     """
 
     model: str
     table: str
     file: str
     columns: dict[str, str]
+    lasting: list[str]
     rows: int
     bytes: int
     sha256: str

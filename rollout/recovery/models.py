@@ -1,7 +1,12 @@
 """Tables of recovery."""
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
+
+from rollout.choices import Kind, Outcome
+
+OPEN = [Outcome.RUNNING, Outcome.PAUSED]
 
 
 class Snapshot(models.Model):
@@ -31,3 +36,101 @@ class Snapshot(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class RecoveryRun(models.Model):
+    """A rollback, its undo, a restore or a purge: what was promised, and how long it took. One at a time; whoever has
+    the lease carries it out.
+    """
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)
+    actor = models.CharField(max_length=150)
+    reason = models.TextField(blank=True, default="")
+    pace = models.FloatField(default=1.0, help_text="of a gradual one's holds; only 1 can keep its promise")
+    promised_seconds = models.PositiveIntegerField(null=True, help_text="empty: nothing was promised")
+    snapshot = models.CharField(max_length=500, blank=True, default="", help_text="made by it, or read by it")
+    table = models.CharField(max_length=63, blank=True, default="", help_text="what it restores; empty: all")
+    undoes = models.ForeignKey("self", models.PROTECT, null=True, related_name="undone_by")
+    is_rehearsal = models.BooleanField("rehearsal", default=False, help_text="on a copy, in a database of its own")
+    waived_seconds = models.FloatField(default=0.0, help_text="holds that a rehearsal did not wait for")
+    is_for_workers = models.BooleanField(default=False, help_text="carried out by the workers, not by a terminal")
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=300, blank=True, default="", help_text="host and process that carry it out")
+    lease_until = models.DateTimeField(null=True)
+    fence = models.PositiveBigIntegerField(db_default=0)
+
+    class Meta:
+        app_label = "rollout"
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="recovery_run_kind_known"),
+            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="recovery_run_outcome_known"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=OPEN, ended_at=None) | (~Q(outcome__in=OPEN) & Q(ended_at__isnull=False)),
+                name="recovery_run_ended",
+            ),
+            models.UniqueConstraint(
+                fields=["is_rehearsal"], condition=Q(ended_at=None, is_rehearsal=False), name="recovery_run_one_open"
+            ),
+        ]
+        permissions = [
+            ("emergency_recoveryrun", "Can roll back in an emergency"),
+            ("standard_recoveryrun", "Can roll back, standard"),
+            ("gradual_recoveryrun", "Can roll back gradually"),
+            ("restore_recoveryrun", "Can restore snapshots and undo rollbacks"),
+            ("purge_recoveryrun", "Can drop what a rollback quarantined"),
+            ("rehearse_recoveryrun", "Can rehearse rollbacks"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+    @property
+    def level(self) -> Kind:
+        return Kind(self.kind)
+
+    @property
+    def schema(self) -> str:
+        """Where an emergency puts what it takes out of service."""
+        return f"quarantine_{self.pk}"
+
+    @property
+    def actual_seconds(self) -> float | None:
+        return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
+
+    @property
+    def has_kept_promise(self) -> bool | None:
+        """None: nothing was promised, it is not over, or went at another pace. To a rehearsal's time belong the holds
+        that it did not wait for.
+        """
+        if self.promised_seconds is None or self.actual_seconds is None or (self.pace != 1 and not self.is_rehearsal):
+            return None
+        return self.outcome == Outcome.DONE and self.actual_seconds + self.waived_seconds <= self.promised_seconds
+
+
+class RecoveryStep(models.Model):
+    """What a run did, in the order in which it did it."""
+
+    run = models.ForeignKey(RecoveryRun, models.CASCADE, related_name="steps")
+    name = models.CharField(max_length=32)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)
+    started_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    evidence = models.JSONField(default=dict, help_text="what was found and done")
+
+    class Meta:
+        app_label = "rollout"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "name"], name="recovery_step_once"),
+            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="recovery_step_outcome_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.name}"
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None

@@ -1,29 +1,84 @@
-"""Which tables a snapshot holds: apps register theirs in `AppConfig.ready`."""
+"""Which tables recovery looks after: apps register theirs in `AppConfig.ready`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from django.db import connection
 from django.db.models import Model
+
+Restored = Callable[[frozenset[type[Model]]], object]
+Verify = Callable[[str, int], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
+    """volatile: fields that change by themselves, left out of the content hash and of comparisons. on_standard: what a
+    standard rollback does to the table, which an emergency takes out of service; `resets`: the fields that it sets back
+    (none: it empties the table).
+    """
+
     model: type[Model]
-    volatile: tuple[str, ...]  # columns that change by themselves, left out of the content hash
-    on_standard: Callable[[], object] | None  # what a standard rollback does to the table
+    volatile: tuple[str, ...] = ()
+    on_standard: Callable[[], object] | None = None
+    resets: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names and types."""
+        return {field.column: field.db_type(connection) or "" for field in self.model._meta.local_concrete_fields}
+
+    @property
+    def lasting(self) -> list[str]:
+        """Columns that only people change, or what they asked for."""
+        return self.columns_without(self.volatile)
+
+    def columns_without(self, names: tuple[str, ...]) -> list[str]:
+        return [field.column for field in self.model._meta.local_concrete_fields if field.name not in names]
 
 
 _protected: dict[type[Model], Protection] = {}
+_verify: list[Verify] = []
+_restored: list[Restored] = []
 
 
 def protect(
-    model: type[Model], *, volatile: tuple[str, ...] = (), on_standard: Callable[[], object] | None = None
+    model: type[Model],
+    *,
+    volatile: tuple[str, ...] = (),
+    on_standard: Callable[[], object] | None = None,
+    resets: tuple[str, ...] = (),
 ) -> None:
-    """Register a table. Raises FieldDoesNotExist for a volatile column that the model lacks."""
-    for column in volatile:
-        model._meta.get_field(column)
-    _protected[model] = Protection(model, volatile, on_standard)
+    """Register a table. Raises FieldDoesNotExist for a field that the model lacks."""
+    for name in (*volatile, *resets):
+        model._meta.get_field(name)
+    _protected[model] = Protection(model, volatile, on_standard, resets)
 
 
 def protected() -> tuple[Protection, ...]:
     return tuple(_protected.values())
+
+
+def when_restored(told: Restored) -> None:
+    """Who is to be told, in the transaction that put rows of these tables back."""
+    _restored.append(told)
+
+
+def tell_restored(models: Iterable[type[Model]]) -> None:
+    for told in _restored:
+        told(frozenset(models))
+
+
+def verify_with(verify: Verify) -> None:
+    """Who runs the post-rollback suite: for level and id of a run, evidence whose `passed` says how it went."""
+    _verify[:] = [verify]
+
+
+def verification(level: str, run: int) -> dict[str, Any]:
+    if not _verify:
+        return {"passed": False, "problem": "ERROR: nobody registered a verification"}
+    return _verify[0](level, run)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.postgresql.schema import DatabaseSchemaEditor
 
 # PostgreSQL's own wording, so that two tables of one shape read the same in whichever schema they lie.
 SHAPE = """
@@ -43,7 +44,7 @@ def as_modelled(model: type[models.Model]) -> Shape:
             cursor.execute("SET LOCAL lock_timeout = '2s'")
         editing: Any = type("Temporary", (own.SchemaEditorClass,), {"sql_create_table": TEMPORARY})
         with editing(own, atomic=False) as editor:
-            editor.create_model(model)
+            DatabaseSchemaEditor.create_model(editor, model)  # past the one that would write triggers' functions anew
             editor.deferred_sql = [each for each in editor.deferred_sql if "FOREIGN KEY" not in str(each)]
         return shape(own, f"pg_temp.{own.ops.quote_name(model._meta.db_table)}")
     finally:

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,14 +20,16 @@ import zstandard
 from django.conf import settings
 from django.db import Error, connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import CharField
 from django.db.models.functions import Now
 
 from rollout.actors import Actor, require
+from rollout.choices import Outcome
 from rollout.errors import SlipwayError, WrongInput, first_line
 from rollout.notify import Event, notify
 from rollout.recovery import sql
 from rollout.recovery.manifest import FILE, FORMAT, Manifest, Table, Unusable, sync
-from rollout.recovery.models import Snapshot
+from rollout.recovery.models import RecoveryRun, Snapshot
 from rollout.recovery.protect import Protection, protected
 
 LEVEL = 3  # of zstd: its default
@@ -41,12 +43,21 @@ class CannotSnapshot(SlipwayError):
     """It could not be made; nothing of it is left."""
 
 
-def create(*, actor: Actor, reason: str = "", progress: Callable[[int], None] = lambda rows: None) -> Snapshot:
-    """Raises CannotSnapshot; people are told then."""
+def create(
+    *,
+    actor: Actor,
+    reason: str = "",
+    also: Sequence[Protection] = (),
+    places: Mapping[str, str] = {},
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Snapshot:
+    """also: tables beside the protected ones. places: the schema that a table lies in, where it is not the usual one.
+    Raises CannotSnapshot; people are told then.
+    """
     require(actor, "rollout.create_snapshot")
     start = time.monotonic()
     try:
-        manifest, folder = _write(progress)
+        manifest, folder = _write([*protected(), *also], places, progress)
     except (OSError, Error) as error:
         said = error.strerror if isinstance(error, OSError) else first_line(error, "no answer")
         problem = CannotSnapshot(f"no snapshot was made: {said}", f"see to {settings.SNAPSHOT_DIR} and the database")
@@ -66,17 +77,20 @@ def create(*, actor: Actor, reason: str = "", progress: Callable[[int], None] = 
     )
 
 
-def _write(progress: Callable[[int], None]) -> tuple[Manifest, Path]:
-    with _one_view(protected()) as moment:
+def _write(
+    tables: Sequence[Protection], places: Mapping[str, str], progress: Callable[[int], None]
+) -> tuple[Manifest, Path]:
+    named = {each.table: sql.quoted(places.get(each.table, ""), each.table) for each in tables}
+    with _one_view(sorted(named.values())) as moment:
         name = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         draft, whole = settings.SNAPSHOT_DIR / f"{name}{PARTIAL}", settings.SNAPSHOT_DIR / name
         draft.mkdir(mode=0o700, parents=True)
         try:
-            tables = []
-            for protection in protected():
-                tables.append(_table(protection, draft))
-                progress(tables[-1].rows)
-            manifest = Manifest(FORMAT, "slipway", name, socket.gethostname(), moment.isoformat(), _schema(), tables)
+            written = []
+            for each in tables:
+                written.append(_table(each, named[each.table], draft))
+                progress(written[-1].rows)
+            manifest = Manifest(FORMAT, "slipway", name, socket.gethostname(), moment.isoformat(), schema(), written)
             manifest.write(draft)
             draft.rename(whole)
             sync(settings.SNAPSHOT_DIR)
@@ -87,36 +101,33 @@ def _write(progress: Callable[[int], None]) -> tuple[Manifest, Path]:
 
 
 @contextmanager
-def _one_view(protections: Sequence[Protection]) -> Iterator[datetime]:
+def _one_view(tables: Sequence[str]) -> Iterator[datetime]:
     """Locks first, then the view: so no table is altered between the two. Yields the view's moment."""
-    tables = sorted(protection.model._meta.db_table for protection in protections)
-    names = ", ".join(map(connection.ops.quote_name, tables))
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
         cursor.execute("SELECT now()")
         yield cursor.fetchone()[0]
 
 
-def _table(protection: Protection, folder: Path) -> Table:
-    meta = protection.model._meta
-    columns = {field.column: field.db_type(connection) or "" for field in meta.local_concrete_fields}
-    file = folder / f"{meta.db_table}.copy.zst"
+def _table(protection: Protection, place: str, folder: Path) -> Table:
+    file = folder / f"{protection.table}.copy.zst"
     with file.open("xb", buffering=0) as raw:
         counted: Any = _Counted(raw)
         with zstandard.ZstdCompressor(level=LEVEL).stream_writer(counted, closefd=False) as packed:
-            rows = _copy(sql.copy_out(meta.db_table, list(columns), meta.pk.column), packed)
+            rows = _copy(copy_out(protection, list(protection.columns), place), packed)
         os.fsync(raw.fileno())
     return Table(
-        model=meta.label,
-        table=meta.db_table,
+        model=protection.model._meta.label,
+        table=protection.table,
         file=file.name,
-        columns=columns,
+        columns=protection.columns,
+        lasting=protection.lasting,
         rows=rows,
         bytes=counted.size,
         sha256=counted.digest.hexdigest(),
-        content=content_hash(protection),
+        content=content_hash(place, protection.lasting),
     )
 
 
@@ -146,24 +157,35 @@ def _copy(statement: str, packed: Any) -> int:
     return rows
 
 
-def content_hash(protection: Protection) -> str:
-    """Of all rows in whatever order, volatile columns apart; two equal tables have the same one."""
-    meta = protection.model._meta
-    columns = [field.column for field in meta.local_concrete_fields if field.name not in protection.volatile]
+def copy_out(protection: Protection, columns: Sequence[str], place: str) -> str:
+    key = protection.model._meta.pk
+    is_text = isinstance(key, CharField)
+    return sql.copy_out(place, columns, key.column, is_text=is_text)
+
+
+def content_hash(place: str, columns: Sequence[str]) -> str:
+    """Of all rows in whatever order; two equal tables have the same one. place: the table, quoted."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.content_hash(meta.db_table, columns))
+        cursor.execute(sql.content_hash(place, columns))
         return str(cursor.fetchone()[0])
 
 
-def _schema() -> dict[str, str]:
+def schema() -> dict[str, str]:
     """The last migration of each app that has protected tables."""
     apps = {protection.model._meta.app_label for protection in protected()}
-    applied = sorted(MigrationRecorder(connection).applied_migrations())
-    return {app: name for app, name in applied if app in apps}
+    return {app: name for app, name in sorted(known_migrations()) if app in apps}
+
+
+def known_migrations() -> set[tuple[str, str]]:
+    """Those that the database has."""
+    return set(MigrationRecorder(connection).applied_migrations())
 
 
 def found(name: str | None) -> Snapshot:
-    """By name; the newest where none is said. Raises WrongInput."""
+    """By name, or by the path of its folder; the newest where none is said. Raises WrongInput."""
+    if name and "/" in name:
+        folder = Path(name).resolve()
+        return Snapshot(name=folder.name, host=socket.gethostname(), folder=str(folder))
     rows = Snapshot.objects.all()
     snapshot = (rows.filter(name=name) if name else rows).first()
     if snapshot is None:
@@ -178,15 +200,21 @@ def verify(snapshot: Snapshot, *, actor: Actor, progress: Callable[[int], None] 
     """Read all of it back. Raises Unusable for what is not as it was made; people are told then."""
     require(actor, "rollout.verify_snapshot")
     try:
-        manifest = opened(snapshot)
-        for table in manifest.tables:
-            _read_back(Path(snapshot.folder), table)
-            progress(table.rows)
+        manifest = read_back(snapshot, progress)
     except Unusable as error:
         Snapshot.objects.filter(pk=snapshot.pk).update(problem=str(error))
         notify(Event("snapshot_failed", snapshot.name, str(error)))
         raise
     Snapshot.objects.filter(pk=snapshot.pk).update(verified_at=Now(), problem="")
+    return manifest
+
+
+def read_back(snapshot: Snapshot, progress: Callable[[int], None] = lambda rows: None) -> Manifest:
+    """Raises Unusable."""
+    manifest = opened(snapshot)
+    for table in manifest.tables:
+        _read_back(Path(snapshot.folder), table)
+        progress(table.rows)
     return manifest
 
 
@@ -233,13 +261,16 @@ def daily(*, actor: Actor) -> None:
 
 
 def prune(*, actor: Actor) -> list[str]:
-    """Delete those of this host that are old, but never the newest few, nor the newest that was verified; and what a
-    crash left half-written. Returns their names.
+    """Delete those of this host that are old, but never the newest few, nor the newest that was verified, nor what a
+    rollback would be undone with; and what a crash left half-written. Returns their names.
     """
     require(actor, "rollout.prune_snapshot")
     mine = Snapshot.objects.filter(host=socket.gethostname())
     kept = set(mine.values_list("pk", flat=True)[:KEPT])
     kept |= set(mine.exclude(verified_at=None).values_list("pk", flat=True)[:1])
+    undone = RecoveryRun.objects.filter(undone_by__outcome=Outcome.DONE)
+    needed = RecoveryRun.objects.exclude(pk__in=undone).exclude(snapshot="").values("snapshot")
+    kept |= set(mine.filter(name__in=needed).values_list("pk", flat=True))
     gone = []
     for snapshot in mine.filter(created_at__lt=Now() - timedelta(days=KEPT_DAYS)).exclude(pk__in=kept):
         shutil.rmtree(snapshot.folder, ignore_errors=True)

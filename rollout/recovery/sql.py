@@ -1,20 +1,93 @@
-"""Recovery's statements, written by hand since the ORM has no COPY and no hash over whole rows."""
+"""Recovery's statements, written by hand since the ORM has no COPY, no hash over whole rows and no schemas."""
 
 from collections.abc import Sequence
 
 from django.db import connection
 
 
-def copy_out(table: str, columns: Sequence[str], key: str) -> str:
-    """In the order of the key, so that equal tables make equal files."""
-    quote = connection.ops.quote_name
-    names = ", ".join(map(quote, columns))
-    return f"COPY (SELECT {names} FROM {quote(table)} ORDER BY {quote(key)}) TO STDOUT"
+def quoted(*names: str) -> str:
+    """One after the other, as `"schema"."table"`; empty ones are left out."""
+    return ".".join(connection.ops.quote_name(name) for name in names if name)
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names))
+
+
+def copy_out(table: str, columns: Sequence[str], key: str, *, is_text: bool) -> str:
+    """table: quoted. In the order of the key, and of its bytes, so that equal tables make equal files on any server."""
+    by = f'{quoted(key)} COLLATE "C"' if is_text else quoted(key)
+    return f"COPY (SELECT {listed(columns)} FROM {table} ORDER BY {by}) TO STDOUT"
 
 
 def content_hash(table: str, columns: Sequence[str]) -> str:
-    """The sum of two 64-bit hashes of each row's text: the same in whatever order rows are read, and side by side."""
-    quote = connection.ops.quote_name
-    row = f"ROW({', '.join(map(quote, columns))})::text"
+    """table: quoted. The sum of two 64-bit hashes of each row's text: the same in whatever order rows are read, and
+    side by side.
+    """
+    row = f"ROW({listed(columns)})::text"
     sums = ", ".join(f"coalesce(sum(hashtextextended({row}, {seed})::numeric), 0)" for seed in (1, 2))
-    return f"SELECT concat_ws(':', count(*), {sums}) FROM {quote(table)}"
+    return f"SELECT concat_ws(':', count(*), {sums}) FROM {table}"
+
+
+# Who holds a lock that conflicts; pid 0 is a prepared transaction. Statements are left out, for they hold values.
+BLOCKERS = """
+SELECT coalesce(held.pid, 0), coalesce(session.usename = current_user, false),
+       coalesce(session.backend_type, 'prepared transaction'), coalesce(session.application_name, ''),
+       coalesce(session.state, ''), coalesce(extract(epoch FROM now() - session.xact_start), 0)::float8
+  FROM pg_locks held LEFT JOIN pg_stat_activity session ON session.pid = held.pid
+ WHERE held.granted AND held.locktype = 'relation' AND held.pid IS DISTINCT FROM pg_backend_pid()
+   AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND held.relation = ANY(%(tables)s::regclass[]) AND held.mode <> ALL(%(harmless)s)
+ GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1"""
+
+# The tables named, and all that reach them by foreign keys, directly or over others.
+CLOSURE = """
+WITH RECURSIVE reached AS (
+     SELECT unnest(%(roots)s::regclass[])::oid AS oid
+      UNION SELECT conrelid FROM pg_constraint JOIN reached ON confrelid = reached.oid WHERE contype = 'f')
+SELECT relname FROM reached JOIN pg_class USING (oid) ORDER BY relname"""
+# Those that they in turn lead to.
+LED_TO = """
+SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
+ WHERE contype = 'f' AND conrelid = ANY(%(tables)s::regclass[]) AND confrelid <> ALL(%(tables)s::regclass[])
+ ORDER BY 1"""
+# Foreign keys that lead to a table: whose they are, their column, and that table's own key.
+LEADING_TO = """
+SELECT child.relname, fk.attname, (SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid
+                                      AND attnum = indkey[0] WHERE indrelid = conrelid AND indisprimary)
+  FROM pg_constraint JOIN pg_class child ON child.oid = conrelid
+  JOIN pg_attribute fk ON fk.attrelid = conrelid AND fk.attnum = conkey[1]
+ WHERE contype = 'f' AND confrelid = %(table)s::regclass AND conrelid <> confrelid"""
+SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
+TABLES_IN = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
+FOREIGN_KEYS = "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f'"
+HAS_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal)"
+
+# Owner and rights of one table, as statements for another.
+RIGHTS = """
+SELECT format('ALTER TABLE %%s OWNER TO %%s', %(to)s::text, relowner::regrole) FROM pg_class
+ WHERE oid = %(of)s::regclass AND relowner <> current_user::regrole
+UNION ALL
+SELECT format('GRANT %%s ON %%s TO %%s%%s', privilege_type, %(to)s::text,
+              CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
+              CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
+  FROM pg_class, aclexplode(relacl) WHERE oid = %(of)s::regclass AND grantee <> relowner"""
+
+# How far a table's numbering has come: no number up to it may be given again.
+NUMBERED = """
+SELECT greatest(coalesce((SELECT max({key}) FROM {table}), 0),
+                coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, %(key)s)), 0))"""
+NUMBER_FROM = "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), %(highest)s, %(is_used)s)"
+IS_NUMBERED = "SELECT pg_get_serial_sequence(%(table)s, %(key)s) IS NOT NULL"
+
+# What a table is made beside another: with its options, and in the end its keys and indexes, as PostgreSQL words them.
+LIKE = "INCLUDING ALL EXCLUDING INDEXES"
+OPTIONS = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = %s::regclass"
+KEYS = """
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+ WHERE conrelid = %s::regclass AND contype IN ('p', 'u', 'x', 'f') ORDER BY contype = 'f', conname"""
+INDEXES = """
+SELECT relname, indisunique, substring(pg_get_indexdef(indexrelid) FROM ' USING .*') FROM pg_index
+  JOIN pg_class ON oid = indexrelid
+ WHERE indrelid = %(table)s::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid
+       AND conrelid = indrelid)"""

@@ -1,13 +1,26 @@
-"""What holds after a rollback, whichever level it was."""
+"""What holds after a rollback, as the last one left it: until it is undone, or parts are switched on again."""
 
+from collections.abc import Sequence
+
+from providers import baseline
 from rollout import metrics
-from rollout.choices import Stage
-from rollout.criteria import Finding, Suite, View, check, judged
-from rollout.models import Rollout
+from rollout.actors import SYSTEM
+from rollout.choices import Kind, Outcome, Stage
+from rollout.criteria import Finding, Result, Skipped, Suite, View, check, judged
+from rollout.errors import SlipwayError
+from rollout.models import Activation, RecoveryRun, Rollout
+from rollout.recovery import gradual, quarantine, runs, snapshots, sql
+from rollout.recovery.levels import LEVELS, OFF
+from rollout.recovery.manifest import Manifest
+from rollout.recovery.protect import Protection, protected
+from rollout.recovery.shape import shape
 from validation.checks.needs import needing_redis
+from validation.operations import validate
 
 CATEGORY = "rollouts"
+DATA = "data"
 ABORT = "run: manage.py rollout abort NAME"
+AGAIN = "run the rollback again; what it took out is in quarantine, and in its snapshot"
 
 
 @check("no_rollout_past_disabled", CATEGORY, Suite.POST_ROLLBACK)
@@ -26,3 +39,149 @@ def no_trip_pending(view: View) -> Finding:
     said = f"{len(fell)} falls are not written down" if fell else "every fall is written down"
     remedy = "see that beat and the workers of the queue control run"
     return judged(not fell, f"{len(fell)} rollouts", "0 rollouts", said, remedy=remedy, offending=fell)
+
+
+def _last(*levels: Kind) -> RecoveryRun:
+    """Raises Skipped where the last rollback was of another level, or was undone."""
+    last = RecoveryRun.objects.filter(kind__in=LEVELS, is_rehearsal=False).first()
+    names = " or ".join(level.value for level in levels)
+    if last is None or last.kind not in levels:
+        raise Skipped(f"the last rollback was not {names}", "nothing is to be done")
+    if last.undone_by.filter(kind=Kind.UNDO, outcome=Outcome.DONE).exists():
+        raise Skipped(f"{last} was undone", "nothing is to be done")
+    return last
+
+
+def _as_left(level: Kind) -> RecoveryRun:
+    """And where parts that it switched off are on again, so that data changes."""
+    run = _last(level)
+    if on := Activation.objects.filter(part__in=OFF[level], is_on=True, since__gt=run.started_at):
+        raise Skipped(f"{', '.join(each.part for each in on)} is on again", "nothing is to be done")
+    return run
+
+
+@check("activation_as_left", CATEGORY, Suite.POST_ROLLBACK)
+def activation_as_left(view: View) -> Finding:
+    run = _last(Kind.EMERGENCY, Kind.STANDARD)
+    parts = OFF[run.level]
+    on = Activation.objects.filter(part__in=parts, is_on=True)
+    if again := [each.part for each in on if each.since > run.started_at]:
+        raise Skipped(f"{', '.join(again)} was switched on again", "nothing is to be done")
+    wrong = [str(each) for each in on]
+    said = f"{len(wrong)} parts are on" if wrong else f"off: {', '.join(part.value for part in parts)}"
+    return judged(not wrong, f"{len(wrong)} on", "0 on", said, remedy=AGAIN, offending=wrong)
+
+
+@check("stand_ins_whole", DATA, Suite.POST_ROLLBACK)
+def stand_ins_whole(view: View) -> Finding:
+    """In place of what is in quarantine: there, empty, of the same shape."""
+    run = _as_left(Kind.EMERGENCY)
+    tables = _quarantined(run)
+    wrong = [each for name in tables for each in _unlike(view, run, name)]
+    said = f"{len(wrong)} faults" if wrong else f"{len(tables)} empty tables stand in"
+    return judged(not wrong, f"{len(wrong)} faults", "0 faults", said, remedy=AGAIN, offending=wrong)
+
+
+def _quarantined(run: RecoveryRun) -> Sequence[str]:
+    """Raises Skipped after a purge, or where it never got there."""
+    if not quarantine.is_held(run):
+        raise Skipped(f"{run} holds nothing in quarantine", "nothing is to be done")
+    return list(runs.evidence(run, "quarantine").get("tables", []))
+
+
+def _unlike(view: View, run: RecoveryRun, name: str) -> list[str]:
+    if not view.value("SELECT to_regclass(%s) IS NOT NULL", [sql.quoted(name)]):
+        return [f"nothing stands in for {name}"]
+    if view.value("SELECT to_regclass(%s) IS NULL", [sql.quoted(run.schema, name)]):
+        return []  # which the other check is for
+    found, kept = (shape(view.connection, sql.quoted(schema, name)) for schema in ("", run.schema))
+    has_rows = view.value(f"SELECT EXISTS (SELECT FROM {sql.quoted(name)})")
+    differs = found.keys() != kept.keys()
+    return [f"{name} has rows"] * has_rows + [f"{name} is of another shape"] * differs
+
+
+@check("quarantine_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60)
+def quarantine_unchanged(view: View) -> Finding:
+    run = _last(Kind.EMERGENCY)
+    tables, held = _quarantined(run), set(quarantine.tables_of(run))
+    wrong = [f"{name} is not in quarantine" for name in tables if name not in held]
+    content = _content(run)
+    for each in (each for each in protected() if each.table in held and each.table in tables):
+        if snapshots.content_hash(sql.quoted(run.schema, each.table), each.lasting) != content.get(each.table):
+            wrong.append(f"{each.table} in quarantine is not as its snapshot says")
+    said = f"{len(wrong)} faults" if wrong else f"{len(tables)} tables are in quarantine, unchanged"
+    remedy = "compare with the snapshot: manage.py restore --dry-run"
+    return judged(not wrong, f"{len(wrong)} faults", "0 faults", said, remedy=remedy, offending=wrong)
+
+
+def _content(run: RecoveryRun) -> dict[str, str]:
+    """Content hashes by table. Raises Skipped without a snapshot that lies here."""
+    if not run.snapshot:
+        raise Skipped("no snapshot was made", "the quarantine is all there is: see the run's page")
+    try:
+        manifest: Manifest = snapshots.opened(snapshots.found(run.snapshot))
+    except SlipwayError as error:
+        raise Skipped(str(error.args[0]), "run it where the snapshot lies") from error
+    return {table.table: table.content for table in manifest.tables}
+
+
+@check("emptied", DATA, Suite.POST_ROLLBACK)
+def emptied(view: View) -> Finding:
+    """No cache entry is left, flagged ones neither."""
+    _as_left(Kind.STANDARD)
+    counts = {each.table: view.value(f"SELECT count(*) FROM {sql.quoted(each.table)}") for each in _emptied()}
+    wrong = [f"{table}: {count} rows" for table, count in counts.items() if count]
+    said = f"{', '.join(wrong)} are left" if wrong else "no cache entry is left"
+    return judged(not wrong, f"{sum(counts.values())} rows", "0 rows", said, remedy=AGAIN, offending=wrong)
+
+
+def _emptied() -> list[Protection]:
+    return [each for each in protected() if each.on_standard and not each.resets]
+
+
+@check("states_at_baseline", DATA, Suite.POST_ROLLBACK)
+def states_at_baseline(view: View) -> Finding:
+    _as_left(Kind.STANDARD)
+    wrong = baseline.unlike()
+    said = f"{len(wrong)} provider states are not at their baseline" if wrong else "provider states are as new"
+    return judged(not wrong, f"{len(wrong)} states", "0 states", said, remedy=AGAIN, offending=wrong)
+
+
+@check("rest_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60)
+def rest_unchanged(view: View) -> Finding:
+    """What a standard rollback has nothing to do with is as it was before it; an edit since is no fault of it."""
+    run = _as_left(Kind.STANDARD)
+    content = _content(run)
+    rest = [each for each in protected() if not each.on_standard]
+    wrong = [
+        each.table
+        for each in rest
+        if snapshots.content_hash(sql.quoted(each.table), each.lasting) != content.get(each.table)
+    ]
+    said = f"{', '.join(wrong)} changed since" if wrong else f"{len(rest)} other tables are as before"
+    remedy = "see who edited them since; what it changed is in the run's evidence"
+    otherwise = Result.FAIL if run.ended_at is None else Result.WARN
+    limit = "0 tables"
+    return judged(not wrong, f"{len(wrong)} tables", limit, said, remedy=remedy, offending=wrong, otherwise=otherwise)
+
+
+@check("every_step_recorded", CATEGORY, Suite.POST_ROLLBACK)
+def every_step_recorded(view: View) -> Finding:
+    run = _last(Kind.GRADUAL)
+    if run.outcome == Outcome.CUT_SHORT or (run.ended_at is None and run.steps.filter(ended_at=None).count() > 1):
+        raise Skipped(f"{run} did not go all the way", "nothing is to be done")
+    done = set(run.steps.filter(outcome=Outcome.DONE).values_list("name", flat=True))
+    wrong = [place.name for place in gradual.LADDER if place.name not in done]
+    said = f"{len(wrong)} steps are missing" if wrong else f"{len(gradual.LADDER)} steps are on record"
+    return judged(not wrong, f"{len(done)} steps", len(gradual.LADDER), said, remedy=AGAIN, offending=wrong)
+
+
+def verified(level: str, run: int) -> dict[str, object]:
+    """For recovery: how the suite went, as evidence."""
+    report = validate(Suite.POST_ROLLBACK, actor=SYSTEM)
+    bad = [each for each in report.outcomes if each.finding.result in (Result.FAIL, Result.ERROR)]
+    results = {each.check.id: each.finding.result.value for each in report.outcomes}
+    problem = "; ".join(f"{each.check.id}: {each.finding.message}" for each in bad)
+    return {"passed": not bad, "overall": report.overall.value, "checks": results} | (
+        {"problem": problem} if bad else {}
+    )

@@ -17,7 +17,6 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
-from pytest_django import Settings
 
 from caching.models import CacheEntry, CacheTarget
 from caching.warming import warm
@@ -32,16 +31,11 @@ from rollout.recovery.protect import protected
 from tests.caching.conftest import bring_season
 from tests.conftest import committed
 from tests.databases import ROOT
+from tests.rollout.recovery.conftest import contents
 
 pytestmark = committed
 Capture = pytest.CaptureFixture[str]
 LIST = "/admin/rollout/snapshot/"
-
-
-@pytest.fixture(autouse=True)
-def folder(settings: Settings, tmp_path: Path) -> Path:
-    settings.SNAPSHOT_DIR = tmp_path / "snapshots"
-    return tmp_path / "snapshots"
 
 
 @pytest.fixture
@@ -102,28 +96,26 @@ def test_what_is_in_the_files_is_what_copy_takes_back(data: None) -> None:
 
 
 def test_the_content_hash_is_of_the_rows_and_not_of_what_changes_by_itself(data: None) -> None:
-    [entries] = [each for each in protected() if each.model is CacheEntry]
-    before = snapshots.content_hash(entries)
+    before = contents()["portfolio_rationales"]
     CacheEntry.objects.update(hit_count=99, last_accessed_at=Now())
-    assert snapshots.content_hash(entries) == before
+    assert contents()["portfolio_rationales"] == before
     CacheEntry.objects.update(narrative="another")
-    assert snapshots.content_hash(entries) != before
-    [games] = [each for each in protected() if each.model is GameLog]
-    before = snapshots.content_hash(games)
+    assert contents()["portfolio_rationales"] != before
+    before = contents()["providers_gamelog"]
     GameLog.objects.filter(pk=GameLog.objects.values("pk")[:1]).delete()
-    assert snapshots.content_hash(games) != before
+    assert contents()["providers_gamelog"] != before
 
 
 def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that is added after the first table was copied is in none of them."""
     real = snapshots._table
 
-    def slowly(protection: object, where: Path) -> object:
+    def slowly(*about: object) -> object:
         def write() -> None:
             Provider.objects.get_or_create(name="late", defaults={"adapter": "odds_api"})
             connection.close()
 
-        made = real(protection, where)  # type: ignore[arg-type]
+        made = real(*about)  # type: ignore[arg-type]
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()

@@ -1,0 +1,124 @@
+"""manage.py rollback"""
+
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from rollout.choices import Kind, Outcome
+from rollout.commands import SlipwayCommand
+from rollout.errors import WrongInput
+from rollout.recovery import levels, operations, rehearsal
+from rollout.recovery.models import RecoveryRun, RecoveryStep
+from rollout.recovery.runs import PROMISED, Failed
+
+
+class Command(SlipwayCommand):
+    help = (
+        "Go back. Examples: manage.py rollback --level standard --dry-run; "
+        "manage.py rollback --level emergency --reason 'wrong odds'; manage.py rollback --level gradual --pace 0.05"
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--level", choices=[level.value for level in levels.LEVELS], help="how fast, and how far")
+        what.add_argument("--purge", type=int, metavar="RUN", help="drop for good what an emergency took out")
+        what.add_argument("--pause", action="store_true", help="have the gradual one stay where it is")
+        what.add_argument("--resume", action="store_true", help="have it go on")
+        parser.add_argument("--pace", type=float, default=1.0, help="of gradual's holds; 0.05 makes 3 min 9 s")
+        parser.add_argument("--dry-run", action="store_true", help="show the plan, change nothing")
+        parser.add_argument("--no-input", action="store_true", help="don't ask")
+        parser.add_argument("--rehearse", action="store_true", help="on a copy: the level and its undo")
+        parser.add_argument("--reason", default="", help="why, for the record")
+
+    def handle(self, *args: Any, level: str | None, purge: int | None, **options: Any) -> None:
+        if options["pause"] or options["resume"]:
+            self._hold(options["pause"])
+        elif purge is not None:
+            self._purge(purge, options)
+        elif level and options["rehearse"]:
+            self._rehearse(Kind(level))
+        elif level:
+            self._roll_back(Kind(level), options)
+
+    def _roll_back(self, level: Kind, options: dict[str, Any]) -> None:
+        plan = levels.plan(level, options["pace"])
+        if options["dry_run"]:
+            document = {"level": level.value, "promised_seconds": PROMISED[level], "dry_run": True}
+            self.report(document | {"steps": [planned(each) for each in plan]}, shown(level, plan))
+            return
+        if not options["no_input"]:
+            self.ask(shown(level, plan), level.value)
+        run = operations.roll_back(level, actor=self.actor, reason=options["reason"], pace=options["pace"])
+        self.finish(operations.carry_out(run, progress=self.tell))
+
+    def _purge(self, pk: int, options: dict[str, Any]) -> None:
+        run = operations.purgeable(pk)
+        kept = f"snapshot {run.snapshot} is all that is left then" if run.snapshot else "NO snapshot was made of it"
+        if not options["no_input"]:
+            self.ask(f"What {run} took out of service is dropped for good; {kept}.", f"purge {pk}")
+        self.finish(operations.carry_out(operations.purge(pk, actor=self.actor, reason=options["reason"])))
+
+    def _hold(self, pausing: bool) -> None:
+        run = RecoveryRun.objects.filter(kind=Kind.GRADUAL, ended_at=None).first()
+        if run is None:
+            raise WrongInput("no gradual rollback is under way", "see Recovery runs in the admin")
+        changed = operations.hold(run, pausing, actor=self.actor)
+        now = "stays where it is" if pausing else "goes on"
+        self.report({"run_id": run.pk, "changed": changed}, f"{run} {now}{'' if changed else ', as before'}")
+
+    def _rehearse(self, level: Kind) -> None:
+        run = rehearsal.rehearse(level, actor=self.actor)
+        self.finish(run)
+
+    def tell(self, step: RecoveryStep) -> None:
+        """As each step ends, on stderr: stdout is for the document."""
+        if not self.as_json:
+            outcome = Outcome(step.outcome)
+            self.stderr.write(f"{outcome.symbol} {step.name}  {step.seconds or 0:.1f} s", ending="\n")
+            sys.stderr.flush()
+
+    def finish(self, run: RecoveryRun) -> None:
+        """Say how it ended. Raises Failed where it did not do all it should."""
+        self.report(document(run), told(run))
+        if run.outcome not in (Outcome.DONE, Outcome.CUT_SHORT):
+            wrong = [
+                f"{step.name}: {step.evidence.get('problem')}" for step in run.steps.filter(outcome=Outcome.FAILED)
+            ]
+            raise Failed(f"{run}: {'; '.join(wrong)}", "see its page in the admin, and ROLLBACK_PLAN.md")
+
+
+def planned(each: levels.Planned) -> dict[str, Any]:
+    return {"name": each.name, "says": each.says, "estimated_seconds": each.seconds}
+
+
+def shown(level: Kind, plan: list[levels.Planned]) -> str:
+    lines = [f"{level.label} rollback, promised in {PROMISED[level] // 60} min:"]
+    for each in plan:
+        usual = "not done yet" if each.seconds is None else f"about {each.seconds:.1f} s"
+        lines.append(f"  {each.name:<22} {usual:>14}  {each.says}")
+    return "\n".join(lines)
+
+
+def told(run: RecoveryRun) -> str:
+    promise = f", promised {run.promised_seconds} s" if run.promised_seconds and run.pace == 1 else ""
+    snapshot = f"; snapshot {run.snapshot}" if run.snapshot else ""
+    took = 0.0 if run.actual_seconds is None else run.actual_seconds
+    return f"{run}: {Outcome(run.outcome).label.lower()} in {took:.1f} s{promise}{snapshot}"
+
+
+def document(run: RecoveryRun) -> dict[str, Any]:
+    return {
+        "level": run.kind,
+        "run_id": run.pk,
+        "promised_seconds": run.promised_seconds,
+        "actual_seconds": run.actual_seconds,
+        "outcome": run.outcome,
+        "snapshot": run.snapshot,
+        "pace": run.pace,
+        "steps": [
+            {"name": step.name, "seconds": step.seconds, "outcome": step.outcome, "evidence": step.evidence}
+            for step in run.steps.order_by("pk")
+        ],
+    }

@@ -1,0 +1,75 @@
+"""What a standard rollback does to the data, with proof that nothing else changed: in one transaction, in which nobody
+else writes.
+"""
+
+from rollout.actors import Machine
+from rollout.audit import acting
+from rollout.errors import SlipwayError
+from rollout.recovery import runs, snapshots, sql
+from rollout.recovery.locks import Mode, with_locks
+from rollout.recovery.models import RecoveryRun
+from rollout.recovery.protect import Protection, protected
+from rollout.recovery.tables import rows_of
+
+AT_MOST = 3  # snapshots, where somebody writes after each
+
+
+class Changed(SlipwayError):
+    """Somebody wrote after the snapshot was made; nothing was cleaned up."""
+
+
+class Damaged(SlipwayError):
+    """The clean-up changed what it should not; it was taken back."""
+
+
+def clear(run: RecoveryRun) -> runs.Evidence:
+    """Raises Changed, Damaged, InTheWay, Unusable."""
+    manifest = snapshots.opened(snapshots.found(run.snapshot))
+    held = {table.table: table.content for table in manifest.tables}
+
+    def work(ended: object) -> runs.Evidence:
+        with runs.fenced(run, "clean_up") as evidence, acting(Machine(run.actor), "rollback"):
+            before = {each.table: _hash(each, each.lasting) for each in protected()}
+            if written := sorted(name for name, content in before.items() if held.get(name) != content):
+                raise Changed(f"somebody keeps writing to {', '.join(written)}", "stop them, and run it again")
+            kept = {
+                each.table: before[each.table] if _kept(each) == each.lasting else _hash(each, _kept(each))
+                for each in protected()
+            }
+            rows = {each.table: _rows(each) for each in protected()}
+            for each in protected():
+                if each.on_standard:
+                    each.on_standard()
+            for each in protected():
+                _require_unchanged(each, kept[each.table])
+            evidence["rows"] = {name: {"before": count, "after": _rows_of(name)} for name, count in rows.items()}
+            evidence["unchanged"] = sorted(kept)
+        return evidence
+
+    return with_locks({Mode.READ_ONLY: [sql.quoted(each.table) for each in protected()]}, work, ends_sessions=False)
+
+
+def _kept(each: Protection) -> list[str]:
+    """The columns that the clean-up leaves as they are; none of a table that it empties."""
+    if each.on_standard and not each.resets:
+        return []
+    return each.columns_without((*each.volatile, *each.resets))
+
+
+def _require_unchanged(each: Protection, before: str) -> None:
+    columns = _kept(each)
+    is_good = _hash(each, columns) == before if columns else _rows(each) == 0
+    if not is_good:
+        raise Damaged(f"the clean-up of {each.table} changed more than it should", "nothing was changed; report it")
+
+
+def _hash(each: Protection, columns: list[str]) -> str:
+    return snapshots.content_hash(sql.quoted(each.table), columns) if columns else ""
+
+
+def _rows(each: Protection) -> int:
+    return _rows_of(each.table)
+
+
+def _rows_of(table: str) -> int:
+    return int(rows_of(f"SELECT count(*) FROM {sql.quoted(table)}")[0][0])

@@ -1,0 +1,168 @@
+"""The gradual way back: one step down at a time, a hold at each with the guards watching. It changes no data.
+
+Beat's task drives it, and so does whoever follows it in a terminal: whoever has the run's row for a moment looks what
+is to be done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import redis
+from django.db import transaction
+from django.db.models.functions import Now
+
+from rollout import metrics, operations, ticks
+from rollout.actors import Machine
+from rollout.choices import Kind, Outcome, Stage
+from rollout.models import Rollout, Transition
+from rollout.recovery import runs
+from rollout.recovery.models import RecoveryRun, RecoveryStep
+from rollout.recovery.runs import Step
+from rollout.stages import ORDER
+
+HOLD = timedelta(minutes=3)  # at pace 1
+SHARES = (50, 25, 10)  # percent
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rollout stands, from low to high."""
+
+    stage: Stage
+    percent: int = 0  # of PARTIAL_ACTIVE alone
+
+    @property
+    def height(self) -> tuple[int, int]:
+        return ORDER.index(self.stage), self.percent if self.stage is Stage.PARTIAL_ACTIVE else 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage.value} {self.percent} %" if self.percent else self.stage.value
+
+
+LADDER = (
+    *(Place(Stage.PARTIAL_ACTIVE, percent) for percent in SHARES),
+    Place(Stage.SHADOW_MODE),
+    Place(Stage.DARK_MODE),
+    Place(Stage.DISABLED),
+)
+
+
+def steps(pace: float) -> list[Step]:
+    """For the plan: what is done is decided as it goes."""
+    minutes = HOLD.total_seconds() * pace / 60
+    hold = f"held for {minutes:g} min while the guards watch"
+    return [
+        *(Step(place.name, f"whoever stands higher goes to {place.name}; {hold}", lambda run: {}) for place in LADDER),
+        Step("verify", "the post-rollback suite looks whether all of that holds", lambda run: {}),
+    ]
+
+
+def time_left(step: RecoveryStep, pace: float, now: datetime) -> timedelta:
+    """Of its hold."""
+    paused = timedelta(seconds=step.evidence.get("paused_seconds", 0))
+    return HOLD * pace - (now - step.started_at - paused)
+
+
+@transaction.atomic
+def drive(run: RecoveryRun) -> Outcome | None:
+    """Do what is due. Returns DONE when the last hold is over, CUT_SHORT when a guard fell, else RUNNING; None where
+    somebody else is at it, or it is paused or over.
+    """
+    found = RecoveryRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk, outcome=Outcome.RUNNING)
+    if (run_now := found.first()) is None:
+        return None
+    if fell := _fell(run_now):
+        _cut_short(run_now, fell)
+        return Outcome.CUT_SHORT
+    steps = list(run_now.steps.order_by("pk"))
+    if steps and steps[-1].ended_at is None:
+        if time_left(steps[-1], run_now.pace, _now(run)) > timedelta(0):
+            return Outcome.RUNNING
+        evidence = steps[-1].evidence | {"guards": _guards(steps[-1].evidence["moved"])}
+        RecoveryStep.objects.filter(pk=steps[-1].pk).update(outcome=Outcome.DONE, ended_at=Now(), evidence=evidence)
+    return _descend(run_now, {step.name for step in steps})
+
+
+def _cut_short(run: RecoveryRun, fell: Sequence[str]) -> None:
+    """Into a standard one, which the workers carry out."""
+    run.steps.filter(ended_at=None).update(outcome=Outcome.CUT_SHORT, ended_at=Now())
+    runs.end(run, Outcome.CUT_SHORT)
+    reason = f"{run} was cut short: a guard fell, of {', '.join(fell)}"
+    runs.begin(Kind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)
+
+
+def _descend(run: RecoveryRun, done: set[str]) -> Outcome:
+    """To the next place that somebody stands above; nobody waits where nobody had to move."""
+    for place in LADDER:
+        if place.name in done:
+            continue
+        moved = _move_to(place, run)
+        is_over = {} if moved else {"outcome": Outcome.DONE, "ended_at": Now()}
+        RecoveryStep.objects.create(run=run, name=place.name, evidence={"moved": moved}, **is_over)
+        if moved:
+            return Outcome.RUNNING
+    return Outcome.DONE
+
+
+def _guards(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """How they judge these rollouts as their hold ends."""
+    standing = Rollout.objects.filter(name__in=names).exclude(stage=Stage.DISABLED)
+    return {
+        rollout.name: {one.guard.value: one.verdict.value for one in ticks.look(rollout).judged} for rollout in standing
+    }
+
+
+def _move_to(place: Place, run: RecoveryRun) -> list[str]:
+    moved = []
+    for rollout in Rollout.objects.exclude(stage=Stage.DISABLED).select_for_update().order_by("pk"):
+        if Place(Stage(rollout.stage), rollout.percent).height > place.height:
+            operations.descend(rollout, place.stage, place.percent, actor=Machine(run.actor), reason=str(run))
+            moved.append(rollout.name)
+    return moved
+
+
+def _fell(run: RecoveryRun) -> Sequence[str]:
+    """Rollouts of which a guard fell since it began, written down or not."""
+    tripped = Transition.objects.filter(verb="trip", at__gt=run.started_at).values_list("rollout__name", flat=True)
+    fell = set(tripped)
+    for rollout in Rollout.objects.exclude(stage=Stage.DISABLED):
+        try:
+            if metrics.fell(rollout.name, rollout.settled_epoch):
+                fell.add(rollout.name)
+        except redis.RedisError:  # without it nobody can tell, and gates serve control
+            break
+    return sorted(fell)
+
+
+@transaction.atomic
+def pause(run: RecoveryRun) -> bool:
+    """Its hold stands still. Returns whether it ran."""
+    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=Kind.GRADUAL, outcome=Outcome.RUNNING)
+    if found.first() is None:
+        return False
+    for step in run.steps.filter(ended_at=None):
+        step.evidence["paused_at"] = _now(run).isoformat()
+        step.save(update_fields=["evidence"])
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.PAUSED)
+    return True
+
+
+@transaction.atomic
+def resume(run: RecoveryRun) -> bool:
+    """Returns whether it was paused."""
+    if RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=Outcome.PAUSED).first() is None:
+        return False
+    for step in run.steps.filter(ended_at=None, evidence__has_key="paused_at"):
+        length = _now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
+        step.evidence["paused_seconds"] = step.evidence.get("paused_seconds", 0) + length.total_seconds()
+        step.save(update_fields=["evidence"])
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.RUNNING)
+    return True
+
+
+def _now(run: RecoveryRun) -> datetime:
+    """The database's."""
+    now: datetime = RecoveryRun.objects.filter(pk=run.pk).values_list(Now(), flat=True).get()
+    return now

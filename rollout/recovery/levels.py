@@ -1,0 +1,123 @@
+"""The three ways back: what each does, step by step, what it may take, and its undo."""
+
+import statistics
+from dataclasses import dataclass
+
+from rollout import operations
+from rollout.actors import SYSTEM, Machine
+from rollout.choices import Kind, Outcome, Part, Stage
+from rollout.models import Rollout
+from rollout.recovery import activation, clean_up, quarantine, runs, snapshots
+from rollout.recovery.models import RecoveryRun, RecoveryStep
+from rollout.recovery.protect import verification
+from rollout.recovery.runs import Evidence, Step
+
+LEVELS = (Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL)
+EARLIER_RUNS = 10
+OFF = {
+    Kind.EMERGENCY: (Part.POLLING, Part.WARMING, Part.SERVING),
+    Kind.STANDARD: (Part.POLLING, Part.WARMING),  # the next poll would end the state that is to be proven
+}
+
+
+def abort_all(run: RecoveryRun) -> Evidence:
+    moved = []
+    for rollout in Rollout.objects.exclude(stage=Stage.DISABLED).order_by("name"):
+        moved.append(_abort(rollout.name, run))
+    return {"moved": [each for each in moved if each]}
+
+
+def _abort(name: str, run: RecoveryRun) -> str:
+    """However often it moves meanwhile."""
+    while (rollout := Rollout.objects.get(name=name)).stage != Stage.DISABLED:
+        try:
+            operations.abort(rollout, actor=Machine(run.actor), reason=f"{run}: {run.reason}".removesuffix(": "))
+        except operations.Overtaken:
+            continue
+        return f"{name}: {rollout.stage} → DISABLED"
+    return ""
+
+
+def switch_off(run: RecoveryRun) -> Evidence:
+    """Returns which were on."""
+    parts = OFF[run.level]
+    with runs.fenced(run, "switch_off") as evidence:
+        evidence["switched_off"] = activation.switch_off(parts, actor=Machine(run.actor), reason=str(run))
+    return evidence
+
+
+def take_snapshot(run: RecoveryRun) -> Evidence:
+    """Of the protected tables, and of those in quarantine wherever they lie."""
+    held = quarantine.tables_of(run)
+    places = dict.fromkeys(held, run.schema)
+    made = snapshots.create(actor=SYSTEM, reason=str(run), also=quarantine.of_models(held), places=places)
+    RecoveryRun.objects.filter(pk=run.pk).update(snapshot=made.name)
+    run.snapshot = made.name
+    return {"snapshot": made.name, "rows": made.rows, "bytes": made.size_bytes}
+
+
+def clear(run: RecoveryRun) -> Evidence:
+    """What somebody wrote since the snapshot makes a new one needed."""
+    for _ in range(clean_up.AT_MOST):
+        try:
+            return clean_up.clear(run)
+        except clean_up.Changed:
+            take_snapshot(run)
+    return clean_up.clear(run)
+
+
+def verify(run: RecoveryRun) -> Evidence:
+    """Raises Failed with what does not hold."""
+    found = verification(run.kind, run.pk)
+    if not found.get("passed"):
+        raise runs.Failed(
+            str(found.get("problem", "the post-rollback suite fails")), "manage.py validate --suite post-rollback"
+        )
+    return found
+
+
+DISABLE = Step("rollouts", "every rollout goes to DISABLED: gates serve the old way at once", abort_all)
+VERIFY = Step("verify", "the post-rollback suite looks whether all of that holds", verify, may_fail=True)
+STEPS = {
+    Kind.EMERGENCY: (
+        DISABLE,
+        Step("switch_off", "polling, warming and serving are switched off", switch_off),
+        Step(
+            "quarantine",
+            "provider states, cache entries and what hangs on them go into quarantine; empty tables stand in",
+            quarantine.take_out,
+        ),
+        Step("snapshot", "what is in quarantine is snapshot", take_snapshot, may_fail=True),
+        VERIFY,
+    ),
+    Kind.STANDARD: (
+        DISABLE,
+        Step("switch_off", "polling and warming are switched off", switch_off),
+        Step("snapshot", "every protected table is snapshot", take_snapshot),
+        Step("clean_up", "cache entries go, provider states go back to a backfill's; nothing else changes", clear),
+        VERIFY,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """seconds: as earlier runs took; None: there were none."""
+
+    name: str
+    says: str
+    seconds: float | None
+
+
+def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
+    """What it would do; nothing is changed."""
+    from rollout.recovery import gradual
+
+    steps = STEPS[level] if level in STEPS else gradual.steps(pace)
+    return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in steps]
+
+
+def _usual_seconds(level: Kind, name: str) -> float | None:
+    earlier = RecoveryStep.objects.filter(run__kind=level, name=name, outcome=Outcome.DONE).order_by("-pk")
+    took = [step.seconds for step in earlier[:EARLIER_RUNS] if step.seconds is not None]
+    return statistics.median(took) if took else None

@@ -1,0 +1,153 @@
+"""Tables out of service: moved whole to a schema of their run, empty ones of the same shape in their place; and back,
+the very same tables.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.db import connection
+from django.db.models import Model
+
+from rollout.errors import Refused, SlipwayError
+from rollout.recovery import runs, sql
+from rollout.recovery.locks import Ended, Mode, with_locks
+from rollout.recovery.models import RecoveryRun
+from rollout.recovery.protect import Protection, protected, tell_restored
+from rollout.recovery.shape import Shape, shape
+from rollout.recovery.tables import copy_rights, number_from, numbered, rows_of
+from rollout.recovery.tables import execute as do
+
+
+def closure() -> list[str]:
+    """Those that a standard rollback clears, and all that reach them by foreign keys."""
+    roots = [sql.quoted(each.table) for each in protected() if each.on_standard]
+    return [name for (name,) in rows_of(sql.CLOSURE, {"roots": roots})] if roots else []
+
+
+def tables_of(run: RecoveryRun) -> list[str]:
+    """What it holds in quarantine."""
+    return [name for (name,) in rows_of(sql.TABLES_IN, [run.schema])]
+
+
+def of_models(tables: Sequence[str]) -> list[Protection]:
+    """Those tables as something to be snapshot, but for the ones that are anyway."""
+    known = {each.table for each in protected()}
+    return [Protection(model) for name, model in models().items() if name in tables and name not in known]
+
+
+def models() -> dict[str, type[Model]]:
+    return {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}
+
+
+def take_out(run: RecoveryRun) -> runs.Evidence:
+    """Raises InTheWay; nothing is half done."""
+    tables = closure()
+    names = [sql.quoted(name) for name in tables]
+    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": names})]
+
+    def move(ended: Ended) -> runs.Evidence:
+        with runs.fenced(run, "quarantine") as evidence:
+            if closure() != tables:
+                raise SlipwayError("a migration changed the tables just now", "run it again")
+            evidence |= {"schema": run.schema, "tables": tables, "ended_sessions": ended.sessions}
+            evidence["differs"] = _move(run.schema, tables)
+        return evidence
+
+    return with_locks({Mode.WHOLE: names, Mode.NO_WRITES: led_to}, move, ends_sessions=True)
+
+
+def _move(schema: str, tables: Sequence[str]) -> list[str]:
+    """Returns in what the tables put in their place differ, which only an unfinished migration makes them."""
+    before = {name: shape(connection, sql.quoted(name)) for name in tables}
+    do(f"CREATE SCHEMA {sql.quoted(schema)}")
+    for name in tables:
+        do(f"ALTER TABLE {sql.quoted(name)} SET SCHEMA {sql.quoted(schema)}")
+    ours = models()
+    with connection.schema_editor() as editor:
+        for name in tables:
+            if name in ours:
+                editor.create_model(ours[name])
+            else:  # somebody else's
+                do(f"CREATE TABLE {sql.quoted(name)} (LIKE {sql.quoted(schema, name)} INCLUDING ALL)")
+    for name in tables:
+        copy_rights(sql.quoted(schema, name), sql.quoted(name))
+        if name in ours:
+            key = ours[name]._meta.pk.column
+            number_from(sql.quoted(name), key, numbered(sql.quoted(schema, name), key))
+    return [each for name in tables for each in _differences(name, before[name], shape(connection, sql.quoted(name)))]
+
+
+def _differences(name: str, was: Shape, is_now: Shape) -> list[str]:
+    return [f"{name}: {kind} {part}" for kind, part in sorted(dict(was.items() ^ is_now.items()))]
+
+
+def put_back(undo: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
+    """The tables that it took out. Those that stood in for them go to the quarantine's schema where anything was
+    written to them, and away where nothing was. Raises InTheWay, or Refused where a migration came in between.
+    """
+    tables = tables_of(run)
+    if not tables:
+        raise Refused(f"{run} holds nothing in quarantine", "it was purged: manage.py restore --latest")
+    stand_ins = [sql.quoted(name) for name in tables]
+    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": stand_ins})]
+    whole = [*stand_ins, *(sql.quoted(run.schema, name) for name in tables)]
+
+    def swap(ended: Ended) -> runs.Evidence:
+        with runs.fenced(undo, "put_back") as evidence:
+            _require_same(run, tables)
+            evidence |= {"tables": tables, "ended_sessions": ended.sessions}
+            evidence["written_meanwhile"] = _swap(run.schema, tables)
+            tell_restored(model for name, model in models().items() if name in tables)
+        return evidence
+
+    return with_locks({Mode.WHOLE: whole, Mode.NO_WRITES: led_to}, swap, ends_sessions=True)
+
+
+def _require_same(run: RecoveryRun, tables: Sequence[str]) -> None:
+    if reached := sorted(set(closure()) - set(tables)):
+        raise Refused(f"a migration made {', '.join(reached)} since", "restore the snapshot: manage.py restore")
+    if runs.evidence(run, "quarantine").get("differs"):
+        return
+    for name in tables:
+        kept, now = (shape(connection, sql.quoted(schema, name)) for schema in (run.schema, ""))
+        if differs := _differences(
+            name, *({k: v for k, v in each.items() if k[0] == "column"} for each in (kept, now))
+        ):
+            said = "; ".join(differs)
+            raise Refused(f"a migration came in between: {said}", "restore the snapshot: manage.py restore")
+
+
+def _swap(schema: str, tables: Sequence[str]) -> dict[str, int]:
+    """Returns how many rows were written to which stand-in."""
+    [(home,)] = rows_of("SELECT current_schema()")
+    left = f"{schema}_left"
+    do(f"CREATE SCHEMA {sql.quoted(left)}")
+    counts = {name: int(rows_of(f"SELECT count(*) FROM {sql.quoted(name)}")[0][0]) for name in tables}
+    for name in tables:
+        do(f"ALTER TABLE {sql.quoted(name)} SET SCHEMA {sql.quoted(left)}")
+        for (key,) in rows_of(sql.FOREIGN_KEYS, [sql.quoted(left, name)]):  # or its rows would hold others
+            do(f"ALTER TABLE {sql.quoted(left, name)} DROP CONSTRAINT {sql.quoted(key)} CASCADE")
+    for name in tables:
+        do(f"ALTER TABLE {sql.quoted(schema, name)} SET SCHEMA {sql.quoted(home)}")
+    do(f"DROP SCHEMA {sql.quoted(schema)}")
+    written = {name: count for name, count in counts.items() if count}
+    for name in tables:
+        if name not in written:
+            do(f"DROP TABLE {sql.quoted(left, name)}")
+    ending = f"ALTER SCHEMA {sql.quoted(left)} RENAME TO {sql.quoted(schema)}"
+    do(ending if written else f"DROP SCHEMA {sql.quoted(left)}")
+    return written
+
+
+def purge(purging: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
+    """Drop for good what the run took out, or what its undo left."""
+    with runs.fenced(purging, "drop") as evidence:
+        evidence["tables"] = tables_of(run)
+        do(f"DROP SCHEMA IF EXISTS {sql.quoted(run.schema)} CASCADE")
+    return evidence
+
+
+def is_held(run: RecoveryRun) -> bool:
+    found: Any = rows_of(sql.SCHEMA_EXISTS, [run.schema])[0][0]
+    return bool(found)

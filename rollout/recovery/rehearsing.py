@@ -1,0 +1,62 @@
+"""python -m rollout.recovery.rehearsing LEVEL FOLDER: in a scratch database, what `rehearsal` reports of."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from config.entry import start
+
+ACTOR = "rehearsal"
+
+
+def main(level: str, folder: str) -> None:
+    start()
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0, interactive=False)
+    sys.stdout.write(json.dumps(_rehearsed(level, folder)) + "\n")
+
+
+def _rehearsed(level: str, folder: str) -> dict[str, Any]:
+    from rollout.actors import Machine
+    from rollout.choices import Kind, Outcome
+    from rollout.errors import SlipwayError
+    from rollout.models import Rollout
+    from rollout.recovery import operations, snapshots
+
+    actor, problem = Machine(ACTOR), ""
+    operations.carry_out(operations.restore(snapshots.found(str(Path(folder).resolve())), actor=actor))
+    # Whatever stage the real ones have: a rehearsal is of the longest way.
+    Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
+    run = operations.roll_back(Kind(level), actor=actor, reason="rehearsal", pace=0 if level == "gradual" else 1)
+    steps = []
+    try:
+        run = operations.carry_out(run)
+        if run.kind != Kind.GRADUAL:
+            undone = operations.carry_out(operations.undo(actor=actor))
+            steps = [_told(step) | {"name": f"undo: {step.name}"} for step in undone.steps.order_by("pk")]
+    except SlipwayError as error:
+        problem = str(error)
+    run.refresh_from_db()
+    outcome = run.outcome if not problem and all(s["outcome"] == Outcome.DONE for s in steps) else Outcome.FAILED
+    return {
+        "outcome": outcome,
+        "problem": problem,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": (run.ended_at or run.started_at).isoformat(),
+        "steps": [*map(_told, run.steps.order_by("pk")), *steps],
+    }
+
+
+def _told(step: Any) -> dict[str, Any]:
+    ended = step.ended_at or step.started_at
+    times = {"started_at": step.started_at.isoformat(), "ended_at": ended.isoformat()}
+    return {"name": step.name, "outcome": str(step.outcome), "evidence": step.evidence} | times
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
