@@ -45,6 +45,7 @@ UNFOLD = {
                 "title": "Health",
                 "items": [
                     page("Validation", "verified", "validation_validationrun", "validation.view_validationrun"),
+                    page("Recovery", "settings_backup_restore", "rollout_recoveryrun", "rollout.view_recoveryrun"),
                     page("Snapshots", "inventory_2", "rollout_snapshot", "rollout.view_snapshot"),
                 ],
             },

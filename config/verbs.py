@@ -25,6 +25,17 @@ class PaceForm(ReasonForm):
     )
 
 
+def typed(word: str) -> type[ReasonForm]:
+    """For what is not to be begun by a slip of the hand: it asks for a word."""
+
+    def require(said: str) -> None:
+        if said != word:
+            raise forms.ValidationError(f"type {word}")
+
+    field = TextField(label=f"Type {word} to confirm", validators=[require])
+    return type("TypedForm", (ReasonForm,), {"typed": field})
+
+
 def verb_page(
     model_admin: SlipwayAdmin,
     request: HttpRequest,
@@ -39,8 +50,8 @@ def verb_page(
     seen: int = 0,
 ) -> HttpResponse:
     """GET asks; POST carries it out and goes back. act: is given what the form holds, and `seen`, which comes along so
-    that a late confirmation is for what its reader saw; a text that it returns is shown. An operation that refuses is
-    one line on the page gone back to.
+    that a late confirmation is for what its reader saw; a text that it returns is shown, and a page gone to. An
+    operation that refuses is one line on the page gone back to.
     """
     from rollout.errors import SlipwayError  # here, since the console lies below the apps
 
@@ -55,6 +66,8 @@ def verb_page(
             messages.error(request, str(error))
         else:
             messages.success(request, done if isinstance(done, str) else f"{label}: {subject}")
+            if isinstance(done, HttpResponse):
+                return done
         return HttpResponseRedirect(back)
     context = model_admin.admin_site.each_context(request) | {
         "title": f"{label}: {subject}?",

@@ -18,11 +18,11 @@ from config.verbs import PaceForm, ReasonForm, verb_page
 from rollout import configuration, operations, plans, shown
 from rollout.choices import Part, RunState, Stage
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.recovery.admin import SnapshotAdmin
+from rollout.recovery.admin import RecoveryRunAdmin, SnapshotAdmin
 from rollout.verbs import act
 
 LISTS = {ArrayField: {"widget": TextField.widget}}
-__all__ = ["RolloutAdmin", "SnapshotAdmin", "StagePolicyAdmin", "TransitionAdmin"]
+__all__ = ["RecoveryRunAdmin", "RolloutAdmin", "SnapshotAdmin", "StagePolicyAdmin", "TransitionAdmin"]
 FREEZING = {"freeze": operations.freeze, "unfreeze": operations.unfreeze}
 
 

@@ -2,16 +2,20 @@
 else writes.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connection
+
 from rollout.actors import Machine
 from rollout.audit import acting
 from rollout.errors import SlipwayError
 from rollout.recovery import runs, snapshots, sql
+from rollout.recovery.content import content_hash
 from rollout.recovery.locks import Mode, with_locks
 from rollout.recovery.models import RecoveryRun
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.tables import rows_of
-
-AT_MOST = 3  # snapshots, where somebody writes after each
 
 
 class Changed(SlipwayError):
@@ -22,12 +26,14 @@ class Damaged(SlipwayError):
     """The clean-up changed what it should not; it was taken back."""
 
 
-def clear(run: RecoveryRun) -> runs.Evidence:
-    """Raises Changed, Damaged, InTheWay, Unusable."""
-    manifest = snapshots.opened(snapshots.found(run.snapshot))
-    held = {table.table: table.content for table in manifest.tables}
+def clear(run: RecoveryRun, anew: Callable[[], object] | None = None) -> runs.Evidence:
+    """anew: makes another snapshot, while nobody writes. Raises Changed, Damaged, InTheWay, Unusable."""
 
     def work(ended: object) -> runs.Evidence:
+        if anew:
+            _beside(anew)
+        manifest = snapshots.opened(snapshots.found(run.snapshot))
+        held = {table.table: table.content for table in manifest.tables}
         with runs.fenced(run, "clean_up") as evidence, acting(Machine(run.actor), "rollback"):
             before = {each.table: _hash(each, each.lasting) for each in protected()}
             if written := sorted(name for name, content in before.items() if held.get(name) != content):
@@ -49,10 +55,23 @@ def clear(run: RecoveryRun) -> runs.Evidence:
     return with_locks({Mode.READ_ONLY: [sql.quoted(each.table) for each in protected()]}, work, ends_sessions=False)
 
 
-def _kept(each: Protection) -> list[str]:
+def _beside(work: Callable[[], object]) -> None:
+    """On a connection of its own."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run).result()
+
+
+def _kept(each: Protection) -> dict[str, str]:
     """The columns that the clean-up leaves as they are; none of a table that it empties."""
     if each.on_standard and not each.resets:
-        return []
+        return {}
     return each.columns_without((*each.volatile, *each.resets))
 
 
@@ -63,8 +82,8 @@ def _require_unchanged(each: Protection, before: str) -> None:
         raise Damaged(f"the clean-up of {each.table} changed more than it should", "nothing was changed; report it")
 
 
-def _hash(each: Protection, columns: list[str]) -> str:
-    return snapshots.content_hash(sql.quoted(each.table), columns) if columns else ""
+def _hash(each: Protection, columns: dict[str, str]) -> str:
+    return content_hash(sql.quoted(each.table), columns) if columns else ""
 
 
 def _rows(each: Protection) -> int:

@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import dataclass
+from functools import partial
 
 from rollout import operations
 from rollout.actors import SYSTEM, Machine
@@ -12,7 +13,6 @@ from rollout.recovery.models import RecoveryRun, RecoveryStep
 from rollout.recovery.protect import verification
 from rollout.recovery.runs import Evidence, Step
 
-LEVELS = (Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL)
 EARLIER_RUNS = 10
 OFF = {
     Kind.EMERGENCY: (Part.POLLING, Part.WARMING, Part.SERVING),
@@ -57,13 +57,11 @@ def take_snapshot(run: RecoveryRun) -> Evidence:
 
 
 def clear(run: RecoveryRun) -> Evidence:
-    """What somebody wrote since the snapshot makes a new one needed."""
-    for _ in range(clean_up.AT_MOST):
-        try:
-            return clean_up.clear(run)
-        except clean_up.Changed:
-            take_snapshot(run)
-    return clean_up.clear(run)
+    """Where somebody wrote since the snapshot was made, another one is, while nobody can."""
+    try:
+        return clean_up.clear(run)
+    except clean_up.Changed:
+        return clean_up.clear(run, partial(take_snapshot, run))
 
 
 def verify(run: RecoveryRun) -> Evidence:

@@ -60,9 +60,9 @@ def with_locks(locks: Locks, work: Callable[[Ended], Found], *, ends_sessions: b
         waits_for_autovacuum = bool(blockers) and all(each["kind"] == AUTOVACUUM for each in blockers)
         wait_ms = AUTOVACUUM_WAIT_MS if waits_for_autovacuum else WAIT_MS
         if time.monotonic() > deadline:
-            if ended.sessions or not ends_sessions:
+            if ended.sessions or not ends_sessions or not (own := _end(blockers)):
                 raise InTheWay(_named(blockers), "end them as a superuser: SELECT pg_terminate_backend(PID)")
-            ended.sessions = _end(blockers)
+            ended.sessions = own
             deadline = time.monotonic() + AFTERWARDS_SECONDS
         time.sleep(PAUSE_SECONDS)
 

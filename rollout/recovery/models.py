@@ -1,11 +1,14 @@
 """Tables of recovery."""
 
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from rollout.choices import Kind, Outcome
 
+LEVELS = [Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL]
 OPEN = [Outcome.RUNNING, Outcome.PAUSED]
 
 
@@ -38,6 +41,16 @@ class Snapshot(models.Model):
         return self.name
 
 
+class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
+    def rollbacks(self) -> Self:
+        """Real ones, the last first."""
+        return self.filter(kind__in=LEVELS, is_rehearsal=False).order_by("-pk")
+
+    def not_undone(self) -> Self:
+        undo = RecoveryRun.objects.filter(undoes=models.OuterRef("pk"), kind=Kind.UNDO, outcome=Outcome.DONE)
+        return self.exclude(models.Exists(undo))
+
+
 class RecoveryRun(models.Model):
     """A rollback, its undo, a restore or a purge: what was promised, and how long it took. One at a time; whoever has
     the lease carries it out.
@@ -60,6 +73,8 @@ class RecoveryRun(models.Model):
     worker = models.CharField(max_length=300, blank=True, default="", help_text="host and process that carry it out")
     lease_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(db_default=0)
+
+    objects = RecoveryRunQuerySet.as_manager()
 
     class Meta:
         app_label = "rollout"
@@ -90,6 +105,10 @@ class RecoveryRun(models.Model):
     @property
     def level(self) -> Kind:
         return Kind(self.kind)
+
+    @property
+    def is_undone(self) -> bool:
+        return self.undone_by.filter(kind=Kind.UNDO, outcome=Outcome.DONE).exists()
 
     @property
     def schema(self) -> str:

@@ -11,8 +11,8 @@ from django.db.models import Q
 from rollout.actors import Actor, require
 from rollout.choices import Kind, Outcome
 from rollout.errors import Refused, SlipwayError, WrongInput
-from rollout.recovery import gradual, quarantine, restoring, runs, snapshots
-from rollout.recovery.levels import LEVELS, STEPS, VERIFY
+from rollout.recovery import gradual, quarantine, restoring, runs, snapshots, sources
+from rollout.recovery.levels import STEPS, VERIFY
 from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
 from rollout.recovery.runs import Evidence, Step, UnderWay
 
@@ -81,7 +81,7 @@ def steps_of(run: RecoveryRun) -> Sequence[Step]:
 
 
 def _restore(run: RecoveryRun) -> Evidence:
-    return restoring.restore(run, "restore", restoring.sources(snapshots.found(run.snapshot), run.table))
+    return restoring.restore(run, "restore", sources.sources(snapshots.found(run.snapshot), run.table))
 
 
 def _putting_back(run: RecoveryRun) -> list[Step]:
@@ -96,7 +96,7 @@ def _compare(run: RecoveryRun) -> Evidence:
     if not run.snapshot:
         return {"inconclusive": "no snapshot was made of what was quarantined: these are the very tables all the same"}
     tables = runs.evidence(run, "quarantine").get("tables", [])
-    differs = restoring.unlike(snapshots.found(run.snapshot))
+    differs = sources.unlike(snapshots.found(run.snapshot))
     if wrong := sorted(set(differs) & set(tables)):
         raise runs.Failed(f"not as they were: {', '.join(wrong)}", "restore them: manage.py restore --latest --table T")
     return {"equal": sorted(tables), "changed_elsewhere": sorted(set(differs) - set(tables))}
@@ -105,15 +105,16 @@ def _compare(run: RecoveryRun) -> Evidence:
 def restore(snapshot: Snapshot, *, only: str = "", actor: Actor, reason: str = "") -> RecoveryRun:
     """Begin it. Raises Unusable, WrongInput, UnderWay."""
     require(actor, "rollout.restore_recoveryrun")
-    restoring.sources(snapshot, only)
+    sources.sources(snapshot, only)
     name = snapshot.name if snapshot.pk else snapshot.folder
     return runs.begin(Kind.RESTORE, actor=actor, reason=reason, snapshot=name, table=only)
 
 
 def undoable() -> RecoveryRun:
     """The last rollback that was not undone. Raises WrongInput, Refused."""
-    last = RecoveryRun.objects.filter(kind__in=LEVELS, is_rehearsal=False).exclude(undone_by__outcome=Outcome.DONE)
-    run = last.first()
+    if under_way := RecoveryRun.objects.filter(kind=Kind.UNDO, ended_at=None).select_related("undoes").first():
+        return under_way.undoes or under_way
+    run = RecoveryRun.objects.rollbacks().not_undone().first()
     if run is None:
         raise WrongInput("there is no rollback that could be undone", "see Recovery runs in the admin")
     if run.kind == Kind.GRADUAL:
@@ -125,11 +126,12 @@ def undoable() -> RecoveryRun:
     return run
 
 
-def undo(*, actor: Actor, reason: str = "") -> RecoveryRun:
+def undo(*, actor: Actor, reason: str = "", is_for_workers: bool = False) -> RecoveryRun:
     """Begin to undo the last rollback: its data comes back, never a stage. Raises as `undoable`, and UnderWay."""
     require(actor, "rollout.restore_recoveryrun")
     run = undoable()
-    return runs.begin(Kind.UNDO, actor=actor, reason=reason, undoes=run, snapshot=run.snapshot)
+    more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
+    return runs.begin(Kind.UNDO, actor=actor, reason=reason, **more)
 
 
 def purgeable(pk: int) -> RecoveryRun:
@@ -140,19 +142,19 @@ def purgeable(pk: int) -> RecoveryRun:
     return run
 
 
-def purge(pk: int, *, actor: Actor, reason: str = "") -> RecoveryRun:
+def purge(pk: int, *, actor: Actor, reason: str = "", is_for_workers: bool = False) -> RecoveryRun:
     """Begin to drop for good what an emergency took out. Raises WrongInput, UnderWay."""
     require(actor, "rollout.purge_recoveryrun")
     run = purgeable(pk)
-    return runs.begin(Kind.PURGE, actor=actor, reason=reason, undoes=run, snapshot=run.snapshot)
+    more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
+    return runs.begin(Kind.PURGE, actor=actor, reason=reason, **more)
 
 
 def _purging(purging: RecoveryRun) -> list[Step]:
     run = purging.undoes or purging
     read_back = Step("read_back", "the snapshot is read back: from then on it is all there is", _read_back)
     drop = Step("drop", "what is in quarantine is dropped for good", partial(_drop, run=run))
-    is_back = RecoveryRun.objects.filter(undoes=run, kind=Kind.UNDO, outcome=Outcome.DONE).exists()
-    return [drop] if is_back else [read_back, drop]
+    return [drop] if run.is_undone else [read_back, drop]
 
 
 def _read_back(purging: RecoveryRun) -> Evidence:

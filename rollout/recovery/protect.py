@@ -33,12 +33,13 @@ class Protection:
         return {field.column: field.db_type(connection) or "" for field in self.model._meta.local_concrete_fields}
 
     @property
-    def lasting(self) -> list[str]:
-        """Columns that only people change, or what they asked for."""
+    def lasting(self) -> dict[str, str]:
+        """Those columns that do not change by themselves."""
         return self.columns_without(self.volatile)
 
-    def columns_without(self, names: tuple[str, ...]) -> list[str]:
-        return [field.column for field in self.model._meta.local_concrete_fields if field.name not in names]
+    def columns_without(self, fields: tuple[str, ...]) -> dict[str, str]:
+        without = {field.column for field in self.model._meta.local_concrete_fields if field.name in fields}
+        return {name: kind for name, kind in self.columns.items() if name not in without}
 
 
 _protected: dict[type[Model], Protection] = {}
@@ -69,8 +70,9 @@ def when_restored(told: Restored) -> None:
 
 
 def tell_restored(models: Iterable[type[Model]]) -> None:
+    restored = frozenset(models)
     for told in _restored:
-        told(frozenset(models))
+        told(restored)
 
 
 def verify_with(verify: Verify) -> None:

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -72,17 +73,17 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
 @contextmanager
 def _scratch() -> Iterator[str]:
     """A database for as long as the block lasts; yields its address. What a crash left goes too."""
-    url, name = _server(), f"{PREFIX}{secrets.token_hex(4)}"
+    url, now = _server(), int(time.time())
+    name = f"{PREFIX}{now}_{secrets.token_hex(2)}"
     try:
         with psycopg.connect(url, autocommit=True) as server:
             for (old,) in server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]):
-                with suppress(errors.ObjectInUse, errors.InsufficientPrivilege, errors.InvalidCatalogName):
-                    server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(old)))
+                if int(old.removeprefix(PREFIX).partition("_")[0]) < now - 2 * AT_MOST_SECONDS:
+                    server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(old)))
             server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
             mine = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
             try:
-                with psycopg.connect(mine):  # so that nobody takes it for left over
-                    yield mine
+                yield mine
             finally:
                 server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     except errors.InsufficientPrivilege as error:

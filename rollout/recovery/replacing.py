@@ -10,7 +10,7 @@ from rollout.recovery.locks import PATIENCE_SECONDS, WAIT_MS, InTheWay
 from rollout.recovery.tables import copy_rights, execute, leading_to, number_from, numbered, rows_of
 
 if TYPE_CHECKING:
-    from rollout.recovery.restoring import Source
+    from rollout.recovery.sources import Source
 
 CHUNK = 1 << 20
 TRIES = int(PATIENCE_SECONDS * 1000 / WAIT_MS)
@@ -57,9 +57,11 @@ def _load(source: "Source", new: str) -> None:
 
 
 def _lock(table: str) -> None:
+    """In short waits, behind which nobody queues for long."""
     for _ in range(TRIES):
         try:
             with transaction.atomic():
+                execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
                 execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
                 return
         except OperationalError as error:

@@ -2,143 +2,31 @@
 else the whole table is loaded beside the old one and takes its place.
 """
 
-import hashlib
-import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import zstandard
-from django.db import connection, transaction
-from django.db.models import CharField, Field
+from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
 
+from rollout.actors import Machine
 from rollout.append_only import allow_rewrite
-from rollout.errors import SlipwayError, WrongInput
-from rollout.recovery import replacing, runs, snapshots, sql
-from rollout.recovery.differences import Change, Counts, Layout, differences
+from rollout.audit import acting
+from rollout.errors import SlipwayError
+from rollout.recovery import replacing, runs, sql
+from rollout.recovery.differences import Change, Counts
 from rollout.recovery.locks import Mode, with_locks
-from rollout.recovery.manifest import Manifest, Table, Unusable
-from rollout.recovery.models import RecoveryRun, Snapshot
-from rollout.recovery.protect import Protection, protected, tell_restored
+from rollout.recovery.models import RecoveryRun
+from rollout.recovery.protect import protected, tell_restored
+from rollout.recovery.sources import CHUNK, Source, check, differing, is_as_held
 from rollout.recovery.tables import execute, leading_to, number_from, numbered
 
 KEPT_IN_MEMORY = 8 << 20  # bytes of differences; more go to a file
 WORTH_REPLACING = 1000  # rows that differ, and a quarter of all
-CHUNK = 1 << 20
 
 
 class Differs(SlipwayError):
     """What was restored is not what the snapshot holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A table of a snapshot, and where its rows go. order: the columns of the table's rows, as they are compared."""
-
-    folder: Path
-    table: Table
-    protection: Protection
-    layout: Layout
-    order: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return sql.quoted(self.protection.table)
-
-    @property
-    def key(self) -> str:
-        return self.protection.model._meta.pk.column
-
-    @contextmanager
-    def lines(self) -> Iterator[io.BufferedReader]:
-        """Its rows. Raises Unusable for a file that is not as it was made."""
-        try:
-            with (
-                (self.folder / self.table.file).open("rb") as raw,
-                zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
-            ):
-                yield io.BufferedReader(unpacked, CHUNK)
-        except zstandard.ZstdError as error:
-            raise Unusable(f"{self.table.file} of {self.folder.name} was altered", "take another snapshot") from error
-
-
-def sources(snapshot: Snapshot, only: str = "") -> list[Source]:
-    """What can be restored of it. Raises Unusable, or WrongInput for a table that it does not hold."""
-    manifest = snapshots.opened(snapshot)
-    _require_not_newer(manifest)
-    ours = {each.table: each for each in protected()}
-    held = {table.table: table for table in manifest.tables if table.table in ours}
-    if only and only not in held:
-        raise WrongInput(f"{snapshot.name} holds no table {only[:60]}", f"take one of {', '.join(held)}")
-    if lacking := sorted(ours.keys() - held.keys()) if not only else []:
-        raise Unusable(
-            f"{snapshot.name} lacks {', '.join(lacking)}", "restore one by one with --table, or take another"
-        )
-    chosen = [table for name, table in held.items() if only in ("", name)]
-    return [_source(Path(snapshot.folder), table, ours[table.table]) for table in chosen]
-
-
-def _require_not_newer(manifest: Manifest) -> None:
-    known = snapshots.known_migrations()
-    newer = [f"{app}.{name}" for app, name in manifest.schema.items() if (app, name) not in known]
-    if newer:
-        said = ", ".join(newer)
-        raise Unusable(f"{manifest.name} was made by a release with other migrations: {said}", "install that release")
-
-
-def _source(folder: Path, table: Table, protection: Protection) -> Source:
-    has, wants = list(table.columns), protection.columns
-    order = tuple(column for column in has if column in wants)
-    for lacking in [column for column in wants if column not in has]:
-        _require_default(protection, lacking)
-    kept = None if list(order) == has else tuple(has.index(column) for column in order)
-    key = protection.model._meta.pk
-    lasting = tuple(at for at, column in enumerate(order) if column in protection.lasting)
-    layout = Layout(order.index(key.column), not isinstance(key, CharField), kept, lasting)
-    return Source(folder, table, protection, layout, order)
-
-
-def _require_default(protection: Protection, column: str) -> None:
-    field: Field[Any, Any] = next(f for f in protection.model._meta.local_concrete_fields if f.column == column)
-    if not (field.null or field.has_default() or field.db_default is not NOT_PROVIDED or field.empty_strings_allowed):
-        why = f"{protection.table}.{column} came later, and has no default"
-        raise Unusable(why, "restore with the release that made the snapshot, then migrate")
-
-
-def check(source: Source) -> None:
-    """Raises Unusable for a file that was cut or altered."""
-    file, digest, size = source.folder / source.table.file, hashlib.sha256(), 0
-    try:
-        with file.open("rb") as raw:
-            while block := raw.read(CHUNK):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise Unusable(f"{file} cannot be read: {error.strerror}", "take another snapshot") from error
-    if (size, digest.hexdigest()) != (source.table.bytes, source.table.sha256):
-        what = "cut" if size < source.table.bytes else "altered"
-        raise Unusable(f"{file.name} of {source.folder.name} was {what}", "take another one: manage.py snapshot list")
-
-
-def would_change(source: Source) -> Counts:
-    """What restoring it would change, now; nothing is."""
-    counts = Counts()
-    with _differing(source) as changes:
-        for change, _ in changes:
-            counts.count(change)
-    return counts
-
-
-@contextmanager
-def _differing(source: Source) -> Iterator[Iterator[tuple[Change, bytes]]]:
-    statement = snapshots.copy_out(source.protection, source.order, source.name)
-    with source.lines() as lines, connection.cursor() as cursor, cursor.copy(statement) as found:
-        changes = differences(lines, map(bytes, found), source.layout)
-        yield changes
 
 
 def restore(run: RecoveryRun, name: str, chosen: Sequence[Source]) -> runs.Evidence:
@@ -147,12 +35,11 @@ def restore(run: RecoveryRun, name: str, chosen: Sequence[Source]) -> runs.Evide
         check(source)
 
     def put(ended: object) -> runs.Evidence:
-        with runs.fenced(run, name) as evidence:
+        with runs.fenced(run, name) as evidence, acting(Machine(run.actor), "restore"):
             allow_rewrite()
             evidence["tables"] = {source.protection.table: _restore(source, run) for source in chosen}
             execute("SET CONSTRAINTS ALL IMMEDIATE")
-            for source in chosen:
-                _require_equal(source)
+            evidence["not_comparable"] = [each.protection.table for each in chosen if not _is_proven(each)]
             tell_restored(source.protection.model for source in chosen)
         return evidence
 
@@ -164,7 +51,7 @@ def _restore(source: Source, run: RecoveryRun) -> dict[str, Any]:
     may_replace = set(source.order) == set(source.protection.columns) and replacing.is_possible(source.name)
     limit = max(WORTH_REPLACING, source.table.rows // 4) if may_replace else None
     with SpooledTemporaryFile(KEPT_IN_MEMORY) as spool:
-        with _differing(source) as changes:
+        with differing(source) as changes:
             for change, line in changes:
                 counts.count(change)
                 if limit is None or counts.all <= limit:
@@ -247,29 +134,9 @@ def _copy_in(statement: str, blocks: Iterator[bytes]) -> None:
             copy.write(block)
 
 
-def _require_equal(source: Source) -> None:
-    """By content hash, where the table still has all columns that it was made of."""
-    if set(source.table.lasting) <= set(source.order):
-        found = snapshots.content_hash(source.name, source.table.lasting)
-        if found != source.table.content:
-            raise Differs(f"{source.protection.table} is not what the snapshot holds", "nothing was changed; verify it")
-
-
-def unlike(snapshot: Snapshot) -> list[str]:
-    """Tables whose content is not the snapshot's, by content hash."""
-    return [
-        source.protection.table
-        for source in sources(snapshot)
-        if snapshots.content_hash(source.name, source.table.lasting) != source.table.content
-    ]
-
-
-def plan(snapshot: Snapshot, only: str = "") -> dict[str, Counts]:
-    """By table, what would change. Raises Unusable, WrongInput."""
-    with transaction.atomic():
-        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        found = {}
-        for source in sources(snapshot, only):
-            check(source)
-            found[source.protection.table] = would_change(source)
-    return found
+def _is_proven(source: Source) -> bool:
+    """Whether it could be compared with what the snapshot holds. Raises Differs."""
+    found = is_as_held(source)
+    if found is False:
+        raise Differs(f"{source.protection.table} is not what the snapshot holds", "nothing was changed; verify it")
+    return found is not None

@@ -4,38 +4,30 @@ A snapshot is a folder: a file per table (COPY's text through zstd) and a manife
 """
 
 import hashlib
-import os
-import secrets
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import structlog
 import zstandard
 from django.conf import settings
-from django.db import Error, connection, transaction
-from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import CharField
+from django.db import Error
 from django.db.models.functions import Now
 
 from rollout.actors import Actor, require
-from rollout.choices import Outcome
 from rollout.errors import SlipwayError, WrongInput, first_line
 from rollout.notify import Event, notify
-from rollout.recovery import sql
-from rollout.recovery.manifest import FILE, FORMAT, Manifest, Table, Unusable, sync
+from rollout.recovery.manifest import FILE, Manifest, Table, Unusable
 from rollout.recovery.models import RecoveryRun, Snapshot
 from rollout.recovery.protect import Protection, protected
+from rollout.recovery.writing import CHUNK, PARTIAL, write
 
-LEVEL = 3  # of zstd: its default
-CHUNK = 1 << 20  # bytes
 KEPT, KEPT_DAYS = 3, 30  # at least so many, and those of so many days
-PARTIAL = ".partial"
 log = structlog.get_logger("slipway.recovery")
 
 
@@ -57,7 +49,7 @@ def create(
     require(actor, "rollout.create_snapshot")
     start = time.monotonic()
     try:
-        manifest, folder = _write([*protected(), *also], places, progress)
+        manifest, folder = write([*protected(), *also], places, progress)
     except (OSError, Error) as error:
         said = error.strerror if isinstance(error, OSError) else first_line(error, "no answer")
         problem = CannotSnapshot(f"no snapshot was made: {said}", f"see to {settings.SNAPSHOT_DIR} and the database")
@@ -75,110 +67,6 @@ def create(
         seconds=time.monotonic() - start,
         created_at=datetime.fromisoformat(manifest.made_at),
     )
-
-
-def _write(
-    tables: Sequence[Protection], places: Mapping[str, str], progress: Callable[[int], None]
-) -> tuple[Manifest, Path]:
-    named = {each.table: sql.quoted(places.get(each.table, ""), each.table) for each in tables}
-    with _one_view(sorted(named.values())) as moment:
-        name = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        draft, whole = settings.SNAPSHOT_DIR / f"{name}{PARTIAL}", settings.SNAPSHOT_DIR / name
-        draft.mkdir(mode=0o700, parents=True)
-        try:
-            written = []
-            for each in tables:
-                written.append(_table(each, named[each.table], draft))
-                progress(written[-1].rows)
-            manifest = Manifest(FORMAT, "slipway", name, socket.gethostname(), moment.isoformat(), schema(), written)
-            manifest.write(draft)
-            draft.rename(whole)
-            sync(settings.SNAPSHOT_DIR)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-    return manifest, whole
-
-
-@contextmanager
-def _one_view(tables: Sequence[str]) -> Iterator[datetime]:
-    """Locks first, then the view: so no table is altered between the two. Yields the view's moment."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
-        cursor.execute("SELECT now()")
-        yield cursor.fetchone()[0]
-
-
-def _table(protection: Protection, place: str, folder: Path) -> Table:
-    file = folder / f"{protection.table}.copy.zst"
-    with file.open("xb", buffering=0) as raw:
-        counted: Any = _Counted(raw)
-        with zstandard.ZstdCompressor(level=LEVEL).stream_writer(counted, closefd=False) as packed:
-            rows = _copy(copy_out(protection, list(protection.columns), place), packed)
-        os.fsync(raw.fileno())
-    return Table(
-        model=protection.model._meta.label,
-        table=protection.table,
-        file=file.name,
-        columns=protection.columns,
-        lasting=protection.lasting,
-        rows=rows,
-        bytes=counted.size,
-        sha256=counted.digest.hexdigest(),
-        content=content_hash(place, protection.lasting),
-    )
-
-
-class _Counted:
-    """Passes on what is written, and counts and hashes it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.size, self.digest = file, 0, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-        self.size += len(data)
-        self.digest.update(data)
-        return len(data)
-
-
-def _copy(statement: str, packed: Any) -> int:
-    """Returns how many rows: in COPY's text a line each."""
-    rows = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in copy:
-            data = bytes(block)
-            rows += data.count(b"\n")
-            packed.write(data)
-    return rows
-
-
-def copy_out(protection: Protection, columns: Sequence[str], place: str) -> str:
-    key = protection.model._meta.pk
-    is_text = isinstance(key, CharField)
-    return sql.copy_out(place, columns, key.column, is_text=is_text)
-
-
-def content_hash(place: str, columns: Sequence[str]) -> str:
-    """Of all rows in whatever order; two equal tables have the same one. place: the table, quoted."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.content_hash(place, columns))
-        return str(cursor.fetchone()[0])
-
-
-def schema() -> dict[str, str]:
-    """The last migration of each app that has protected tables."""
-    apps = {protection.model._meta.app_label for protection in protected()}
-    return {app: name for app, name in sorted(known_migrations()) if app in apps}
-
-
-def known_migrations() -> set[tuple[str, str]]:
-    """Those that the database has."""
-    return set(MigrationRecorder(connection).applied_migrations())
 
 
 def found(name: str | None) -> Snapshot:
@@ -268,8 +156,7 @@ def prune(*, actor: Actor) -> list[str]:
     mine = Snapshot.objects.filter(host=socket.gethostname())
     kept = set(mine.values_list("pk", flat=True)[:KEPT])
     kept |= set(mine.exclude(verified_at=None).values_list("pk", flat=True)[:1])
-    undone = RecoveryRun.objects.filter(undone_by__outcome=Outcome.DONE)
-    needed = RecoveryRun.objects.exclude(pk__in=undone).exclude(snapshot="").values("snapshot")
+    needed = RecoveryRun.objects.rollbacks().not_undone().exclude(snapshot="").values("snapshot")
     kept |= set(mine.filter(name__in=needed).values_list("pk", flat=True))
     gone = []
     for snapshot in mine.filter(created_at__lt=Now() - timedelta(days=KEPT_DAYS)).exclude(pk__in=kept):

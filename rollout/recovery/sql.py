@@ -1,8 +1,12 @@
 """Recovery's statements, written by hand since the ORM has no COPY, no hash over whole rows and no schemas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
+
+# Types that PostgreSQL has a hash of; others, as json, are hashed as text.
+HASHED = {"bigint", "integer", "smallint", "boolean", "double precision", "real", "numeric", "varchar", "text", "uuid"}
+HASHED |= {"timestamp with time zone", "date", "time", "interval", "jsonb", "bytea", "inet"}
 
 
 def quoted(*names: str) -> str:
@@ -20,13 +24,14 @@ def copy_out(table: str, columns: Sequence[str], key: str, *, is_text: bool) -> 
     return f"COPY (SELECT {listed(columns)} FROM {table} ORDER BY {by}) TO STDOUT"
 
 
-def content_hash(table: str, columns: Sequence[str]) -> str:
-    """table: quoted. The sum of two 64-bit hashes of each row's text: the same in whatever order rows are read, and
-    side by side.
+def content_hash(table: str, columns: Mapping[str, str]) -> str:
+    """table: quoted. columns: with their types. The sum of a 64-bit hash of each row, in an eighth of the time that two
+    of its text take: the same in whatever order rows are read, and side by side.
     """
-    row = f"ROW({listed(columns)})::text"
-    sums = ", ".join(f"coalesce(sum(hashtextextended({row}, {seed})::numeric), 0)" for seed in (1, 2))
-    return f"SELECT concat_ws(':', count(*), {sums}) FROM {table}"
+    values = ", ".join(
+        quoted(name) if kind.partition("(")[0] in HASHED else f"{quoted(name)}::text" for name, kind in columns.items()
+    )
+    return f"SELECT concat_ws(':', count(*), coalesce(sum(hash_record_extended(ROW({values}), 1)), 0)) FROM {table}"
 
 
 # Who holds a lock that conflicts; pid 0 is a prepared transaction. Statements are left out, for they hold values.

@@ -35,7 +35,7 @@ def inside(name: str) -> Iterator[None]:
         connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """What a fresh `make run` leaves: 28 states, 25 entries."""
     with django_db_blocker.unblock():

@@ -10,7 +10,8 @@ from rollout.criteria import Finding, Result, Skipped, Suite, View, check, judge
 from rollout.errors import SlipwayError
 from rollout.models import Activation, RecoveryRun, Rollout
 from rollout.recovery import gradual, quarantine, runs, snapshots, sql
-from rollout.recovery.levels import LEVELS, OFF
+from rollout.recovery.content import content_hash
+from rollout.recovery.levels import OFF
 from rollout.recovery.manifest import Manifest
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.shape import shape
@@ -43,11 +44,11 @@ def no_trip_pending(view: View) -> Finding:
 
 def _last(*levels: Kind) -> RecoveryRun:
     """Raises Skipped where the last rollback was of another level, or was undone."""
-    last = RecoveryRun.objects.filter(kind__in=LEVELS, is_rehearsal=False).first()
+    last = RecoveryRun.objects.rollbacks().first()
     names = " or ".join(level.value for level in levels)
     if last is None or last.kind not in levels:
         raise Skipped(f"the last rollback was not {names}", "nothing is to be done")
-    if last.undone_by.filter(kind=Kind.UNDO, outcome=Outcome.DONE).exists():
+    if last.is_undone:
         raise Skipped(f"{last} was undone", "nothing is to be done")
     return last
 
@@ -107,7 +108,7 @@ def quarantine_unchanged(view: View) -> Finding:
     wrong = [f"{name} is not in quarantine" for name in tables if name not in held]
     content = _content(run)
     for each in (each for each in protected() if each.table in held and each.table in tables):
-        if snapshots.content_hash(sql.quoted(run.schema, each.table), each.lasting) != content.get(each.table):
+        if content_hash(sql.quoted(run.schema, each.table), each.lasting) != content.get(each.table):
             wrong.append(f"{each.table} in quarantine is not as its snapshot says")
     said = f"{len(wrong)} faults" if wrong else f"{len(tables)} tables are in quarantine, unchanged"
     remedy = "compare with the snapshot: manage.py restore --dry-run"
@@ -154,9 +155,7 @@ def rest_unchanged(view: View) -> Finding:
     content = _content(run)
     rest = [each for each in protected() if not each.on_standard]
     wrong = [
-        each.table
-        for each in rest
-        if snapshots.content_hash(sql.quoted(each.table), each.lasting) != content.get(each.table)
+        each.table for each in rest if content_hash(sql.quoted(each.table), each.lasting) != content.get(each.table)
     ]
     said = f"{', '.join(wrong)} changed since" if wrong else f"{len(rest)} other tables are as before"
     remedy = "see who edited them since; what it changed is in the run's evidence"

@@ -9,7 +9,7 @@ from rollout.choices import Kind, Outcome
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
 from rollout.recovery import levels, operations, rehearsal
-from rollout.recovery.models import RecoveryRun, RecoveryStep
+from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED, Failed
 
 
@@ -22,7 +22,7 @@ class Command(SlipwayCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--level", choices=[level.value for level in levels.LEVELS], help="how fast, and how far")
+        what.add_argument("--level", choices=[level.value for level in LEVELS], help="how fast, and how far")
         what.add_argument("--purge", type=int, metavar="RUN", help="drop for good what an emergency took out")
         what.add_argument("--pause", action="store_true", help="have the gradual one stay where it is")
         what.add_argument("--resume", action="store_true", help="have it go on")

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from rollout.recovery import snapshots, sql
+from rollout.choices import Stage
+from rollout.models import Rollout
+from rollout.recovery import sql
+from rollout.recovery.content import content_hash
 from rollout.recovery.protect import protected
 from tests.validation.conftest import installation, site, whole
 
@@ -20,4 +23,9 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
 
 def contents() -> dict[str, str]:
     """Of each protected table, the hash of what is in it."""
-    return {each.table: snapshots.content_hash(sql.quoted(each.table), each.lasting) for each in protected()}
+    return {each.table: content_hash(sql.quoted(each.table), each.lasting) for each in protected()}
+
+
+def full() -> None:
+    """The rollout in its last stage."""
+    Rollout.objects.update(stage=Stage.FULL_ACTIVE, run_state="running", percent=100)

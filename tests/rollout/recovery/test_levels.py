@@ -1,45 +1,332 @@
 """The three ways back, each with its undo, on a whole installation."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.db.utils import IntegrityError
 
 from caching.models import CacheEntry
-from rollout.models import Rollout
-from tests.rollout.recovery.conftest import contents
+from providers.models import PropLine, ProviderState, StatusChange
+from rollout import operations as rollouts
+from rollout.actors import SYSTEM
+from rollout.choices import Kind, Outcome, Part, Stage
+from rollout.errors import Refused, WrongInput
+from rollout.models import Activation, RecoveryRun, Rollout, Transition
+from rollout.recovery import gradual, operations, quarantine, runs, sql
+from rollout.recovery.models import RecoveryStep, Snapshot
+from rollout.recovery.shape import shape
+from tests.rollout.recovery.conftest import contents, full
+from tests.rollout.recovery.people import member
+
+__all__ = ["member"]
 
 Capture = pytest.CaptureFixture[str]
 
 
-def run(capsys: Capture, *args: str) -> dict[str, Any]:
+def command(capsys: Capture, *args: str) -> dict[str, Any]:
     capsys.readouterr()
-    call_command(*args, "--no-input", "--json")
+    call_command(*args, "--json")
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
+def off() -> set[str]:
+    return set(Activation.objects.switched_off().values_list("part", flat=True))
+
+
+def suite(capsys: Capture) -> dict[str, str]:
+    capsys.readouterr()
+    call_command("validate", "--suite", "post-rollback", "--format", "json")
+    found = json.loads(capsys.readouterr().out)
+    assert found["overall"] in ("PASS", "WARN")
+    return {each["id"]: each["status"] for each in found["checks"]}
+
+
 def test_an_emergency_and_back(installation: None, capsys: Capture) -> None:
+    full()
     before = contents()
-    done = run(capsys, "rollback", "--level", "emergency", "--reason", "wrong odds")
-    assert done["outcome"] == "done"
+    done = command(capsys, "rollback", "--level", "emergency", "--no-input", "--reason", "wrong odds")
+    assert (done["outcome"], done["promised_seconds"], done["level"]) == ("done", 300, "emergency")
+    names = ["rollouts", "switch_off", "quarantine", "snapshot", "verify"]
+    assert [(step["name"], step["outcome"]) for step in done["steps"]] == [(name, "done") for name in names]
+    assert off() == {"polling", "warming", "serving"}
+    assert Rollout.objects.get().stage == Stage.DISABLED
     assert not CacheEntry.objects.exists()
-    run(capsys, "restore", "--undo")
+    assert not ProviderState.objects.exists()
+    found = suite(capsys)
+    assert {found[name] for name in ("activation_as_left", "stand_ins_whole", "quarantine_unchanged")} == {"PASS"}
+    undone = command(capsys, "restore", "--undo", "--no-input")
+    assert undone["steps"][0]["evidence"]["written_meanwhile"] == {}
     assert contents() == before
+    assert off() == {"polling", "warming", "serving"}
+    assert suite(capsys)["stand_ins_whole"] == "SKIP"
+    assert not quarantine.is_held(RecoveryRun.objects.get(kind=Kind.EMERGENCY))
+
+
+def test_what_stands_in_is_of_the_same_shape_and_numbers_on(installation: None) -> None:
+    tables = ["portfolio_rationales", "provider_states", "providers_propline", "providers_pricemove"]
+    before = {name: shape(connection, name) for name in tables}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(id) FROM provider_states")
+        [highest] = cursor.fetchone()
+        cursor.execute("GRANT SELECT ON provider_states TO PUBLIC")
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    assert {name: shape(connection, name) for name in tables} == before
+    assert runs.evidence(run, "quarantine")["differs"] == []
+    assert set(quarantine.tables_of(run)) == set(tables)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT has_table_privilege('public', 'provider_states', 'SELECT')")
+        assert cursor.fetchone() == (True,)
+    made = ProviderState.objects.create(provider_id="stub", sport_id="NBA")
+    assert made.pk == highest + 1
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ProviderState.objects.create(provider_id="stub", sport_id="NBA")
+
+
+def test_what_was_written_to_stand_ins_is_kept_apart(installation: None, capsys: Capture) -> None:
+    before = contents()
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    ProviderState.objects.create(provider_id="stub", sport_id="NBA")
+    undone = command(capsys, "restore", "--undo", "--no-input")
+    assert undone["steps"][0]["evidence"]["written_meanwhile"] == {"provider_states": 1}
+    assert contents() == before
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {run.schema}.provider_states")
+        assert cursor.fetchone() == (1,)
+    purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
+    assert [step["name"] for step in purged["steps"]] == ["drop"]
+    assert not quarantine.is_held(run)
+    assert contents() == before
+
+
+def test_a_purge_reads_the_snapshot_back_first(installation: None, capsys: Capture) -> None:
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    before = contents()
+    purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
+    assert [step["name"] for step in purged["steps"]] == ["read_back", "drop"]
+    with pytest.raises(CommandError, match="holds nothing in quarantine"):
+        call_command("restore", "--undo", "--no-input")
+    with pytest.raises(CommandError, match=f"run {run.pk} holds nothing in quarantine"):
+        call_command("rollback", "--purge", str(run.pk), "--no-input")
+    assert contents() == before
+    call_command("restore", run.snapshot, "--no-input")
+    assert CacheEntry.objects.count() == 25
+    assert ProviderState.objects.count() == 28
 
 
 def test_standard_and_back(installation: None, capsys: Capture) -> None:
+    full()
+    CacheEntry.objects.filter(pk=CacheEntry.objects.values("pk")[:1]).update(is_flagged=True)
+    ProviderState.objects.filter(provider="stub").update(status="error", consecutive_errors=3, last_error="no")
+    ProviderState.objects.filter(provider="fanduel", sport="NBA").update(status="maintenance", total_requests=9)
+    ProviderState.objects.filter(provider="betmgm").update(poll_interval_seconds=77, last_fetch_attempt=Now())
     before = contents()
-    done = run(capsys, "rollback", "--level", "standard", "--reason", "wrong odds")
-    assert done["outcome"] == "done"
-    run(capsys, "restore", "--undo")
+    done = command(capsys, "rollback", "--level", "standard", "--no-input")
+    assert (done["outcome"], done["promised_seconds"]) == ("done", 900)
+    assert [step["name"] for step in done["steps"]] == ["rollouts", "switch_off", "snapshot", "clean_up", "verify"]
+    assert done["snapshot"] == Snapshot.objects.get().name
+    assert off() == {"polling", "warming"}
+    assert not CacheEntry.objects.exists()
+    assert set(ProviderState.objects.filter(provider="stub").values_list("status", flat=True)) == {"active"}
+    assert ProviderState.objects.get(provider="fanduel", sport="NBA").status == "maintenance"
+    assert set(ProviderState.objects.values_list("total_requests", "last_fetch_attempt", "last_error")) == {
+        (0, None, "")
+    }
+    assert set(ProviderState.objects.filter(provider="betmgm").values_list("poll_interval_seconds", flat=True)) == {77}
+    assert StatusChange.objects.filter(cause="a standard rollback").count() == 4
+    found = suite(capsys)
+    assert {found[name] for name in ("emptied", "states_at_baseline", "rest_unchanged", "activation_as_left")} == {
+        "PASS"
+    }
+    undone = command(capsys, "restore", "--undo", "--no-input")
+    tables = undone["steps"][0]["evidence"]["tables"]
+    assert (tables["portfolio_rationales"]["added"], tables["provider_states"]["changed"]) == (25, 9)
     assert contents() == before
+    call_command("reactivate", "--reason", "over")
+    assert off() == set()
 
 
-def test_gradual(installation: None, capsys: Capture) -> None:
+def test_gradual_goes_down_step_by_step_and_changes_no_data(installation: None, capsys: Capture) -> None:
+    full()
     before = contents()
-    Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
-    done = run(capsys, "rollback", "--level", "gradual", "--reason", "wrong odds", "--pace", "0")
-    assert done["outcome"] == "done"
-    assert contents() == before
+    done = command(capsys, "rollback", "--level", "gradual", "--no-input", "--pace", "0")
+    assert [step["name"] for step in done["steps"]] == [*(place.name for place in gradual.LADDER), "verify"]
+    assert done["steps"][0]["evidence"]["guards"]["derived-data"]["errors"]
+    stages = Transition.objects.filter(verb="descend").order_by("epoch").values_list("to_stage", "percent")
+    partial = [("PARTIAL_ACTIVE", 50), ("PARTIAL_ACTIVE", 25), ("PARTIAL_ACTIVE", 10)]
+    assert list(stages) == [*partial, ("SHADOW_MODE", 0), ("DARK_MODE", 0)]
+    assert Rollout.objects.get().stage == Stage.DISABLED
+    assert (contents(), off()) == (before, set())
+    assert suite(capsys)["every_step_recorded"] == "PASS"
+    with pytest.raises(CommandError, match="changed no data; start the rollout again"):
+        call_command("restore", "--undo", "--no-input")
+
+
+def test_gradual_holds_and_beat_drives_it(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    for _ in range(3):
+        operations.recover()
+    assert [step.name for step in run.steps.all()] == ["PARTIAL_ACTIVE 50 %"]
+    pass_time(run, gradual.HOLD.total_seconds() - 2)
+    operations.recover()
+    assert run.steps.count() == 1
+    pass_time(run, 3)
+    operations.recover()
+    assert (Rollout.objects.get().percent, Rollout.objects.get().run_state) == (25, "paused")
+    for _ in range(5):
+        pass_time(run, 181)
+        operations.recover()
+    run.refresh_from_db()
+    assert (run.outcome, run.steps.last().name) == (Outcome.DONE, "verify")  # type: ignore[union-attr]
+
+
+def pass_time(run: RecoveryRun, seconds: float) -> None:
+    for step in RecoveryStep.objects.filter(run=run, ended_at=None):
+        moved = step.started_at.timestamp() - seconds
+        RecoveryStep.objects.filter(pk=step.pk).update(
+            started_at=step.started_at.fromtimestamp(moved, tz=step.started_at.tzinfo)
+        )
+
+
+def test_it_begins_where_the_rollout_stands(installation: None) -> None:
+    full()
+    Rollout.objects.update(stage=Stage.SHADOW_MODE, percent=0)
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    last = run.steps.last()
+    assert (last.name, last.ended_at) == ("DARK_MODE", None)  # type: ignore[union-attr]
+    assert [step.evidence for step in run.steps.exclude(ended_at=None)] == [{"moved": []}] * 4, "nobody waits there"
+
+
+def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    assert command(capsys, "rollback", "--pause")["changed"] is True
+    assert command(capsys, "rollback", "--pause")["changed"] is False
+    pass_time(run, 1000)
+    operations.recover()
+    assert run.steps.count() == 1
+    [step] = run.steps.all()
+    step.evidence["paused_at"] = step.started_at.isoformat()
+    step.save()
+    command(capsys, "rollback", "--resume")
+    operations.recover()
+    assert run.steps.count() == 1
+    pass_time(run, 181)
+    operations.recover()
+    assert run.steps.count() == 2
+
+
+def test_a_guard_that_falls_cuts_it_short_into_standard(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    rollouts.trip(Rollout.objects.get(), Stage.DISABLED, [], actor=SYSTEM, reason="errors")
+    operations.recover()
+    run.refresh_from_db()
+    assert run.outcome == Outcome.CUT_SHORT
+    standard = RecoveryRun.objects.get(kind=Kind.STANDARD)
+    assert (standard.outcome, "a guard fell, of derived-data" in standard.reason) == (Outcome.DONE, True)
+    assert not CacheEntry.objects.exists()
+
+
+def test_what_goes_further_cuts_a_gradual_one_short(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    done = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run.refresh_from_db()
+    assert (run.outcome, done.outcome) == (Outcome.CUT_SHORT, Outcome.DONE)
+
+
+def test_a_plan_changes_nothing_and_knows_how_long_it_took_before(installation: None, capsys: Capture) -> None:
+    plan = command(capsys, "rollback", "--level", "standard", "--dry-run")
+    assert {step["estimated_seconds"] for step in plan["steps"]} == {None}
+    assert not RecoveryRun.objects.exists()
+    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    plan = command(capsys, "rollback", "--level", "standard", "--dry-run")
+    assert all(step["estimated_seconds"] > 0 for step in plan["steps"])
+    capsys.readouterr()
+    call_command("rollback", "--level", "gradual", "--dry-run", "--pace", "0.5")
+    assert "promised in 30 min" in (said := capsys.readouterr().out)
+    assert "held for 1.5 min" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["rollback", "--level", "standard"], 3, "nobody is there to confirm it; add --no-input"),
+        (["rollback", "--level", "standard", "--pace", "2", "--no-input"], 2, "standard holds nowhere"),
+        (["rollback", "--level", "gradual", "--pace", "11", "--no-input"], 2, "a pace of 11 is none"),
+        (["rollback", "--pause"], 2, "no gradual rollback is under way"),
+        (["rollback", "--purge", "9"], 2, "run 9 holds nothing in quarantine"),
+        (["restore", "--undo", "--no-input"], 2, "there is no rollback that could be undone"),
+        (["restore", "--undo", "--table", "x"], 2, "--undo takes back all of it"),
+        (["restore", "--latest", "--no-input"], 2, "there is no snapshot at all"),
+        (["rollback", "--level", "standard", "--rehearse"], 2, "there is no snapshot at all"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(installation: None, args: list[str], code: int, said: str) -> None:
+    with pytest.raises(CommandError, match=said) as refused:
+        call_command(*args)
+    assert refused.value.returncode == code
+    assert not RecoveryRun.objects.exists()
+
+
+def test_each_level_has_its_permission(installation: None, member: Callable[[str], User]) -> None:
+    viewer, operator = member("Viewer"), member("Operator")
+    for level in (Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL):
+        with pytest.raises(Refused, match=f"rollout.{level.value}_recoveryrun"):
+            operations.roll_back(level, actor=viewer)
+    with pytest.raises(Refused):
+        operations.undo(actor=viewer)
+    with pytest.raises(Refused):
+        operations.purge(1, actor=viewer)
+    assert operations.carry_out(operations.roll_back(Kind.STANDARD, actor=operator)).outcome == Outcome.DONE
+    assert Activation.objects.get(part=Part.POLLING).by == operator.get_username()
+
+
+def test_two_at_once(installation: None) -> None:
+    run = operations.roll_back(Kind.STANDARD, actor=SYSTEM)
+    with runs.held(run):
+        with pytest.raises(runs.UnderWay, match="Standard 1 is carried out by"):
+            operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+        for level in (Kind.EMERGENCY, Kind.GRADUAL):
+            with pytest.raises(runs.UnderWay, match="Standard 1 is under way"):
+                operations.roll_back(level, actor=SYSTEM)
+    RecoveryRun.objects.update(fence=99)
+    with pytest.raises(runs.UnderWay, match="taken up by somebody else"), runs.fenced(run, "rollouts"):
+        pass
+    assert operations.carry_out(run).outcome == Outcome.DONE
+
+
+def test_an_unverified_level_is_no_success(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollout.recovery.protect._verify", [])
+    with pytest.raises(CommandError, match="verify: ERROR: nobody registered a verification") as failed:
+        call_command("rollback", "--level", "standard", "--no-input")
+    assert failed.value.returncode == 1
+    assert RecoveryRun.objects.get().outcome == Outcome.FAILED
+
+
+def test_lines_go_into_quarantine_and_come_back(installation: None) -> None:
+    state = ProviderState.objects.get(provider="stub", sport="NBA")
+    PropLine.objects.create(state=state, bookmaker="b", market="points", player="A", side="Over", price=1.9)
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    assert not PropLine.objects.exists()
+    operations.carry_out(operations.undo(actor=SYSTEM))
+    assert PropLine.objects.get().state == state
+    assert sql.quoted(run.schema, "a") == f'"quarantine_{run.pk}"."a"'
+
+
+def test_a_wrong_pace_begins_nothing(installation: None) -> None:
+    with pytest.raises(WrongInput):
+        operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=-1)
+    assert not RecoveryRun.objects.exists()

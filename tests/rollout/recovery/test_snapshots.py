@@ -24,7 +24,7 @@ from providers.models import GameLog, Provider
 from rollout import notify
 from rollout.actors import SYSTEM
 from rollout.errors import Refused
-from rollout.recovery import snapshots
+from rollout.recovery import snapshots, writing
 from rollout.recovery.manifest import FILE, Manifest, Unusable
 from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import protected
@@ -108,7 +108,7 @@ def test_the_content_hash_is_of_the_rows_and_not_of_what_changes_by_itself(data:
 
 def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that is added after the first table was copied is in none of them."""
-    real = snapshots._table
+    real = writing._file
 
     def slowly(*about: object) -> object:
         def write() -> None:
@@ -122,7 +122,7 @@ def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.
         return made
 
     providers = Provider.objects.count()
-    monkeypatch.setattr(snapshots, "_table", slowly)
+    monkeypatch.setattr(writing, "_file", slowly)
     snapshot = snapshots.create(actor=SYSTEM)
     [table] = [table for table in manifest(snapshot).tables if table.model == "providers.Provider"]
     assert (table.rows, Provider.objects.count()) == (providers, providers + 1)
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_nothing(data: None, folder: Path, told: list[str], m
     def full(self: object, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(snapshots._Counted, "write", full)
+    monkeypatch.setattr(writing._Written, "write", full)
     with pytest.raises(CommandError, match="No space left on device") as refused:
         call_command("snapshot", "create")
     assert refused.value.returncode == 3
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_nothing(data: None, folder: Path, told: list[str], m
 KILLED = """
 import os, django; django.setup()
 from rollout.actors import SYSTEM
-from rollout.recovery import snapshots
+from rollout.recovery import snapshots, writing
 from rollout.recovery.manifest import Manifest
 Manifest.write = lambda self, folder: os.kill(os.getpid(), 9)
 snapshots.create(actor=SYSTEM)

@@ -1,0 +1,286 @@
+"""Snapshots, restores and rollbacks at 1,000,000 cache entries, beside pg_dump and dumpdata with their counterparts.
+
+make bench, or .venv/bin/python bench/recovery.py [snapshot] [restore] [levels] [djangos]
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench._ground import ROOT, database, season
+
+ROUNDS, ENTRIES, DJANGOS = 3, 1_000_000, 100_000
+# Entries as a player's are, each with numbers of its own.
+FILL = """
+INSERT INTO portfolio_rationales
+       (cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context_json, narrative, key_points,
+        confidence, sample_size, generation_time_ms, size_bytes, hit_count, soft_expires_at, expires_at, ttl_seconds,
+        is_flagged, version, created_at, updated_at)
+SELECT 'player:nba:player-' || n || ':v1', 'CACHE_PLAYER', data, 'NBA', 'player-' || n, 'v1',
+       encode(sha256(convert_to(data, 'UTF8')), 'hex'), '{"games": 70}', 'Expected above the mean of the last games.',
+       '["a", "b"]', random(), 70, random() * 9, length(data), 0, now() + interval '50 min', now() + interval '1 h',
+       3600, false, 1, now(), now()
+  FROM (SELECT n, format('{"player":"Player %%s","source":"stub","games":70,"projections":[%%s]}', n, (
+        SELECT string_agg(format(
+               '{"statistic":"%%s","ewma":%%s,"projection":%%s,"standard_error":%%s,"last":[%%s,%%s,%%s]}',
+               name, round((random() * 30)::numeric, 4), round((random() * 30)::numeric, 4),
+               round(random()::numeric, 5), (random() * 30)::int, (random() * 30)::int, (random() * 30)::int), ',')
+          FROM unnest(ARRAY['points','rebounds','assists','threes','steals','blocks','turnovers','fouls']) name
+         WHERE n > 0)) AS data
+          FROM generate_series(%(first)s, %(last)s) n) made"""
+
+
+def binary(name: str) -> str:
+    from config.place import place_of
+    from config.servers import postgres_binary
+
+    return postgres_binary(place_of(), name)
+
+
+def url(name: str) -> str:
+    from django.db import connection
+
+    role = connection.settings_dict
+    return f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{name}"
+
+
+def run(*command: str, **more: object) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=-3, stderr=-3, **more)  # type: ignore[call-overload]
+    return time.perf_counter() - start
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def fill(rows: int) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for first in range(1, rows + 1, 100_000):
+            cursor.execute(FILL, {"first": first, "last": min(rows, first + 99_999)})
+        cursor.execute("VACUUM ANALYZE portfolio_rationales")
+
+
+def protected_tables() -> list[str]:
+    from rollout.recovery.protect import protected
+
+    return [part for each in protected() for part in ("-t", each.table)]
+
+
+def size(path: Path) -> float:
+    """MB."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+@contextmanager
+def ground(rows: int) -> Iterator[str]:
+    with database() as name, tempfile.TemporaryDirectory(prefix="sw-bench-") as folder:
+        from django.conf import settings
+
+        settings.SNAPSHOT_DIR = Path(folder)
+        season()
+        fill(rows)
+        yield name
+
+
+def dump(name: str, file: Path, *options: str) -> float:
+    return run(binary("pg_dump"), "-Fc", *options, "-f", str(file), *protected_tables(), "-d", url(name))
+
+
+def snapshot(name: str) -> None:
+    from django.conf import settings
+
+    from rollout.actors import SYSTEM
+    from rollout.recovery import snapshots
+
+    made = [snapshots.create(actor=SYSTEM) for _ in range(ROUNDS)]
+    seconds, megabytes = statistics.median(each.seconds for each in made), made[0].size_bytes / 1e6
+    print(f"snapshot: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
+    file = settings.SNAPSHOT_DIR / "dump"
+    for told, options in (("its default", []), ("its fastest, gzip 1", ["-Z", "1"])):
+        took = statistics.median(dump(name, file, *options) for _ in range(ROUNDS))
+        ratios = f"{took / seconds:.1f} x as fast, {megabytes / size(file):.2f} x the size"
+        print(f"pg_dump -Fc at {told}: {took:.1f} s, {size(file):.0f} MB: the snapshot is {ratios}", flush=True)
+    print(f"verify: {timed(lambda: snapshots.verify(made[0], actor=SYSTEM)):.1f} s")
+    memory(name)
+
+
+def memory(name: str) -> None:
+    """Peak of the command above that of one that only lists."""
+    from django.conf import settings
+
+    peaks = []
+    places = {"DATABASE_URL": url(name), "REDIS_URL": settings.REDIS_URL, "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR)}
+    for verb in ("list", "create"):
+        told = PEAK.format(verb=verb)
+        command = [sys.executable, "-c", told]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]) / 1024)
+    print(f"memory: {peaks[1] - peaks[0]:.0f} MB above the command's {peaks[0]:.0f} MB", flush=True)
+
+
+PEAK = """
+import resource, runpy, sys
+sys.argv = ['manage.py', 'snapshot', '{verb}']
+try:
+    runpy.run_path('manage.py', run_name='__main__')
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def put_back(snapshot_name: str) -> float:
+    from rollout.actors import SYSTEM
+    from rollout.recovery import operations, snapshots
+
+    start = time.perf_counter()
+    done = operations.carry_out(operations.restore(snapshots.found(snapshot_name), actor=SYSTEM))
+    [step] = done.steps.all()
+    how = {table: each["how"] for table, each in step.evidence["tables"].items()}
+    assert done.outcome == "done"
+    print(f"  ({how['portfolio_rationales']})")
+    return time.perf_counter() - start
+
+
+def execute(statement: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def restore(name: str) -> None:
+    from django.conf import settings
+
+    from rollout.actors import SYSTEM
+    from rollout.recovery import snapshots
+    from tests import databases
+
+    made = snapshots.create(actor=SYSTEM)
+    file = settings.SNAPSHOT_DIR / "dump"
+    # Of that table alone: pg_restore has no functions for the triggers of the others.
+    run(binary("pg_dump"), "-Fc", "-t", "portfolio_rationales", "-f", str(file), "-d", url(name))
+    took: dict[str, list[float]] = {"restore, all entries gone": [], "restore, 1 % differs": [], "pg_restore": []}
+    for _ in range(ROUNDS):
+        execute("DELETE FROM portfolio_rationales")
+        execute("VACUUM portfolio_rationales")
+        took["restore, all entries gone"].append(put_back(made.name))
+        execute("UPDATE portfolio_rationales SET narrative = 'another' WHERE id % 100 = 0")
+        took["restore, 1 % differs"].append(put_back(made.name))
+        databases.execute("CREATE DATABASE {} TEMPLATE template0", f"{name}_again")
+        try:
+            took["pg_restore"].append(run(binary("pg_restore"), "--no-owner", "-d", url(f"{name}_again"), str(file)))
+        finally:
+            databases.drop(f"{name}_again")
+    full, few, theirs = (statistics.median(each) for each in took.values())
+    print(f"restore of all: {full:.1f} s; pg_restore: {theirs:.1f} s: {theirs / full:.1f} x as fast")
+    print(f"restore where 1 % differs: {few:.1f} s: {full / few:.1f} x as fast as of all", flush=True)
+
+
+def levels(name: str) -> None:
+    from rollout.actors import SYSTEM
+    from rollout.choices import Kind
+    from rollout.recovery import operations
+
+    for level in (Kind.EMERGENCY, Kind.STANDARD):
+        # Standard proves that nothing else changed: writers respect what it switched off.
+        done, client = [], Client(writes=level is Kind.EMERGENCY)
+        with client:
+            for _ in range(ROUNDS):
+                done.append(operations.carry_out(operations.roll_back(level, actor=SYSTEM, reason="bench")))
+                done.append(operations.carry_out(operations.undo(actor=SYSTEM)))
+        assert all(each.outcome == "done" for each in done)
+        back, undone = done[::2], done[1::2]
+        steps: dict[str, list[float]] = {}
+        for each in back:
+            for step in each.steps.order_by("pk"):
+                steps.setdefault(step.name, []).append(step.seconds or 0.0)
+        parts = ", ".join(f"{step} {statistics.median(found):.2f}" for step, found in steps.items())
+        total = statistics.median(each.actual_seconds or 0 for each in back)
+        undo = statistics.median(each.actual_seconds or 0 for each in undone)
+        print(f"{level.value}: {total:.1f} s, promised {back[0].promised_seconds} s ({parts}); undo {undo:.1f} s")
+        print(
+            f"  meanwhile {client.asked} reads and writes of clients, {len(client.failed)} errors {client.failed[:3]}"
+        )
+
+
+class Client:
+    """Threads that read and write all the while."""
+
+    def __init__(self, writes: bool) -> None:
+        self._writes = writes
+        self.asked, self.failed, self._is_over = 0, list[str](), threading.Event()
+
+    def __enter__(self) -> None:
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *about: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        from django.db import Error, connection
+
+        from caching.models import CacheEntry
+        from providers.models import ProviderState
+
+        while not self._is_over.wait(0.005):
+            try:
+                CacheEntry.objects.filter(cache_key="player:nba:player-7:v1").first()
+                if self._writes:
+                    ProviderState.objects.filter(provider="stub", sport="NBA").update(last_prop_count=7)
+            except Error as error:
+                self.failed.append(str(error))
+            self.asked += 1 + self._writes
+        connection.close()
+
+
+def djangos(name: str) -> None:
+    """dumpdata and loaddata, of fewer entries, for they take their time."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from rollout.actors import SYSTEM
+    from rollout.recovery import snapshots
+
+    execute(f"DELETE FROM portfolio_rationales WHERE id > (SELECT min(id) + {DJANGOS} FROM portfolio_rationales)")
+    execute("VACUUM ANALYZE portfolio_rationales")
+    ours = snapshots.create(actor=SYSTEM)
+    file = str(settings.SNAPSHOT_DIR / "data.json")
+    dumped = timed(lambda: call_command("dumpdata", "caching.CacheEntry", output=file, verbosity=0))
+    execute("DELETE FROM portfolio_rationales")
+    loaded = timed(lambda: call_command("loaddata", file, verbosity=0))
+    execute("DELETE FROM portfolio_rationales")
+    put = put_back(ours.name)
+    print(
+        f"{DJANGOS:,} entries: snapshot {ours.seconds:.1f} s, dumpdata {dumped:.1f} s ({dumped / ours.seconds:.0f} x)"
+    )
+    print(f"{DJANGOS:,} entries: restore {put:.1f} s, loaddata {loaded:.1f} s ({loaded / put:.0f} x)", flush=True)
+
+
+PARTS = {"snapshot": snapshot, "restore": restore, "levels": levels, "djangos": djangos}
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or list(PARTS)
+    with ground(ENTRIES) as where:
+        for each in chosen:
+            PARTS[each](where)

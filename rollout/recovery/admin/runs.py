@@ -1,0 +1,180 @@
+"""Recovery runs: the three levels to begin, and each run step by step."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from config.console import ago, badge
+from config.keyset import KeysetAdmin
+from config.verbs import typed, verb_page
+from rollout.choices import Kind, Outcome
+from rollout.recovery import background, levels, operations, shown
+from rollout.recovery.models import LEVELS, RecoveryRun
+from rollout.recovery.runs import PROMISED, UnderWay
+
+LIST = "admin:rollout_recoveryrun_changelist"
+
+
+@admin.register(RecoveryRun)
+class RecoveryRunAdmin(KeysetAdmin):
+    intro = "The ways back, what each promises, and every time one was taken or rehearsed."
+    when_empty = "None was needed yet. Rehearse one: python manage.py rollback --level standard --rehearse"
+    list_before_template = "console/recovery_runs.html"
+    change_form_outer_before_template = "console/recovery_run.html"
+    list_display = ["when", "what", "result", "took", "promised", "kept", "actor", "reason"]
+    list_filter = ["kind", "outcome", "is_rehearsal"]
+    fields = ["kind", "actor", "reason", "pace", "snapshot", "is_rehearsal", "started_at", "ended_at", "worker"]
+
+    def get_urls(self) -> list[URLPattern]:
+        def page(address: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
+            found: URLPattern = path(address, self.admin_site.admin_view(view), name=f"rollout_recoveryrun_{name}")
+            return found
+
+        own = [page(f"begin/{level.value}/", self._beginning(level), level.value) for level in LEVELS]
+        own += [page(f"<int:pk>/{verb}/", self._acting(verb), verb) for verb in VERBS]
+        return [*own, page("<int:pk>/live/", self.live, "live"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": shown.banners()}
+        return super().changelist_view(request, (extra_context or {}) | more)
+
+    def _level(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
+        may = request.user.has_perm(f"rollout.{card['level']}_recoveryrun")
+        return card | {"may": may, "begin": reverse(f"admin:rollout_recoveryrun_{card['level']}")}
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        more = self._shown(request, run) if run is not None and self.has_view_permission(request, run) else {}
+        return super().change_view(request, object_id, form_url, (extra_context or {}) | more)  # type: ignore[no-any-return]
+
+    def live(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The part of the page that moves."""
+        run = get_object_or_404(RecoveryRun, pk=pk)
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        return TemplateResponse(request, "console/recovery_run_live.html", self._shown(request, run))
+
+    def _shown(self, request: HttpRequest, run: RecoveryRun) -> dict[str, Any]:
+        base = f"{reverse(LIST)}{run.pk}/"
+        about = {"kind": badge(run.level), "result": badge(Outcome(run.outcome)), "took": shown.took(run)}
+        about |= {"kept": shown.promise_kept(run), "promised": _promise(run)}
+        verbs = [(f"{base}{verb}/", label, verb) for verb, label in shown.verbs(run, request.user)]
+        more = {"steps": shown.timeline(run), "live": f"{base}live/", "is_open": run.ended_at is None}
+        return {"run": run, "about": about, "verbs": verbs} | more
+
+    def _beginning(self, level: Kind) -> Callable[..., HttpResponse]:
+        def ask(request: HttpRequest) -> HttpResponse:
+            return verb_page(
+                self,
+                request,
+                label="Roll back",
+                subject=f"{level.label.lower()}, promised within {shown.minutes(PROMISED[level])}",
+                permission=f"rollout.{level.value}_recoveryrun",
+                plan=[_planned(each) for each in levels.plan(level)],
+                act=lambda filled: self._begin(request, level, filled["reason"]),
+                back=reverse(LIST),
+                form=typed(level.value),
+            )
+
+        return ask
+
+    def _begin(self, request: HttpRequest, level: Kind, reason: str) -> HttpResponse:
+        return _carried_out(operations.roll_back(level, actor=request.user, reason=reason, is_for_workers=True))
+
+    def _acting(self, verb: str) -> Callable[..., HttpResponse]:
+        permission, plan, act = VERBS[verb]
+
+        def ask(request: HttpRequest, pk: int) -> HttpResponse:
+            run = get_object_or_404(RecoveryRun, pk=pk)
+            return verb_page(
+                self,
+                request,
+                label=verb.capitalize(),
+                subject=str(run),
+                permission=f"rollout.{permission}_recoveryrun",
+                plan=[plan],
+                act=lambda filled: act(run, request.user, filled["reason"]),
+                back=f"{reverse(LIST)}{run.pk}/change/",
+                form=typed(verb),
+            )
+
+        return ask
+
+    @admin.display(description="When")
+    def when(self, run: RecoveryRun) -> SafeString | str:
+        return ago(run.started_at)
+
+    @admin.display(description="What")
+    def what(self, run: RecoveryRun) -> SafeString | str:
+        return badge(run.level)
+
+    @admin.display(description="Outcome")
+    def result(self, run: RecoveryRun) -> SafeString:
+        return badge(Outcome(run.outcome))
+
+    @admin.display(description="Took")
+    def took(self, run: RecoveryRun) -> str:
+        return shown.took(run) + (", rehearsed" if run.is_rehearsal else "")
+
+    @admin.display(description="Promised")
+    def promised(self, run: RecoveryRun) -> str:
+        return _promise(run)
+
+    @admin.display(description="Promise")
+    def kept(self, run: RecoveryRun) -> SafeString | str:
+        return shown.promise_kept(run)
+
+
+def _promise(run: RecoveryRun) -> str:
+    return "–" if run.promised_seconds is None else shown.minutes(run.promised_seconds)
+
+
+def _planned(each: levels.Planned) -> str:
+    usual = "not done yet" if each.seconds is None else f"about {each.seconds:.1f} s"
+    return f"{each.name}: {each.says} ({usual})"
+
+
+def _carried_out(run: RecoveryRun) -> HttpResponse:
+    background.carry_out(run)
+    return HttpResponseRedirect(f"{reverse(LIST)}{run.pk}/change/")
+
+
+def _undo(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
+    """Of that one, not of whichever is the last by now."""
+    if operations.undoable() != run:
+        raise UnderWay(f"{run} is not the last rollback any more", "look at the list")
+    return _carried_out(operations.undo(actor=user, reason=reason, is_for_workers=True))
+
+
+def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
+    return _carried_out(operations.purge(run.pk, actor=user, reason=reason, is_for_workers=True))
+
+
+def _pause(run: RecoveryRun, user: Any, reason: str) -> None:
+    operations.hold(run, True, actor=user)
+
+
+def _resume(run: RecoveryRun, user: Any, reason: str) -> None:
+    operations.hold(run, False, actor=user)
+
+
+# Permission, what it does, and the operation.
+VERBS: dict[str, tuple[str, str, Callable[[RecoveryRun, Any, str], object]]] = {
+    "undo": (
+        "restore",
+        "Its data comes back. Rollouts stay disabled; parts stay off until reactivated.",
+        _undo,
+    ),
+    "purge": ("purge", "What is in quarantine is dropped for good, once its snapshot was read back.", _purge),
+    "pause": ("gradual", "It stays where it is; the guards go on watching.", _pause),
+    "resume": ("gradual", "Its hold goes on where it stood.", _resume),
+}

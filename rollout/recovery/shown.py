@@ -1,0 +1,115 @@
+"""What the admin shows of recovery: the three levels with their last rehearsal, and a run's steps. Reads only."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config.console import ago, badge, on_off
+from rollout.choices import Kind, Outcome
+from rollout.models import Activation
+from rollout.recovery import levels, quarantine
+from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
+from rollout.recovery.runs import PROMISED
+
+REHEARSED_WITHIN = timedelta(days=30)
+SAYS = {
+    Kind.EMERGENCY: "All rollouts off, polling, warming and serving off, and the data out of service: nothing is lost.",
+    Kind.STANDARD: "All rollouts off, a snapshot, then entries go and provider states go back to a backfill's.",
+    Kind.GRADUAL: "Down step by step, the guards watching; no data is touched.",
+}
+
+
+def level_cards() -> list[dict[str, Any]]:
+    return [_card(level) for level in LEVELS]
+
+
+def _card(level: Kind) -> dict[str, Any]:
+    found = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
+    rehearsed, last = found.filter(is_rehearsal=True).first(), found.filter(is_rehearsal=False).first()
+    return {
+        "level": level.value,
+        "badge": badge(level),
+        "says": SAYS[level],
+        "promise": minutes(PROMISED[level]),
+        "rehearsed": _rehearsed(rehearsed),
+        "last": ago(last.ended_at, "never") if last else "never",
+    }
+
+
+def _rehearsed(run: RecoveryRun | None) -> SafeString:
+    if run is None or run.ended_at is None:
+        return format_html('<span class="sw-red">✕ {}</span>', "never rehearsed")
+    is_old = timezone.now() - run.ended_at > REHEARSED_WITHIN
+    is_good = run.has_kept_promise and not is_old
+    holds = f" and {minutes(run.waived_seconds)} of holds" if run.waived_seconds else ""
+    said = f"{run.actual_seconds or 0:.1f} s{holds}"
+    mark, colour = ("✓", "green") if is_good else ("✕", "red")
+    failed = "" if run.outcome == Outcome.DONE else " and failed"
+    html = '<span class="sw-{}">{} rehearsed {}{}, took {}</span>'
+    return format_html(html, colour, mark, ago(run.ended_at), failed, said)
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} min"
+
+
+def promise_kept(run: RecoveryRun) -> SafeString | str:
+    kept = run.has_kept_promise
+    return "–" if kept is None else on_off(kept, "kept", "not kept")
+
+
+def took(run: RecoveryRun) -> str:
+    if run.actual_seconds is None:
+        return f"{(timezone.now() - run.started_at).total_seconds():.0f} s so far"
+    return f"{run.actual_seconds:.1f} s"
+
+
+def timeline(run: RecoveryRun) -> list[dict[str, Any]]:
+    done = {step.name: step for step in run.steps.order_by("pk")}
+    shown = [_step(step) for step in done.values()]
+    if run.ended_at is None and run.level in LEVELS:
+        coming = [each for each in levels.plan(run.level, run.pace) if each.name not in done]
+        shown += [{"name": each.name, "badge": "", "took": _about(each.seconds), "says": each.says} for each in coming]
+    return shown
+
+
+def _about(seconds: float | None) -> str:
+    return "" if seconds is None else f"about {seconds:.1f} s"
+
+
+def _step(step: RecoveryStep) -> dict[str, Any]:
+    problem = step.evidence.get("problem", "")
+    return {
+        "name": step.name,
+        "badge": badge(Outcome(step.outcome)),
+        "took": ago(step.started_at) if step.seconds is None else f"{step.seconds:.2f} s",
+        "says": problem,
+        "evidence": json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
+    }
+
+
+def verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
+    """What this user may do of it: verb and label."""
+    found = []
+    if run.kind == Kind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):
+        found.append(("pause", "Pause…") if run.outcome == Outcome.RUNNING else ("resume", "Resume…"))
+    is_last = RecoveryRun.objects.rollbacks().not_undone().first() == run
+    is_over = run.kind in (Kind.EMERGENCY, Kind.STANDARD) and run.ended_at and not run.is_rehearsal
+    if is_over and is_last and user.has_perm("rollout.restore_recoveryrun"):
+        found.append(("undo", "Undo…"))
+    may_purge = user.has_perm("rollout.purge_recoveryrun")
+    if run.kind == Kind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):
+        found.append(("purge", "Purge the quarantine…"))
+    return found
+
+
+def banners() -> list[str]:
+    """Parts that are off, one line each."""
+    return [
+        f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: {row.reason or '–'}"
+        for row in Activation.objects.switched_off().order_by("part")
+    ]

@@ -1,0 +1,21 @@
+"""Users of an installation of its own."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+from config.groups import make_groups
+
+
+@pytest.fixture
+def member(installation: None) -> Callable[[str], User]:
+    """A user of a group, of that installation."""
+
+    def make(group: str) -> User:
+        make_groups()
+        user = User.objects.create_user(group.lower(), is_staff=True)
+        user.groups.add(Group.objects.get(name=group))
+        return user
+
+    return make

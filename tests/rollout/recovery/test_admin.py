@@ -1,0 +1,111 @@
+"""Recovery in the admin: the levels with their promise and rehearsal, each run step by step, and what one may do."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+
+from caching.models import CacheEntry
+from rollout.actors import SYSTEM
+from rollout.choices import Kind, Outcome
+from rollout.models import RecoveryRun
+from rollout.recovery import background, operations
+from tests.rollout.recovery.conftest import contents, full
+from tests.rollout.recovery.people import member
+
+__all__ = ["member"]
+
+LIST = "/admin/rollout/recoveryrun/"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carried out in the request's thread, so that nothing outlives a test."""
+    monkeypatch.setattr(background, "carry_out", _unless_gradual)
+
+
+def _unless_gradual(run: RecoveryRun) -> None:
+    if run.kind != Kind.GRADUAL:
+        background._carry_out(run)
+
+
+def page(client: Client, address: str = LIST) -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def test_each_level_says_what_it_promises_and_when_it_was_rehearsed(
+    installation: None, browse: Callable[[str], Client]
+) -> None:
+    operator, viewer = browse("Operator"), browse("Viewer")
+    assert page(operator).count("never rehearsed") == 3
+    assert "promised within 5 min" in page(viewer)
+    assert "begin-emergency" in page(operator)
+    assert "begin-emergency" not in page(viewer)
+    run = RecoveryRun.objects.create(
+        kind=Kind.STANDARD, outcome=Outcome.DONE, is_rehearsal=True, promised_seconds=900, ended_at=Now(), actor="a"
+    )
+    assert 'sw-green">✓ rehearsed' in page(viewer)
+    RecoveryRun.objects.filter(pk=run.pk).update(promised_seconds=0, started_at=Now() - timedelta(seconds=9))
+    assert 'sw-red">✕ rehearsed' in page(viewer)
+    old = Now() - timedelta(days=31)
+    RecoveryRun.objects.filter(pk=run.pk).update(promised_seconds=900, started_at=old, ended_at=old)
+    assert 'sw-red">✕ rehearsed' in page(viewer)
+
+
+def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], Client]) -> None:
+    full()
+    before, operator = contents(), browse("Operator")
+    asked = page(operator, f"{LIST}begin/emergency/")
+    assert "quarantine: provider states, cache entries" in asked
+    refused = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "standard"})
+    assert "type emergency" in refused.content.decode()
+    assert not RecoveryRun.objects.exists()
+    answer = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "emergency"})
+    run = RecoveryRun.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, f"{LIST}{run.pk}/change/")
+    assert (run.outcome, run.actor, run.reason) == (Outcome.DONE, "operator", "wrong odds")
+    assert not CacheEntry.objects.exists()
+    shown = page(operator, f"{LIST}{run.pk}/change/")
+    assert all(text in shown for text in ("switch_off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
+    assert "is off since" in page(operator)
+    operator.post(f"{LIST}{run.pk}/undo/", {"reason": "", "typed": "undo"})
+    assert contents() == before
+    assert "verb-undo" not in page(operator, f"{LIST}{run.pk}/change/")
+    assert page(operator, f"{LIST}{run.pk}/live/").count("<li>") == 5
+
+
+def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], Client]) -> None:
+    full()
+    operator = browse("Operator")
+    operator.post(f"{LIST}begin/gradual/", {"reason": "", "typed": "gradual"})
+    operations.recover()
+    run = RecoveryRun.objects.get()
+    shown = page(operator, f"{LIST}{run.pk}/change/")
+    assert "PARTIAL_ACTIVE 50 %" in shown
+    assert shown.count("to come") == 6
+    operator.post(f"{LIST}{run.pk}/pause/", {"typed": "pause"})
+    run.refresh_from_db()
+    assert run.outcome == Outcome.PAUSED
+    assert "verb-resume" in page(operator, f"{LIST}{run.pk}/change/")
+    operator.post(f"{LIST}{run.pk}/resume/", {"typed": "resume"})
+    run.refresh_from_db()
+    assert run.outcome == Outcome.RUNNING
+
+
+def test_a_purge(installation: None, browse: Callable[[str], Client]) -> None:
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    operator = browse("Operator")
+    operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"})
+    assert RecoveryRun.objects.get(kind=Kind.PURGE).outcome == Outcome.DONE
+    answer = operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"}, follow=True)
+    assert "holds nothing in quarantine" in answer.content.decode()
+
+
+@pytest.mark.parametrize("verb", ["begin/emergency", "begin/standard", "begin/gradual", "1/undo", "1/purge", "1/pause"])
+def test_a_viewer_can_do_nothing(installation: None, browse: Callable[[str], Client], verb: str) -> None:
+    RecoveryRun.objects.create(pk=1, kind=Kind.EMERGENCY, outcome=Outcome.DONE, ended_at=Now(), actor="a")
+    assert browse("Viewer").post(f"{LIST}{verb}/", {"typed": verb.rpartition("/")[2]}).status_code == 403

@@ -1,0 +1,50 @@
+"""A disk that is full: the quarantine is its own backup, and standard touches nothing without a snapshot."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from caching.models import CacheEntry
+from rollout.actors import SYSTEM
+from rollout.choices import Kind, Outcome
+from rollout.models import RecoveryRun
+from rollout.recovery import operations, quarantine, writing
+from tests.rollout.recovery.conftest import contents
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writing._Written, "write", refuse)
+
+
+def test_it_cannot_stop_a_quarantine(installation: None, full_disk: None, folder: Path) -> None:
+    before = contents()
+    with pytest.raises(CommandError, match="snapshot: no snapshot was made: No space left on device") as failed:
+        call_command("rollback", "--level", "emergency", "--no-input")
+    assert failed.value.returncode == 1
+    run = RecoveryRun.objects.get()
+    assert run.outcome == Outcome.FAILED
+    assert quarantine.is_held(run)
+    assert dict(run.steps.values_list("name", "outcome"))["verify"] == Outcome.DONE
+    assert list(folder.iterdir()) == []
+    with pytest.raises(CommandError, match="no snapshot was made of it"):
+        call_command("rollback", "--purge", str(run.pk), "--no-input")
+    undone = operations.carry_out(operations.undo(actor=SYSTEM))
+    assert "inconclusive" in undone.steps.get(name="compare").evidence
+    assert contents() == before
+
+
+def test_standard_changes_nothing_then(installation: None, full_disk: None) -> None:
+    before = contents()
+    with pytest.raises(CommandError, match="No space left on device; see to "):
+        call_command("rollback", "--level", "standard", "--no-input")
+    assert contents() == before
+    assert CacheEntry.objects.count() == 25
+    with pytest.raises(CommandError, match="ended before it changed data; nothing is to be put back"):
+        call_command("restore", "--undo", "--no-input")
+    assert RecoveryRun.objects.get().kind == Kind.STANDARD
