@@ -70,7 +70,7 @@ class Consequence(models.TextChoices):
 class Kind(Look):
     """Of recovery runs: the three levels, and what is done beside them."""
 
-    EMERGENCY = "emergency", "⏻", "red", "Emergency"
+    EMERGENCY = "emergency", "■", "red", "Emergency"
     STANDARD = "standard", "↩", "orange", "Standard"
     GRADUAL = "gradual", "↘", "blue", "Gradual"
     UNDO = "undo", "↺", "blue", "Undo"

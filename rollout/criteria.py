@@ -99,7 +99,7 @@ Look_at = Callable[[View], Finding]
 @dataclass(frozen=True, slots=True)
 class Check:
     """seconds: what it may take. is_sampled: only a full run looks at everything, so what that found stands until the
-    next one.
+    next one. when: whether there is anything that it is for; where not, it is left out.
     """
 
     id: str
@@ -108,13 +108,20 @@ class Check:
     run: Look_at
     seconds: float = 10.0
     is_sampled: bool = False
+    when: Callable[[], bool] = lambda: True
 
 
 _checks: dict[str, Check] = {}
 
 
 def check(
-    id: str, category: str, suite: Suite = Suite.EXIT, *, seconds: float = 10.0, is_sampled: bool = False
+    id: str,
+    category: str,
+    suite: Suite = Suite.EXIT,
+    *,
+    seconds: float = 10.0,
+    is_sampled: bool = False,
+    when: Callable[[], bool] = lambda: True,
 ) -> Callable[[Look_at], Look_at]:
     """Register a function as a check. Raises ValueError for an id that is taken, or names that are too long."""
 
@@ -123,7 +130,7 @@ def check(
             raise ValueError(f"there is a check {id} already")
         if len(id) > ID_AT_MOST or len(category) > CATEGORY_AT_MOST:
             raise ValueError(f"{id} or {category} is longer than {ID_AT_MOST} or {CATEGORY_AT_MOST} characters")
-        _checks[id] = Check(id, category, suite, run, seconds, is_sampled)
+        _checks[id] = Check(id, category, suite, run, seconds, is_sampled, when)
         return run
 
     return register

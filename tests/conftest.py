@@ -31,8 +31,10 @@ from rollout.models import Rollout
 from rollout.redis import client, key
 from rollout.views import Views
 from tests import databases
+from tests.installation import installation, site, whole
 from tests.processes import until
 
+__all__ = ["installation", "site", "whole"]
 caching.hits.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
 

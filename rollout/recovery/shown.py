@@ -78,7 +78,14 @@ def timeline(run: RecoveryRun) -> list[dict[str, Any]]:
 
 
 def _about(seconds: float | None) -> str:
-    return "" if seconds is None else f"about {seconds:.1f} s"
+    return "" if seconds is None else usually(seconds)
+
+
+def usually(seconds: float | None) -> str:
+    """How long a step took so far, as its plan says it."""
+    if seconds is None:
+        return "not done yet"
+    return "under 0.1 s" if seconds < 0.1 else f"about {seconds:.1f} s"
 
 
 def _step(step: RecoveryStep) -> dict[str, Any]:

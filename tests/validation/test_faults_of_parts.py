@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db.models.functions import Now
 from pytest_django import Settings
 
 from caching.entries import ENTRIES
 from rollout import process
-from rollout.criteria import Suite
+from rollout.criteria import Suite, checks
+from rollout.models import RecoveryRun, Snapshot
 from rollout.redis import client, key
 from tests.validation.test_faults import execute, found
 from validation.checks.extended import EXAMPLE_TOKEN
+from validation.runner import run_checks
 
 
 def hold_another_value() -> None:
@@ -112,3 +115,33 @@ def test_what_a_rollback_has_to_leave(installation: None) -> None:
     assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
     client().set(key("trip:derived-data"), "7:6")
     assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}
+
+
+def results() -> dict[str, str]:
+    outcomes = run_checks([each for each in checks(Suite.EXTENDED) if each.category == "recovery"])
+    return {each.check.id: f"{each.finding.result.value} {each.finding.message}" for each in outcomes}
+
+
+def test_what_one_could_go_back_to(installation: None) -> None:
+    assert results()["snapshot_recent"] == "WARN there is no snapshot"
+    made = {"name": "a", "host": "h", "folder": "f", "tables": 1, "rows": 1, "size_bytes": 1, "seconds": 1.0}
+    snapshot = Snapshot.objects.create(**made)
+    assert results()["snapshot_recent"] == "WARN a: it was not read back"
+    Snapshot.objects.update(verified_at=Now())
+    assert results()["snapshot_recent"] == "PASS a is recent and whole"
+    Snapshot.objects.update(created_at=Now() - timedelta(days=3))
+    assert results()["snapshot_recent"] == "FAIL a: it is 3 days old"
+    Snapshot.objects.filter(pk=snapshot.pk).update(problem="it was cut", created_at=Now())
+    assert results()["snapshot_recent"] == "FAIL a: it was cut"
+
+
+def test_whether_somebody_tried_the_way(installation: None) -> None:
+    assert results()["levels_rehearsed"] == "WARN 3 levels are not rehearsed"
+    done = {"outcome": "done", "is_rehearsal": True, "actor": "a", "ended_at": Now(), "promised_seconds": 900}
+    for level in ("emergency", "standard", "gradual"):
+        RecoveryRun.objects.create(kind=level, **done)
+    assert results()["levels_rehearsed"] == "PASS every level was rehearsed"
+    RecoveryRun.objects.filter(kind="standard").update(outcome="failed")
+    old = Now() - timedelta(days=31)
+    RecoveryRun.objects.filter(kind="gradual").update(started_at=old, ended_at=old)
+    assert results()["levels_rehearsed"] == "WARN 2 levels are not rehearsed"

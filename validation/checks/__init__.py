@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("database", "fleet", "caches", "system", "imports", "integrity", "extended", "rollback")
+MODULES = ("database", "fleet", "caches", "system", "imports", "integrity", "extended", "recovery", "rollback")
 
 
 def register() -> None:

@@ -1,6 +1,6 @@
 """What holds after a rollback, as the last one left it: until it is undone, or parts are switched on again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from providers import baseline
 from rollout import metrics
@@ -42,28 +42,31 @@ def no_trip_pending(view: View) -> Finding:
     return judged(not fell, f"{len(fell)} rollouts", "0 rollouts", said, remedy=remedy, offending=fell)
 
 
-def _last(*levels: Kind) -> RecoveryRun:
-    """Raises Skipped where the last rollback was of another level, or was undone."""
-    last = RecoveryRun.objects.rollbacks().first()
-    names = " or ".join(level.value for level in levels)
-    if last is None or last.kind not in levels:
-        raise Skipped(f"the last rollback was not {names}", "nothing is to be done")
-    if last.is_undone:
-        raise Skipped(f"{last} was undone", "nothing is to be done")
-    return last
+def _after(*levels: Kind) -> Callable[[], bool]:
+    """Whether the last rollback was of such a level, and was not undone."""
+
+    def is_so() -> bool:
+        last = RecoveryRun.objects.rollbacks().first()
+        return last is not None and last.kind in levels and not last.is_undone
+
+    return is_so
 
 
-def _as_left(level: Kind) -> RecoveryRun:
-    """And where parts that it switched off are on again, so that data changes."""
-    run = _last(level)
-    if on := Activation.objects.filter(part__in=OFF[level], is_on=True, since__gt=run.started_at):
+def _last() -> RecoveryRun:
+    return RecoveryRun.objects.rollbacks()[0]
+
+
+def _as_left() -> RecoveryRun:
+    """Raises Skipped where parts that it switched off are on again, so that data changes."""
+    run = _last()
+    if on := Activation.objects.filter(part__in=OFF[run.level], is_on=True, since__gt=run.started_at):
         raise Skipped(f"{', '.join(each.part for each in on)} is on again", "nothing is to be done")
     return run
 
 
-@check("activation_as_left", CATEGORY, Suite.POST_ROLLBACK)
+@check("activation_as_left", CATEGORY, Suite.POST_ROLLBACK, when=_after(Kind.EMERGENCY, Kind.STANDARD))
 def activation_as_left(view: View) -> Finding:
-    run = _last(Kind.EMERGENCY, Kind.STANDARD)
+    run = _last()
     parts = OFF[run.level]
     on = Activation.objects.filter(part__in=parts, is_on=True)
     if again := [each.part for each in on if each.since > run.started_at]:
@@ -73,10 +76,10 @@ def activation_as_left(view: View) -> Finding:
     return judged(not wrong, f"{len(wrong)} on", "0 on", said, remedy=AGAIN, offending=wrong)
 
 
-@check("stand_ins_whole", DATA, Suite.POST_ROLLBACK)
+@check("stand_ins_whole", DATA, Suite.POST_ROLLBACK, when=_after(Kind.EMERGENCY))
 def stand_ins_whole(view: View) -> Finding:
     """In place of what is in quarantine: there, empty, of the same shape."""
-    run = _as_left(Kind.EMERGENCY)
+    run = _as_left()
     tables = _quarantined(run)
     wrong = [each for name in tables for each in _unlike(view, run, name)]
     said = f"{len(wrong)} faults" if wrong else f"{len(tables)} empty tables stand in"
@@ -101,9 +104,9 @@ def _unlike(view: View, run: RecoveryRun, name: str) -> list[str]:
     return [f"{name} has rows"] * has_rows + [f"{name} is of another shape"] * differs
 
 
-@check("quarantine_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60)
+@check("quarantine_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(Kind.EMERGENCY))
 def quarantine_unchanged(view: View) -> Finding:
-    run = _last(Kind.EMERGENCY)
+    run = _last()
     tables, held = _quarantined(run), set(quarantine.tables_of(run))
     wrong = [f"{name} is not in quarantine" for name in tables if name not in held]
     content = _content(run)
@@ -126,10 +129,10 @@ def _content(run: RecoveryRun) -> dict[str, str]:
     return {table.table: table.content for table in manifest.tables}
 
 
-@check("emptied", DATA, Suite.POST_ROLLBACK)
+@check("emptied", DATA, Suite.POST_ROLLBACK, when=_after(Kind.STANDARD))
 def emptied(view: View) -> Finding:
     """No cache entry is left, flagged ones neither."""
-    _as_left(Kind.STANDARD)
+    _as_left()
     counts = {each.table: view.value(f"SELECT count(*) FROM {sql.quoted(each.table)}") for each in _emptied()}
     wrong = [f"{table}: {count} rows" for table, count in counts.items() if count]
     said = f"{', '.join(wrong)} are left" if wrong else "no cache entry is left"
@@ -140,18 +143,18 @@ def _emptied() -> list[Protection]:
     return [each for each in protected() if each.on_standard and not each.resets]
 
 
-@check("states_at_baseline", DATA, Suite.POST_ROLLBACK)
+@check("states_at_baseline", DATA, Suite.POST_ROLLBACK, when=_after(Kind.STANDARD))
 def states_at_baseline(view: View) -> Finding:
-    _as_left(Kind.STANDARD)
+    _as_left()
     wrong = baseline.unlike()
     said = f"{len(wrong)} provider states are not at their baseline" if wrong else "provider states are as new"
     return judged(not wrong, f"{len(wrong)} states", "0 states", said, remedy=AGAIN, offending=wrong)
 
 
-@check("rest_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60)
+@check("rest_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(Kind.STANDARD))
 def rest_unchanged(view: View) -> Finding:
     """What a standard rollback has nothing to do with is as it was before it; an edit since is no fault of it."""
-    run = _as_left(Kind.STANDARD)
+    run = _as_left()
     content = _content(run)
     rest = [each for each in protected() if not each.on_standard]
     wrong = [
@@ -164,9 +167,9 @@ def rest_unchanged(view: View) -> Finding:
     return judged(not wrong, f"{len(wrong)} tables", limit, said, remedy=remedy, offending=wrong, otherwise=otherwise)
 
 
-@check("every_step_recorded", CATEGORY, Suite.POST_ROLLBACK)
+@check("every_step_recorded", CATEGORY, Suite.POST_ROLLBACK, when=_after(Kind.GRADUAL))
 def every_step_recorded(view: View) -> Finding:
-    run = _last(Kind.GRADUAL)
+    run = _last()
     if run.outcome == Outcome.CUT_SHORT or (run.ended_at is None and run.steps.filter(ended_at=None).count() > 1):
         raise Skipped(f"{run} did not go all the way", "nothing is to be done")
     done = set(run.steps.filter(outcome=Outcome.DONE).values_list("name", flat=True))

@@ -102,10 +102,13 @@ def shown(level: Kind, plan: list[levels.Planned]) -> str:
 
 
 def told(run: RecoveryRun) -> str:
-    promise = f", promised {run.promised_seconds} s" if run.promised_seconds and run.pace == 1 else ""
+    can_keep = run.promised_seconds and (run.pace == 1 or run.is_rehearsal)
+    promise = f", promised {run.promised_seconds} s" if can_keep else ""
     snapshot = f"; snapshot {run.snapshot}" if run.snapshot else ""
     took = 0.0 if run.actual_seconds is None else run.actual_seconds
-    return f"{run}: {Outcome(run.outcome).label.lower()} in {took:.1f} s{promise}{snapshot}"
+    holds = f" and {run.waived_seconds / 60:g} min of holds" if run.waived_seconds else ""
+    rehearsed = "rehearsed, " if run.is_rehearsal else ""
+    return f"{run}: {rehearsed}{Outcome(run.outcome).label.lower()} in {took:.1f} s{holds}{promise}{snapshot}"
 
 
 def document(run: RecoveryRun) -> dict[str, Any]:

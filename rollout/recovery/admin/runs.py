@@ -139,8 +139,7 @@ def _promise(run: RecoveryRun) -> str:
 
 
 def _planned(each: levels.Planned) -> str:
-    usual = "not done yet" if each.seconds is None else f"about {each.seconds:.1f} s"
-    return f"{each.name}: {each.says} ({usual})"
+    return f"{each.name}: {each.says} ({shown.usually(each.seconds)})"
 
 
 def _carried_out(run: RecoveryRun) -> HttpResponse:

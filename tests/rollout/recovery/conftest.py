@@ -10,9 +10,6 @@ from rollout.models import Rollout
 from rollout.recovery import sql
 from rollout.recovery.content import content_hash
 from rollout.recovery.protect import protected
-from tests.validation.conftest import installation, site, whole
-
-__all__ = ["installation", "site", "whole"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,89 @@
+"""A whole installation in a database of its own, and copies of it to break."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.db import connection, connections
+from pytest_django import DjangoDbBlocker, Settings
+
+from caching.models import CacheTarget
+from caching.warming import warm
+from providers.backfill import CATALOGUE, backfill
+from providers.stub_season import SEASONS
+from rollout import heartbeat
+from rollout.actors import SYSTEM
+from tests import databases
+from tests.caching.conftest import bring_season
+
+WHOLE = f"slipway_whole_{os.getpid()}"
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """The default database is that one, in all threads."""
+    before = connection.settings_dict["NAME"]
+    connection.close()
+    connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    try:
+        yield
+    finally:
+        connection.close()
+        connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = before
+
+
+@pytest.fixture(scope="session")
+def whole(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """What a fresh `make run` leaves: 28 states, 25 entries."""
+    with django_db_blocker.unblock():
+        databases.execute("CREATE DATABASE {} TEMPLATE {}", WHOLE, databases.TEMPLATE + databases.fingerprint())
+        with inside(WHOLE):
+            backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
+            for sport in SEASONS:
+                bring_season(sport)
+            warm(CacheTarget.objects.filter(is_enabled=True), actor=SYSTEM)
+        yield WHOLE
+        databases.drop(WHOLE)
+
+
+@pytest.fixture
+def installation(whole: str, django_db_blocker: DjangoDbBlocker, site: None) -> Iterator[None]:
+    """A copy of it, for the length of a test."""
+    copy = f"slipway_broken_{os.getpid()}"
+    with django_db_blocker.unblock():
+        databases.execute("CREATE DATABASE {} TEMPLATE {}", copy, whole)
+        heartbeat.beat()
+        try:
+            with inside(copy):
+                yield
+        finally:
+            databases.drop(copy)
+
+
+class Site(BaseHTTPRequestHandler):
+    status, body = 200, b'{"ready": true}'
+
+    def do_GET(self) -> None:
+        self.send_response(Site.status)
+        self.end_headers()
+        self.wfile.write(Site.body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(settings: Settings) -> Iterator[None]:
+    """A site that answers, at SITE_URL."""
+    Site.status, Site.body = 200, b'{"ready": true}'
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    settings.SITE_URL = f"http://127.0.0.1:{server.server_port}"
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,0 +1,51 @@
+"""Whether there is something to go back to, and whether somebody tried the way."""
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from rollout.criteria import Finding, Result, Suite, View, check, judged
+from rollout.models import RecoveryRun, Snapshot
+from rollout.recovery.models import LEVELS
+from rollout.recovery.shown import REHEARSED_WITHIN
+
+CATEGORY = "recovery"
+DAILY = timedelta(hours=26)  # one comes every night
+
+
+@check("snapshot_recent", CATEGORY, Suite.EXTENDED)
+def snapshot_recent(view: View) -> Finding:
+    """The newest is of the last day, was read back, and found whole."""
+    newest = Snapshot.objects.first()
+    if newest is None:
+        remedy = "make one: manage.py snapshot create; one comes every night, with beat and the workers of slow"
+        return Finding(Result.WARN, "none", "one a day", "there is no snapshot", remedy)
+    age = timezone.now() - newest.created_at
+    wrong = [newest.problem] if newest.problem else []
+    wrong += ["it was not read back"] if newest.verified_at is None else []
+    wrong += [f"it is {age.days} days old"] if age > DAILY else []
+    hours = f"{age.total_seconds() / 3600:.0f} h, {'read back' if newest.verified_at else 'not read back'}"
+    said = f"{newest.name}: {'; '.join(wrong)}" if wrong else f"{newest.name} is recent and whole"
+    is_bad = bool(newest.problem) or age > DAILY
+    remedy = "run: manage.py snapshot create, then manage.py snapshot verify"
+    otherwise = Result.FAIL if is_bad else Result.WARN
+    return judged(not wrong, hours, "26 h, read back", said, remedy=remedy, offending=wrong, otherwise=otherwise)
+
+
+@check("levels_rehearsed", CATEGORY, Suite.EXTENDED)
+def levels_rehearsed(view: View) -> Finding:
+    """Each within a month, and within its promise."""
+    wrong = []
+    for level in LEVELS:
+        last = RecoveryRun.objects.filter(kind=level, is_rehearsal=True).first()
+        if last is None:
+            wrong.append(f"{level.value} was never rehearsed")
+        elif not last.has_kept_promise:
+            wrong.append(f"{level.value} did not keep its promise when it was rehearsed")
+        elif not RecoveryRun.objects.filter(pk=last.pk, ended_at__gt=Now() - REHEARSED_WITHIN).exists():
+            wrong.append(f"{level.value} was last rehearsed on {last.ended_at:%Y-%m-%d}")
+    said = f"{len(wrong)} levels are not rehearsed" if wrong else "every level was rehearsed"
+    remedy = "run: manage.py rollback --level LEVEL --rehearse"
+    many, limit = f"{len(LEVELS) - len(wrong)} of {len(LEVELS)}", f"{len(LEVELS)} within 30 days"
+    return judged(not wrong, many, limit, said, remedy=remedy, offending=wrong, otherwise=Result.WARN)
