@@ -103,7 +103,7 @@ def _store(results: Sequence[Result], policies: Mapping[str, CachePolicy]) -> di
     with connection.cursor() as cursor:
         held = _hold(cursor, results)
         mine = [result for result in results if result.target.pk in held]
-        is_on = Activation.objects.allows(Part.WARMING)
+        is_on = Activation.objects.holds(Part.WARMING)
         good = [(result, result.computed) for result in mine if result.computed]
         written = _write(cursor, good, policies) if is_on else {}
         _end_leases(cursor, [(result, result.problem if is_on else OFF) for result in mine])

@@ -11,6 +11,6 @@ class RolloutConfig(AppConfig):
         )
         from rollout.recovery.protect import protect, when_restored
 
-        protect(models.StagePolicy)
-        protect(models.GuardPolicy)
+        protect(models.StagePolicy, keeps_rows=True)  # with their rollout
+        protect(models.GuardPolicy, keeps_rows=True)
         when_restored(lambda models: operations.tell_gates())

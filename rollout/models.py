@@ -5,7 +5,7 @@ from typing import Self
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -30,6 +30,13 @@ __all__ = [
 class ActivationQuerySet(models.QuerySet["Activation"]):
     def switched_off(self) -> Self:
         return self.filter(is_on=False)
+
+    def holds(self, part: Part) -> bool:
+        """Whether the part may work, for the rest of this transaction: whoever switches it off waits."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT is_on FROM rollout_activation WHERE part = %s FOR SHARE", [part.value])
+            found = cursor.fetchone()
+        return bool(found and found[0])
 
     def allows(self, part: Part) -> bool:
         """Whether the part may work; a missing row is off, since nothing says that it is on."""

@@ -234,7 +234,7 @@ def _enter(
     policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     percent = stages.share_on_entry(stage, stages.Plan(policy.minutes, tuple(policy.percents))) if policy else 0
     begun = {"stage_entered_at": Now(), "stage_epoch": F("epoch") + 1, "approved_by": "", "approved_epoch": None}
-    if verb != "advance":  # a fall binds what advances raced it
+    if verb not in ("advance", "descend"):  # a fall binds what moves raced it
         begun["settled_epoch"] = F("epoch") + 1
     changes = _now_entered() | begun | {"stage": stage, "run_state": run_state, "percent": percent} | more
     return _change(seen, verb, actor, reason, judged, **changes)

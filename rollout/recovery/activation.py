@@ -8,14 +8,18 @@ from django.db.models.functions import Now
 from rollout import operations
 from rollout.actors import Actor, require
 from rollout.audit import acting
-from rollout.choices import Part
-from rollout.models import Activation
+from rollout.choices import Kind, Part
+from rollout.errors import Refused
+from rollout.models import Activation, RecoveryRun
 
 
 @transaction.atomic
 def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part]:
     """Switch these parts on, all of them where none is named. Returns those that were off."""
     require(actor, "rollout.reactivate_activation")
+    under_way = RecoveryRun.objects.filter(ended_at=None, kind__in=[Kind.EMERGENCY, Kind.STANDARD], is_rehearsal=False)
+    if run := under_way.first():
+        raise Refused(f"{run} is under way", "finish it, or undo it, before")
     wanted = parts or list(Part)
     off = [Part(row.part) for row in Activation.objects.switched_off().filter(part__in=wanted).order_by("part")]
     if Part.ADVANCING in off:

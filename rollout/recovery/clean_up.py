@@ -49,7 +49,7 @@ def clear(run: RecoveryRun, anew: Callable[[], object] | None = None) -> runs.Ev
             for each in protected():
                 _require_unchanged(each, kept[each.table])
             evidence["rows"] = {name: {"before": count, "after": _rows_of(name)} for name, count in rows.items()}
-            evidence["unchanged"] = sorted(kept)
+            evidence["unchanged"] = sorted(name for name, content in kept.items() if content)
         return evidence
 
     return with_locks({Mode.READ_ONLY: [sql.quoted(each.table) for each in protected()]}, work, ends_sessions=False)

@@ -76,7 +76,7 @@ def drive(run: RecoveryRun) -> Outcome | None:
     if fell := _fell(run_now):
         _cut_short(run_now, fell)
         return Outcome.CUT_SHORT
-    steps = list(run_now.steps.order_by("pk"))
+    steps = list(run_now.steps.filter(name__in=[place.name for place in LADDER]).order_by("pk"))
     if steps and steps[-1].ended_at is None:
         if time_left(steps[-1], run_now.pace, _now(run)) > timedelta(0):
             return Outcome.RUNNING
@@ -87,7 +87,6 @@ def drive(run: RecoveryRun) -> Outcome | None:
 
 def _cut_short(run: RecoveryRun, fell: Sequence[str]) -> None:
     """Into a standard one, which the workers carry out."""
-    run.steps.filter(ended_at=None).update(outcome=Outcome.CUT_SHORT, ended_at=Now())
     runs.end(run, Outcome.CUT_SHORT)
     reason = f"{run} was cut short: a guard fell, of {', '.join(fell)}"
     runs.begin(Kind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)

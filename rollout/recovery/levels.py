@@ -7,11 +7,13 @@ from functools import partial
 from rollout import operations
 from rollout.actors import SYSTEM, Machine
 from rollout.choices import Kind, Outcome, Part, Stage
+from rollout.errors import first_line
 from rollout.models import Rollout
 from rollout.recovery import activation, clean_up, quarantine, runs, snapshots
-from rollout.recovery.models import RecoveryRun, RecoveryStep
+from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
 from rollout.recovery.protect import verification
 from rollout.recovery.runs import Evidence, Step
+from rollout.redact import redact
 
 EARLIER_RUNS = 10
 OFF = {
@@ -21,9 +23,15 @@ OFF = {
 
 
 def abort_all(run: RecoveryRun) -> Evidence:
-    moved = []
+    """Raises Failed where one could not be; the others were."""
+    moved, failed = [], []
     for rollout in Rollout.objects.exclude(stage=Stage.DISABLED).order_by("name"):
-        moved.append(_abort(rollout.name, run))
+        try:
+            moved.append(_abort(rollout.name, run))
+        except Exception as error:  # one that is broken keeps no other up
+            failed.append(f"{rollout.name}: {redact(first_line(error, type(error).__name__))}")
+    if failed:
+        raise runs.Failed(f"not disabled: {'; '.join(failed)}", "see manage.py rollout status")
     return {"moved": [each for each in moved if each]}
 
 
@@ -47,13 +55,19 @@ def switch_off(run: RecoveryRun) -> Evidence:
 
 
 def take_snapshot(run: RecoveryRun) -> Evidence:
-    """Of the protected tables, and of those in quarantine wherever they lie."""
-    held = quarantine.tables_of(run)
-    places = dict.fromkeys(held, run.schema)
-    made = snapshots.create(actor=SYSTEM, reason=str(run), also=quarantine.of_models(held), places=places)
-    RecoveryRun.objects.filter(pk=run.pk).update(snapshot=made.name)
+    made = snapshot_of(run)
+    mine = RecoveryRun.objects.filter(pk=run.pk, fence=run.fence, ended_at=None)
+    if not mine.update(snapshot=made.name):
+        raise runs.UnderWay(f"{run} was taken up by somebody else", "see Recovery runs in the admin")
     run.snapshot = made.name
     return {"snapshot": made.name, "rows": made.rows, "bytes": made.size_bytes}
+
+
+def snapshot_of(run: RecoveryRun) -> Snapshot:
+    """Of the protected tables, and of what it holds in quarantine."""
+    held = quarantine.tables_of(run)
+    places = dict.fromkeys(held, run.schema)
+    return snapshots.create(actor=SYSTEM, reason=str(run), also=quarantine.of_models(held), places=places)
 
 
 def clear(run: RecoveryRun) -> Evidence:
@@ -74,11 +88,11 @@ def verify(run: RecoveryRun) -> Evidence:
     return found
 
 
-DISABLE = Step("rollouts", "every rollout goes to DISABLED: gates serve the old way at once", abort_all)
+DISABLED = "every rollout goes to DISABLED: gates serve the old way at once"
 VERIFY = Step("verify", "the post-rollback suite looks whether all of that holds", verify, may_fail=True)
 STEPS = {
     Kind.EMERGENCY: (
-        DISABLE,
+        Step("rollouts", DISABLED, abort_all, may_fail=True),
         Step("switch_off", "polling, warming and serving are switched off", switch_off),
         Step(
             "quarantine",
@@ -89,7 +103,7 @@ STEPS = {
         VERIFY,
     ),
     Kind.STANDARD: (
-        DISABLE,
+        Step("rollouts", DISABLED, abort_all),
         Step("switch_off", "polling and warming are switched off", switch_off),
         Step("snapshot", "every protected table is snapshot", take_snapshot),
         Step("clean_up", "cache entries go, provider states go back to a backfill's; nothing else changes", clear),
@@ -111,11 +125,14 @@ def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
     """What it would do; nothing is changed."""
     from rollout.recovery import gradual
 
-    steps = STEPS[level] if level in STEPS else gradual.steps(pace)
-    return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in steps]
+    if level in STEPS:
+        return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in STEPS[level]]
+    hold = gradual.HOLD.total_seconds() * pace
+    return [Planned(each.name, each.says, None if each.name == "verify" else hold) for each in gradual.steps(pace)]
 
 
 def _usual_seconds(level: Kind, name: str) -> float | None:
-    earlier = RecoveryStep.objects.filter(run__kind=level, name=name, outcome=Outcome.DONE).order_by("-pk")
+    earlier = RecoveryStep.objects.filter(run__kind=level, name=name, outcome=Outcome.DONE, run__is_rehearsal=False)
+    earlier = earlier.order_by("-pk")
     took = [step.seconds for step in earlier[:EARLIER_RUNS] if step.seconds is not None]
     return statistics.median(took) if took else None

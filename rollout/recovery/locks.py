@@ -48,6 +48,7 @@ class Ended:
 def with_locks(locks: Locks, work: Callable[[Ended], Found], *, ends_sessions: bool) -> Found:
     """Do the work in one transaction that holds the locks. Raises InTheWay with the pids."""
     ended, wait_ms, deadline = Ended(), WAIT_MS, time.monotonic() + PATIENCE_SECONDS
+    seen: set[int] = set()
     while True:
         try:
             with transaction.atomic(durable=True):
@@ -56,11 +57,15 @@ def with_locks(locks: Locks, work: Callable[[Ended], Found], *, ends_sessions: b
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
-        blockers = _blockers(locks)
+        found = _blockers(locks)
+        # Who is there at two looks; else whoever reads for a moment would be taken for one in the way.
+        blockers = [each for each in found if each["pid"] in seen]
+        seen = {each["pid"] for each in found}
         waits_for_autovacuum = bool(blockers) and all(each["kind"] == AUTOVACUUM for each in blockers)
         wait_ms = AUTOVACUUM_WAIT_MS if waits_for_autovacuum else WAIT_MS
         if time.monotonic() > deadline:
-            if ended.sessions or not ends_sessions or not (own := _end(blockers)):
+            is_hopeless = ended.sessions or not ends_sessions or not all(each["is_own"] for each in blockers)
+            if is_hopeless or not (own := _end(blockers)):
                 raise InTheWay(_named(blockers), "end them as a superuser: SELECT pg_terminate_backend(PID)")
             ended.sessions = own
             deadline = time.monotonic() + AFTERWARDS_SECONDS

@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from rollout.choices import Kind, Outcome
 
 LEVELS = [Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL]
+UNDOES = ["put_back", "restore"]  # steps
 OPEN = [Outcome.RUNNING, Outcome.PAUSED]
 
 
@@ -47,8 +48,8 @@ class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
         return self.filter(kind__in=LEVELS, is_rehearsal=False).order_by("-pk")
 
     def not_undone(self) -> Self:
-        undo = RecoveryRun.objects.filter(undoes=models.OuterRef("pk"), kind=Kind.UNDO, outcome=Outcome.DONE)
-        return self.exclude(models.Exists(undo))
+        undos = RecoveryStep.objects.filter(run__undoes=models.OuterRef("pk"), name__in=UNDOES, outcome=Outcome.DONE)
+        return self.exclude(models.Exists(undos))
 
 
 class RecoveryRun(models.Model):
@@ -108,12 +109,18 @@ class RecoveryRun(models.Model):
 
     @property
     def is_undone(self) -> bool:
-        return self.undone_by.filter(kind=Kind.UNDO, outcome=Outcome.DONE).exists()
+        """Its data is back, whatever the undo found afterwards."""
+        return not RecoveryRun.objects.filter(pk=self.pk).not_undone().exists()
 
     @property
     def schema(self) -> str:
         """Where an emergency puts what it takes out of service."""
         return f"quarantine_{self.pk}"
+
+    @property
+    def left_schema(self) -> str:
+        """Where its undo puts what was written to the tables that stood in."""
+        return f"{self.schema}_left"
 
     @property
     def actual_seconds(self) -> float | None:

@@ -8,15 +8,17 @@ from functools import partial
 import structlog
 from django.db.models import Q
 
-from rollout.actors import Actor, require
+from rollout.actors import Actor, Machine, require
 from rollout.choices import Kind, Outcome
 from rollout.errors import Refused, SlipwayError, WrongInput
 from rollout.recovery import gradual, quarantine, restoring, runs, snapshots, sources
-from rollout.recovery.levels import STEPS, VERIFY
+from rollout.recovery.levels import STEPS, VERIFY, snapshot_of
+from rollout.recovery.manifest import Unusable
 from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
 from rollout.recovery.runs import Evidence, Step, UnderWay
 
 FOLLOW_SECONDS = 1.0
+REHEARSER = "rehearsal"  # who alone need not wait
 Progress = Callable[[RecoveryStep], None]
 log = structlog.get_logger("slipway.recovery")
 
@@ -26,7 +28,7 @@ def roll_back(
 ) -> RecoveryRun:
     """Begin it, or take up the one that was interrupted; `carry_out` does it. Raises UnderWay, WrongInput."""
     require(actor, f"rollout.{level.value}_recoveryrun")
-    if not 0 <= pace <= 10:
+    if not (0 < pace <= 10 or (pace == 0 and isinstance(actor, Machine) and actor.name == REHEARSER)):
         raise WrongInput(f"a pace of {pace:g} is none", "take 1, or 0.05 for a trial")
     if pace != 1 and level is not Kind.GRADUAL:
         raise WrongInput(f"{level.value} holds nowhere", "leave --pace out: only gradual has one")
@@ -46,17 +48,28 @@ def carry_out(run: RecoveryRun, *, progress: Progress = lambda step: None) -> Re
 def _follow(run: RecoveryRun, progress: Progress) -> RecoveryRun:
     told: set[str] = set()
     while run.ended_at is None:
-        successor = advance(run)
+        over = advance(run)
         for step in run.steps.exclude(name__in=told).exclude(ended_at=None):
             told.add(step.name)
             progress(step)
-        if successor is not None:
-            return successor if successor.pk == run.pk else carry_out(successor, progress=progress)
+        if over is not None:
+            return over if over.pk == run.pk else _successor(run, progress)
         run.refresh_from_db()
-        if run.ended_at is None and run.pace:
-            time.sleep(min(FOLLOW_SECONDS, run.pace))
-    following = RecoveryRun.objects.filter(pk__gt=run.pk, kind=Kind.STANDARD).first()
-    return following if run.outcome == Outcome.CUT_SHORT and following else run
+        if run.ended_at is None:
+            time.sleep(min(FOLLOW_SECONDS, run.pace or 0.01))
+    return _successor(run, progress) if run.outcome == Outcome.CUT_SHORT else run
+
+
+def _successor(run: RecoveryRun, progress: Progress) -> RecoveryRun:
+    """The run that a gradual one was cut short into, followed to its end, whoever carries it out."""
+    following = RecoveryRun.objects.filter(pk__gt=run.pk, is_rehearsal=False).order_by("pk").first()
+    while following is not None and following.ended_at is None:
+        try:
+            return carry_out(following, progress=progress)
+        except UnderWay:
+            time.sleep(FOLLOW_SECONDS)
+            following.refresh_from_db()
+    return following or run
 
 
 def advance(run: RecoveryRun) -> RecoveryRun | None:
@@ -81,25 +94,40 @@ def steps_of(run: RecoveryRun) -> Sequence[Step]:
 
 
 def _restore(run: RecoveryRun) -> Evidence:
-    return restoring.restore(run, "restore", sources.sources(snapshots.found(run.snapshot), run.table))
+    return restoring.restore(run, "restore", sources_of(run))
+
+
+def sources_of(run: RecoveryRun) -> list[sources.Source]:
+    """What it puts back: of a standard rollback just the tables that this changed."""
+    found = sources.sources(snapshots.found(run.snapshot), run.table)
+    is_undo = run.kind in (Kind.UNDO, Kind.STANDARD)
+    return [each for each in found if each.protection.on_standard] if is_undo else found
 
 
 def _putting_back(run: RecoveryRun) -> list[Step]:
+    compare = "their content hashes are compared with the snapshot's"
     return [
         Step("put_back", "the very tables come back", lambda undo: quarantine.put_back(undo, run)),
-        Step("compare", "their content hashes are compared with the snapshot's", lambda undo: _compare(run)),
+        Step("compare", compare, lambda undo: _compare(run), may_fail=True),
     ]
 
 
 def _compare(run: RecoveryRun) -> Evidence:
     """Raises Failed for a table that is not what was quarantined."""
-    if not run.snapshot:
-        return {"inconclusive": "no snapshot was made of what was quarantined: these are the very tables all the same"}
+    told = "these are the very tables that were taken out"
+    try:
+        held = sources.sources(snapshots.found(run.snapshot)) if run.snapshot else []
+    except (Unusable, WrongInput) as error:
+        return {"inconclusive": f"{error}; {told} all the same"}
+    if not held:
+        return {"inconclusive": f"no snapshot was made; {told} all the same"}
     tables = runs.evidence(run, "quarantine").get("tables", [])
-    differs = sources.unlike(snapshots.found(run.snapshot))
-    if wrong := sorted(set(differs) & set(tables)):
-        raise runs.Failed(f"not as they were: {', '.join(wrong)}", "restore them: manage.py restore --latest --table T")
-    return {"equal": sorted(tables), "changed_elsewhere": sorted(set(differs) - set(tables))}
+    found = {each.protection.table: sources.is_as_held(each) for each in held if each.protection.table in tables}
+    if wrong := sorted(name for name, is_same in found.items() if is_same is False):
+        remedy = f"look at them: manage.py restore {run.snapshot} --dry-run"
+        raise runs.Failed(f"not as they were: {', '.join(wrong)}", remedy)
+    equal = sorted(name for name, is_same in found.items() if is_same)
+    return {"equal": equal, "not_compared": sorted(set(tables) - set(equal))}
 
 
 def restore(snapshot: Snapshot, *, only: str = "", actor: Actor, reason: str = "") -> RecoveryRun:
@@ -111,19 +139,31 @@ def restore(snapshot: Snapshot, *, only: str = "", actor: Actor, reason: str = "
 
 
 def undoable() -> RecoveryRun:
-    """The last rollback that was not undone. Raises WrongInput, Refused."""
+    """The last rollback that changed data and was not undone. A gradual one since then does not hide what is in
+    quarantine; a standard one it does, for life went on. Raises WrongInput, Refused.
+    """
     if under_way := RecoveryRun.objects.filter(kind=Kind.UNDO, ended_at=None).select_related("undoes").first():
         return under_way.undoes or under_way
-    run = RecoveryRun.objects.rollbacks().not_undone().first()
-    if run is None:
+    found = list(RecoveryRun.objects.rollbacks().not_undone())
+    if not found:
         raise WrongInput("there is no rollback that could be undone", "see Recovery runs in the admin")
-    if run.kind == Kind.GRADUAL:
-        raise Refused(f"{run} changed no data", "start the rollout again: manage.py rollout start")
-    if run.kind == Kind.EMERGENCY and not quarantine.is_held(run):
-        raise Refused(f"{run} holds nothing in quarantine", "nothing is to be put back: manage.py reactivate")
-    if run.kind == Kind.STANDARD and not runs.evidence(run, "clean_up"):
-        raise Refused(f"{run} ended before it changed data", "nothing is to be put back: manage.py reactivate")
-    return run
+    last = next((run for run in found if run.kind == Kind.GRADUAL or _has_effect(run)), found[0])
+    if last.kind == Kind.GRADUAL or not _has_effect(last):
+        held = next((run for run in found if run.kind == Kind.EMERGENCY and quarantine.is_held(run)), None)
+        if held is not None:
+            return held
+    if last.kind == Kind.GRADUAL:
+        raise Refused(f"{last} changed no data", "start the rollout again: manage.py rollout start")
+    if not _has_effect(last):
+        what = "holds nothing in quarantine" if last.kind == Kind.EMERGENCY else "ended before it changed data"
+        raise Refused(f"{last} {what}", "nothing is to be put back: manage.py reactivate")
+    return last
+
+
+def _has_effect(run: RecoveryRun) -> bool:
+    if run.kind == Kind.EMERGENCY:
+        return quarantine.is_held(run)
+    return bool(runs.evidence(run, "clean_up"))
 
 
 def undo(*, actor: Actor, reason: str = "", is_for_workers: bool = False) -> RecoveryRun:
@@ -137,13 +177,13 @@ def undo(*, actor: Actor, reason: str = "", is_for_workers: bool = False) -> Rec
 def purgeable(pk: int) -> RecoveryRun:
     """Raises WrongInput."""
     run = RecoveryRun.objects.filter(pk=pk, kind=Kind.EMERGENCY, is_rehearsal=False).first()
-    if run is None or not quarantine.is_held(run):
+    if run is None or not quarantine.has_left(run):
         raise WrongInput(f"run {pk} holds nothing in quarantine", "see Recovery runs in the admin")
     return run
 
 
 def purge(pk: int, *, actor: Actor, reason: str = "", is_for_workers: bool = False) -> RecoveryRun:
-    """Begin to drop for good what an emergency took out. Raises WrongInput, UnderWay."""
+    """Begin to drop for good what an emergency took out, or what was written meanwhile. Raises WrongInput, UnderWay."""
     require(actor, "rollout.purge_recoveryrun")
     run = purgeable(pk)
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
@@ -152,20 +192,27 @@ def purge(pk: int, *, actor: Actor, reason: str = "", is_for_workers: bool = Fal
 
 def _purging(purging: RecoveryRun) -> list[Step]:
     run = purging.undoes or purging
-    read_back = Step("read_back", "the snapshot is read back: from then on it is all there is", _read_back)
-    drop = Step("drop", "what is in quarantine is dropped for good", partial(_drop, run=run))
-    return [drop] if run.is_undone else [read_back, drop]
+    keep = Step("snapshot", "a snapshot is made, where there is none", partial(_keep, run=run))
+    read_back = Step(
+        "read_back", "the snapshot is read back: from then on it is all there is", partial(_read_back, run=run)
+    )
+    drop = Step("drop", "it is dropped for good", lambda purging: quarantine.purge(purging, run))
+    return [drop] if run.is_undone else [keep, read_back, drop]
 
 
-def _read_back(purging: RecoveryRun) -> Evidence:
-    if not purging.snapshot:
-        raise Refused("no snapshot was made of it", "keep it, or make room and run the rollback again")
-    manifest = snapshots.read_back(snapshots.found(purging.snapshot))
+def _keep(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
+    if not run.snapshot:
+        run.snapshot = snapshot_of(run).name
+        RecoveryRun.objects.filter(pk=run.pk).update(snapshot=run.snapshot)
+    return {"snapshot": run.snapshot}
+
+
+def _read_back(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
+    """Raises Unusable, or Refused where it lacks a table that would be dropped."""
+    manifest = snapshots.read_back(snapshots.found(run.snapshot))
+    if lacking := set(quarantine.tables_of(run)) - {table.table for table in manifest.tables}:
+        raise Refused(f"{run.snapshot} lacks {', '.join(sorted(lacking))}", "copy them yourself: pg_dump -n quarantine")
     return {"snapshot": manifest.name, "tables": len(manifest.tables)}
-
-
-def _drop(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
-    return quarantine.purge(purging, run)
 
 
 def recover() -> None:
@@ -182,6 +229,8 @@ def recover() -> None:
         pass
     except SlipwayError as error:
         log.warning("a recovery run failed", run=str(run), problem=str(error))
+    except Exception:  # it is on record as failed
+        log.exception("a recovery run broke", run=str(run))
 
 
 def hold(run: RecoveryRun, pausing: bool, *, actor: Actor) -> bool:

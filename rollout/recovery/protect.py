@@ -15,13 +15,15 @@ Verify = Callable[[str, int], dict[str, Any]]
 class Protection:
     """volatile: fields that change by themselves, left out of the content hash and of comparisons. on_standard: what a
     standard rollback does to the table, which an emergency takes out of service; `resets`: the fields that it sets back
-    (none: it empties the table).
+    (none: it empties the table). keeps_rows: rows come and go with something that is never restored: a restore changes
+    those that are there, and adds and removes none.
     """
 
     model: type[Model]
     volatile: tuple[str, ...] = ()
     on_standard: Callable[[], object] | None = None
     resets: tuple[str, ...] = ()
+    keeps_rows: bool = False
 
     @property
     def table(self) -> str:
@@ -53,11 +55,12 @@ def protect(
     volatile: tuple[str, ...] = (),
     on_standard: Callable[[], object] | None = None,
     resets: tuple[str, ...] = (),
+    keeps_rows: bool = False,
 ) -> None:
     """Register a table. Raises FieldDoesNotExist for a field that the model lacks."""
     for name in (*volatile, *resets):
         model._meta.get_field(name)
-    _protected[model] = Protection(model, volatile, on_standard, resets)
+    _protected[model] = Protection(model, volatile, on_standard, resets, keeps_rows)
 
 
 def protected() -> tuple[Protection, ...]:

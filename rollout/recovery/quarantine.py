@@ -3,10 +3,9 @@ the very same tables.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 
 from rollout.errors import Refused, SlipwayError
@@ -41,7 +40,9 @@ def models() -> dict[str, type[Model]]:
 
 
 def take_out(run: RecoveryRun) -> runs.Evidence:
-    """Raises InTheWay; nothing is half done."""
+    """Raises InTheWay, Refused; nothing is half done."""
+    if not rows_of("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]:
+        raise Refused("this role may not make a schema", "as the database's owner: GRANT CREATE ON DATABASE ... TO ...")
     tables = closure()
     names = [sql.quoted(name) for name in tables]
     led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": names})]
@@ -52,9 +53,22 @@ def take_out(run: RecoveryRun) -> runs.Evidence:
                 raise SlipwayError("a migration changed the tables just now", "run it again")
             evidence |= {"schema": run.schema, "tables": tables, "ended_sessions": ended.sessions}
             evidence["differs"] = _move(run.schema, tables)
+            evidence["columns"] = {name: _columns(name) for name in tables}
         return evidence
 
-    return with_locks({Mode.WHOLE: names, Mode.NO_WRITES: led_to}, move, ends_sessions=True)
+    done = with_locks({Mode.WHOLE: names, Mode.NO_WRITES: led_to}, move, ends_sessions=True)
+    _tell(tables)
+    return done
+
+
+def _tell(tables: Sequence[str]) -> None:
+    """Whoever holds something of them."""
+    with transaction.atomic():
+        tell_restored(model for name, model in models().items() if name in tables)
+
+
+def _columns(name: str) -> dict[str, str]:
+    return {part: said for (kind, part), said in shape(connection, sql.quoted(name)).items() if kind == "column"}
 
 
 def _move(schema: str, tables: Sequence[str]) -> list[str]:
@@ -83,12 +97,12 @@ def _differences(name: str, was: Shape, is_now: Shape) -> list[str]:
 
 
 def put_back(undo: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
-    """The tables that it took out. Those that stood in for them go to the quarantine's schema where anything was
+    """The tables that it took out. Those that stood in for them go to a schema beside the quarantine where anything was
     written to them, and away where nothing was. Raises InTheWay, or Refused where a migration came in between.
     """
     tables = tables_of(run)
     if not tables:
-        raise Refused(f"{run} holds nothing in quarantine", "it was purged: manage.py restore --latest")
+        raise Refused(f"{run} holds nothing in quarantine", f"it was purged: restore {run.snapshot}")
     stand_ins = [sql.quoted(name) for name in tables]
     led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": stand_ins})]
     whole = [*stand_ins, *(sql.quoted(run.schema, name) for name in tables)]
@@ -97,31 +111,29 @@ def put_back(undo: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
         with runs.fenced(undo, "put_back") as evidence:
             _require_same(run, tables)
             evidence |= {"tables": tables, "ended_sessions": ended.sessions}
-            evidence["written_meanwhile"] = _swap(run.schema, tables)
-            tell_restored(model for name, model in models().items() if name in tables)
+            evidence["written_meanwhile"] = _swap(run, tables)
         return evidence
 
-    return with_locks({Mode.WHOLE: whole, Mode.NO_WRITES: led_to}, swap, ends_sessions=True)
+    # Whole, for dropping a foreign key asks that of the table it leads to.
+    done = with_locks({Mode.WHOLE: [*whole, *led_to]}, swap, ends_sessions=True)
+    _tell(tables)
+    return done
 
 
 def _require_same(run: RecoveryRun, tables: Sequence[str]) -> None:
     if reached := sorted(set(closure()) - set(tables)):
-        raise Refused(f"a migration made {', '.join(reached)} since", "restore the snapshot: manage.py restore")
-    if runs.evidence(run, "quarantine").get("differs"):
-        return
-    for name in tables:
-        kept, now = (shape(connection, sql.quoted(schema, name)) for schema in (run.schema, ""))
-        if differs := _differences(
-            name, *({k: v for k, v in each.items() if k[0] == "column"} for each in (kept, now))
-        ):
-            said = "; ".join(differs)
-            raise Refused(f"a migration came in between: {said}", "restore the snapshot: manage.py restore")
+        raise Refused(f"a migration made {', '.join(reached)} since", f"restore {run.snapshot} instead")
+    before = runs.evidence(run, "quarantine")["columns"]
+    changed = [f"{name}: {part}" for name in tables for part, _ in before[name].items() ^ _columns(name).items()]
+    if changed:
+        said = ", ".join(sorted(set(changed)))
+        raise Refused(f"a migration came in between: {said}", f"restore {run.snapshot} instead")
 
 
-def _swap(schema: str, tables: Sequence[str]) -> dict[str, int]:
+def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
     """Returns how many rows were written to which stand-in."""
+    schema, left = run.schema, run.left_schema
     [(home,)] = rows_of("SELECT current_schema()")
-    left = f"{schema}_left"
     do(f"CREATE SCHEMA {sql.quoted(left)}")
     counts = {name: int(rows_of(f"SELECT count(*) FROM {sql.quoted(name)}")[0][0]) for name in tables}
     for name in tables:
@@ -135,19 +147,36 @@ def _swap(schema: str, tables: Sequence[str]) -> dict[str, int]:
     for name in tables:
         if name not in written:
             do(f"DROP TABLE {sql.quoted(left, name)}")
-    ending = f"ALTER SCHEMA {sql.quoted(left)} RENAME TO {sql.quoted(schema)}"
-    do(ending if written else f"DROP SCHEMA {sql.quoted(left)}")
+    if not written:
+        do(f"DROP SCHEMA {sql.quoted(left)}")
     return written
 
 
 def purge(purging: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
     """Drop for good what the run took out, or what its undo left."""
-    with runs.fenced(purging, "drop") as evidence:
-        evidence["tables"] = tables_of(run)
-        do(f"DROP SCHEMA IF EXISTS {sql.quoted(run.schema)} CASCADE")
-    return evidence
+    schemas = [schema for schema in (run.schema, run.left_schema) if _exists(schema)]
+    held = [sql.quoted(schema, name) for schema in schemas for (name,) in rows_of(sql.TABLES_IN, [schema])]
+    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": held})]
+
+    def drop(ended: object) -> runs.Evidence:
+        with runs.fenced(purging, "drop") as evidence:
+            evidence["tables"] = held
+            for schema in schemas:
+                do(f"DROP SCHEMA {sql.quoted(schema)} CASCADE")
+        return evidence
+
+    return with_locks({Mode.WHOLE: [*held, *led_to]}, drop, ends_sessions=False)
 
 
 def is_held(run: RecoveryRun) -> bool:
-    found: Any = rows_of(sql.SCHEMA_EXISTS, [run.schema])[0][0]
-    return bool(found)
+    """What it took out of service."""
+    return _exists(run.schema)
+
+
+def has_left(run: RecoveryRun) -> bool:
+    """That, or what was written meanwhile."""
+    return is_held(run) or _exists(run.left_schema)
+
+
+def _exists(schema: str) -> bool:
+    return bool(rows_of(sql.SCHEMA_EXISTS, [schema])[0][0])

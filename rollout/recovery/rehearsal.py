@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -78,14 +78,16 @@ def _scratch() -> Iterator[str]:
     try:
         with psycopg.connect(url, autocommit=True) as server:
             for (old,) in server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]):
-                if int(old.removeprefix(PREFIX).partition("_")[0]) < now - 2 * AT_MOST_SECONDS:
+                made = old.removeprefix(PREFIX).partition("_")[0]
+                if made.isdecimal() and int(made) < now - 2 * AT_MOST_SECONDS:
                     server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(old)))
             server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
             mine = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
             try:
                 yield mine
             finally:
-                server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                with suppress(psycopg.Error):  # the next rehearsal drops what is left
+                    server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     except errors.InsufficientPrivilege as error:
         remedy = "ALTER ROLE ... CREATEDB, or set REHEARSAL_DATABASE_URL"
         raise CannotRehearse("this role may not make a database", remedy) from error

@@ -2,12 +2,11 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from config.entry import start
-
-ACTOR = "rehearsal"
 
 
 def main(level: str, folder: str) -> None:
@@ -18,7 +17,21 @@ def main(level: str, folder: str) -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False)
-    sys.stdout.write(json.dumps(_rehearsed(level, folder)) + "\n")
+    try:
+        sys.stdout.write(json.dumps(_rehearsed(level, folder)) + "\n")
+    finally:
+        _forget()
+
+
+def _forget() -> None:
+    """Its keys in Redis."""
+    import redis
+
+    from rollout.redis import client, key
+
+    with suppress(redis.RedisError):
+        for name in client().scan_iter(key("*"), count=1000):
+            client().unlink(name)
 
 
 def _rehearsed(level: str, folder: str) -> dict[str, Any]:
@@ -28,7 +41,7 @@ def _rehearsed(level: str, folder: str) -> dict[str, Any]:
     from rollout.models import Rollout
     from rollout.recovery import operations, snapshots
 
-    actor, problem = Machine(ACTOR), ""
+    actor, problem = Machine(operations.REHEARSER), ""
     operations.carry_out(operations.restore(snapshots.found(str(Path(folder).resolve())), actor=actor))
     # Whatever stage the real ones have: a rehearsal is of the longest way.
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
@@ -39,8 +52,8 @@ def _rehearsed(level: str, folder: str) -> dict[str, Any]:
         if run.kind != Kind.GRADUAL:
             undone = operations.carry_out(operations.undo(actor=actor))
             steps = [_told(step) | {"name": f"undo: {step.name}"} for step in undone.steps.order_by("pk")]
-    except SlipwayError as error:
-        problem = str(error)
+    except Exception as error:
+        problem = str(error) if isinstance(error, SlipwayError) else type(error).__name__
     run.refresh_from_db()
     outcome = run.outcome if not problem and all(s["outcome"] == Outcome.DONE for s in steps) else Outcome.FAILED
     return {

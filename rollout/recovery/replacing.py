@@ -6,7 +6,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg import errors
 
 from rollout.recovery import sql
-from rollout.recovery.locks import PATIENCE_SECONDS, WAIT_MS, InTheWay
+from rollout.recovery.locks import PATIENCE_SECONDS, WAIT_MS, WORK_MS, InTheWay
 from rollout.recovery.tables import copy_rights, execute, leading_to, number_from, numbered, rows_of
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ TRIES = int(PATIENCE_SECONDS * 1000 / WAIT_MS)
 
 
 def is_possible(table: str) -> bool:
-    """Nothing points at it, and no trigger would have to hear of each row."""
-    return not leading_to(table) and not rows_of(sql.HAS_TRIGGERS, [table])[0][0]
+    """Nothing points at it, no trigger would have to hear of each row, and nothing hangs on the very table."""
+    return not leading_to(table) and not rows_of(sql.HAS_MORE, {"table": table})[0][0]
 
 
 def replace(source: "Source", schema: str) -> None:
@@ -36,7 +36,8 @@ def replace(source: "Source", schema: str) -> None:
     for index, is_unique, definition in rows_of(sql.INDEXES, {"table": old}):
         execute(f"CREATE {'UNIQUE ' if is_unique else ''}INDEX {sql.quoted(index)} ON {new}{definition}")
     copy_rights(old, new)
-    _lock(old)
+    # Dropping a foreign key takes the table it leads to as well.
+    _lock(", ".join([old, *(name for (name,) in rows_of(sql.LED_TO, {"tables": [old]}))]))
     highest = numbered(old, source.key)
     execute(f"DROP TABLE {old}")
     execute(f"ALTER TABLE {new} SET SCHEMA {sql.quoted(home)}")
@@ -56,15 +57,16 @@ def _load(source: "Source", new: str) -> None:
                 copy.write(source.layout.project(line))
 
 
-def _lock(table: str) -> None:
+def _lock(tables: str) -> None:
     """In short waits, behind which nobody queues for long."""
     for _ in range(TRIES):
         try:
             with transaction.atomic():
                 execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
-                execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-                return
+                execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+            execute(f"SET LOCAL lock_timeout = '{WORK_MS}ms'")
+            return
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable):
                 raise
-    raise InTheWay(f"somebody reads {table} all the time", "run it again")
+    raise InTheWay(f"somebody reads {tables} all the time", "run it again")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models.fields import NOT_PROVIDED
 
 from rollout.actors import Machine
@@ -18,7 +18,7 @@ from rollout.recovery.differences import Change, Counts
 from rollout.recovery.locks import Mode, with_locks
 from rollout.recovery.models import RecoveryRun
 from rollout.recovery.protect import protected, tell_restored
-from rollout.recovery.sources import CHUNK, Source, check, differing, is_as_held
+from rollout.recovery.sources import CHUNK, Source, changes_of, check, is_as_held
 from rollout.recovery.tables import execute, leading_to, number_from, numbered
 
 KEPT_IN_MEMORY = 8 << 20  # bytes of differences; more go to a file
@@ -30,20 +30,25 @@ class Differs(SlipwayError):
 
 
 def restore(run: RecoveryRun, name: str, chosen: Sequence[Source]) -> runs.Evidence:
-    """All of them in one transaction, in which content hashes are compared too. Raises InTheWay, Differs, Unusable."""
+    """All of them in one transaction, in which content hashes are compared too. Tables that are as they should be are
+    not even locked. Raises InTheWay, Differs, Unusable.
+    """
     for source in chosen:
         check(source)
+    differing = [source for source in chosen if not is_as_held(source)]
 
     def put(ended: object) -> runs.Evidence:
         with runs.fenced(run, name) as evidence, acting(Machine(run.actor), "restore"):
             allow_rewrite()
-            evidence["tables"] = {source.protection.table: _restore(source, run) for source in chosen}
+            same = Counts().document() | {"how": "as it was"}
+            evidence["tables"] = {source.protection.table: same for source in chosen}
+            evidence["tables"] |= {source.protection.table: _restore(source, run) for source in differing}
             execute("SET CONSTRAINTS ALL IMMEDIATE")
             evidence["not_comparable"] = [each.protection.table for each in chosen if not _is_proven(each)]
             tell_restored(source.protection.model for source in chosen)
         return evidence
 
-    return with_locks({Mode.READ_ONLY: [source.name for source in chosen]}, put, ends_sessions=False)
+    return with_locks({Mode.READ_ONLY: [source.name for source in differing]}, put, ends_sessions=False)
 
 
 def _restore(source: Source, run: RecoveryRun) -> dict[str, Any]:
@@ -51,8 +56,10 @@ def _restore(source: Source, run: RecoveryRun) -> dict[str, Any]:
     may_replace = set(source.order) == set(source.protection.columns) and replacing.is_possible(source.name)
     limit = max(WORTH_REPLACING, source.table.rows // 4) if may_replace else None
     with SpooledTemporaryFile(KEPT_IN_MEMORY) as spool:
-        with differing(source) as changes:
+        with changes_of(source) as changes:
             for change, line in changes:
+                if source.protection.keeps_rows and change is not Change.CHANGE:
+                    continue
                 counts.count(change)
                 if limit is None or counts.all <= limit:
                     spool.write(_marked(change, line, source))
@@ -85,19 +92,28 @@ def _apply(source: Source, spool: Any) -> dict[str, int]:
     forgotten: dict[str, int] = {}
     _forget_dependents(name, removed, forgotten)
     execute(f"DELETE FROM {name} WHERE {key} IN ({removed})")
-    changing = [column for column in source.order if column in source.protection.lasting and column != source.key]
-    if changing:
-        sets = ", ".join(f"{sql.quoted(column)} = new.{sql.quoted(column)}" for column in changing)
-        execute(
-            f"UPDATE {name} old SET {sets} FROM {temporary} new WHERE new.how_ = 'changed' AND old.{key} = new.{key}"
-        )
-    _insert_added(source, temporary)
+    _change(source, temporary)
+    _insert(source, temporary, Change.ADD)
     _renumber(source)
     execute(f"DROP TABLE {temporary}")
     return forgotten
 
 
-def _insert_added(source: Source, temporary: str) -> None:
+def _change(source: Source, temporary: str) -> None:
+    """Where rows swapped what has to be unique they are taken out first."""
+    name, key = source.name, sql.quoted(source.key)
+    changing = [column for column in source.order if column in source.protection.lasting and column != source.key]
+    sets = ", ".join(f"{sql.quoted(column)} = new.{sql.quoted(column)}" for column in changing)
+    changed = f"FROM {temporary} new WHERE new.how_ = 'changed' AND old.{key} = new.{key}"
+    try:
+        with transaction.atomic():
+            execute(f"UPDATE {name} old SET {sets} {changed}")
+    except IntegrityError:
+        execute(f"DELETE FROM {name} old USING {changed.removeprefix('FROM ')}")
+        _insert(source, temporary, Change.CHANGE)
+
+
+def _insert(source: Source, temporary: str, change: Change) -> None:
     later = {
         field.column: field.get_db_prep_save(field.get_default(), connection)
         for field in source.protection.model._meta.local_concrete_fields
@@ -106,8 +122,8 @@ def _insert_added(source: Source, temporary: str) -> None:
     columns = sql.listed([*source.order, *later])
     values = ", ".join([*map(sql.quoted, source.order), *["%s"] * len(later)])
     execute(
-        f"INSERT INTO {source.name} ({columns}) SELECT {values} FROM {temporary} WHERE how_ = 'added'",
-        list(later.values()),
+        f"INSERT INTO {source.name} ({columns}) SELECT {values} FROM {temporary} WHERE how_ = %s",
+        [*later.values(), change.value],
     )
 
 
@@ -137,6 +153,8 @@ def _copy_in(statement: str, blocks: Iterator[bytes]) -> None:
 def _is_proven(source: Source) -> bool:
     """Whether it could be compared with what the snapshot holds. Raises Differs."""
     found = is_as_held(source)
+    if found is False and source.protection.keeps_rows:
+        return False
     if found is False:
         raise Differs(f"{source.protection.table} is not what the snapshot holds", "nothing was changed; verify it")
     return found is not None

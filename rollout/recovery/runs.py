@@ -20,6 +20,7 @@ from rollout.recovery.models import RecoveryRun, RecoveryStep
 from rollout.redact import redact
 
 LEASE, RENEW_SECONDS = timedelta(seconds=60), 10.0
+CHANGES_DATA = ("quarantine", "clean_up")  # steps
 PROMISED = {Kind.EMERGENCY: 300, Kind.STANDARD: 900, Kind.GRADUAL: 1800}  # seconds
 Evidence = dict[str, Any]
 
@@ -48,7 +49,7 @@ def begin(kind: Kind, *, actor: Actor, reason: str = "", **more: Any) -> Recover
     """Or the open one of that kind, which is to be finished. What goes further than a gradual one cuts that short.
     Raises UnderWay.
     """
-    about = {name: value for name, value in more.items() if name in ("snapshot", "undoes")}
+    about = {name: value for name, value in more.items() if name in ("snapshot", "undoes", "table", "pace")}
     try:
         with transaction.atomic():
             found = RecoveryRun.objects.select_for_update().filter(ended_at=None, is_rehearsal=False).first()
@@ -69,14 +70,26 @@ def begin(kind: Kind, *, actor: Actor, reason: str = "", **more: Any) -> Recover
 
 
 def _give_way(found: RecoveryRun, kind: Kind, undoes: RecoveryRun | None) -> None:
+    """A gradual one to what goes further. One that nobody carries out any more to anything, but where it changed data
+    only to its undo, or to an emergency.
+    """
     goes_further = found.kind == Kind.GRADUAL and kind in (Kind.EMERGENCY, Kind.STANDARD)
-    is_free = workers.is_gone(found.worker) or found.lease_until is None
+    may_give_way = kind == Kind.EMERGENCY or undoes == found or not _has_changed_data(found)
     if goes_further:
         end(found, Outcome.CUT_SHORT)
-    elif is_free and (undoes == found or kind == Kind.EMERGENCY):
+    elif may_give_way and found.kind != Kind.GRADUAL and _is_free(found):
         end(found, Outcome.FAILED)
     else:
         raise UnderWay(f"{found} is under way", f"let it end, or finish it: it was begun by {found.actor}")
+
+
+def _has_changed_data(run: RecoveryRun) -> bool:
+    return run.kind in PROMISED and run.steps.filter(name__in=CHANGES_DATA, outcome=Outcome.DONE).exists()
+
+
+def _is_free(run: RecoveryRun) -> bool:
+    is_over = Q(lease_until=None) | Q(lease_until__lt=Now())
+    return workers.is_gone(run.worker) or RecoveryRun.objects.filter(is_over, pk=run.pk).exists()
 
 
 @contextmanager
@@ -130,7 +143,7 @@ def carry_out(
         for step in steps:
             try:
                 progress(_carry_out(run, step))
-            except (SlipwayError, Error, OSError) as error:
+            except Exception as error:  # whatever it is: nobody is to find a run that stays open for ever
                 if not isinstance(error, UnderWay):
                     end(run, Outcome.FAILED)
                 raise
@@ -144,25 +157,30 @@ def _carry_out(run: RecoveryRun, step: Step) -> RecoveryStep:
     row, _ = RecoveryStep.objects.get_or_create(run=run, name=step.name)
     if row.outcome == Outcome.DONE:
         return row
-    RecoveryStep.objects.filter(pk=row.pk).update(outcome=Outcome.RUNNING, started_at=Now(), ended_at=None)
+    again = RecoveryStep.objects.filter(pk=row.pk).exclude(outcome=Outcome.DONE)
+    again.update(outcome=Outcome.RUNNING, started_at=Now(), ended_at=None)
     try:
         _finish(run, step.name, Outcome.DONE, step.does(run))
-    except (SlipwayError, Error, OSError) as error:
+    except UnderWay:
+        raise
+    except Exception as error:
         _finish(run, step.name, Outcome.FAILED, {"problem": redact(first_line(error, type(error).__name__))})
-        if not step.may_fail or isinstance(error, UnderWay):
+        if not step.may_fail:
             raise
     row.refresh_from_db()
     return row
 
 
 def _finish(run: RecoveryRun, name: str, outcome: Outcome, evidence: Evidence) -> None:
-    open_step = RecoveryStep.objects.filter(run=run, name=name).exclude(outcome=Outcome.DONE)
+    open_step = RecoveryStep.objects.filter(run=run, run__fence=run.fence, name=name).exclude(outcome=Outcome.DONE)
     open_step.update(outcome=outcome, ended_at=Now(), evidence=evidence)
 
 
 def end(run: RecoveryRun, outcome: Outcome) -> None:
-    if RecoveryRun.objects.filter(pk=run.pk, ended_at=None).update(outcome=outcome, ended_at=Now()):
+    """For as long as the lease is this process's."""
+    if RecoveryRun.objects.filter(pk=run.pk, fence=run.fence, ended_at=None).update(outcome=outcome, ended_at=Now()):
         run.refresh_from_db()
+        run.steps.filter(ended_at=None).update(outcome=outcome, ended_at=Now())
         seconds = f"{run.actual_seconds:.1f} s"
         told = f"{run} {outcome.label.lower()} after {seconds}"
         promised = f", promised {run.promised_seconds} s" if run.promised_seconds and run.pace == 1 else ""

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from rollout.recovery.differences import Change, Counts, Layout, differences
 from rollout.recovery.manifest import Manifest, Table, Unusable
 from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import Protection, protected
+from rollout.recovery.quarantine import of_models
 from rollout.recovery.tables import execute
 
 CHUNK = 1 << 20
@@ -65,7 +66,7 @@ def sources(snapshot: Snapshot, only: str = "") -> list[Source]:
     """What can be restored of it. Raises Unusable, or WrongInput for a table that it does not hold."""
     manifest = snapshots.opened(snapshot)
     _require_not_newer(manifest)
-    ours = {each.table: each for each in protected()}
+    ours = {each.table: each for each in [*protected(), *of_models([only])]}
     held = {table.table: table for table in manifest.tables if table.table in ours}
     if only and only not in held:
         raise WrongInput(f"{snapshot.name} holds no table {only[:60]}", f"take one of {', '.join(held)}")
@@ -122,14 +123,15 @@ def check(source: Source) -> None:
 def would_change(source: Source) -> Counts:
     """What restoring it would change, now; nothing is."""
     counts = Counts()
-    with differing(source) as changes:
+    with changes_of(source) as changes:
         for change, _ in changes:
-            counts.count(change)
+            if change is Change.CHANGE or not source.protection.keeps_rows:
+                counts.count(change)
     return counts
 
 
 @contextmanager
-def differing(source: Source) -> Iterator[Iterator[tuple[Change, bytes]]]:
+def changes_of(source: Source) -> Iterator[Iterator[tuple[Change, bytes]]]:
     statement = copy_out(source.protection, source.order, source.name)
     with source.lines() as lines, connection.cursor() as cursor, cursor.copy(statement) as found:
         changes = differences(lines, map(bytes, found), source.layout)
@@ -143,17 +145,12 @@ def is_as_held(source: Source) -> bool | None:
     return content_hash(source.name, source.hashed) == source.table.content
 
 
-def unlike(snapshot: Snapshot) -> list[str]:
-    """Tables whose content is not the snapshot's, by content hash."""
-    return [source.protection.table for source in sources(snapshot) if is_as_held(source) is False]
-
-
-def plan(snapshot: Snapshot, only: str = "") -> dict[str, Counts]:
-    """By table, what would change. Raises Unusable, WrongInput."""
+def plan(chosen: Sequence[Source]) -> dict[str, Counts]:
+    """By table, what would change. Raises Unusable."""
     with transaction.atomic():
         execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         found = {}
-        for source in sources(snapshot, only):
+        for source in chosen:
             check(source)
             found[source.protection.table] = would_change(source)
     return found

@@ -37,7 +37,9 @@ def content_hash(table: str, columns: Mapping[str, str]) -> str:
 # Who holds a lock that conflicts; pid 0 is a prepared transaction. Statements are left out, for they hold values.
 BLOCKERS = """
 SELECT coalesce(held.pid, 0), coalesce(session.usename = current_user, false),
-       coalesce(session.backend_type, 'prepared transaction'), coalesce(session.application_name, ''),
+       CASE WHEN held.pid IS NULL THEN 'prepared transaction'
+            WHEN session.usesysid IS NULL THEN 'autovacuum worker' ELSE 'client' END,  -- of others no more is told
+       coalesce(session.application_name, ''),
        coalesce(session.state, ''), coalesce(extract(epoch FROM now() - session.xact_start), 0)::float8
   FROM pg_locks held LEFT JOIN pg_stat_activity session ON session.pid = held.pid
  WHERE held.granted AND held.locktype = 'relation' AND held.pid IS DISTINCT FROM pg_backend_pid()
@@ -66,7 +68,13 @@ SELECT child.relname, fk.attname, (SELECT attname FROM pg_index JOIN pg_attribut
 SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
 TABLES_IN = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
 FOREIGN_KEYS = "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f'"
-HAS_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal)"
+# Triggers, views, row security, publications, rights on single columns: what another table would not have.
+HAS_MORE = """
+SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND NOT tgisinternal)
+    OR EXISTS (SELECT FROM pg_depend WHERE refobjid = %(table)s::regclass AND classid = 'pg_rewrite'::regclass)
+    OR EXISTS (SELECT FROM pg_policy WHERE polrelid = %(table)s::regclass)
+    OR EXISTS (SELECT FROM pg_publication_rel WHERE prrelid = %(table)s::regclass)
+    OR EXISTS (SELECT FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attacl IS NOT NULL)"""
 
 # Owner and rights of one table, as statements for another.
 RIGHTS = """

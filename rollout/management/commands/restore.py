@@ -42,7 +42,7 @@ class Command(rollback.Command):
     def _restore(self, name: str | None, options: dict[str, Any]) -> None:
         snapshot, only = snapshots.found(name), options["table"]
         if self._shows(options):
-            changes = sources.plan(snapshot, only)
+            changes = sources.plan(sources.sources(snapshot, only))
             if self._is_over(f"{snapshot.name} would make it:", changes, options):
                 return
             self.ask(_shown(f"{snapshot.name} makes it:", changes), "restore")
@@ -56,7 +56,7 @@ class Command(rollback.Command):
             if run.kind == Kind.EMERGENCY:
                 head, changes = f"{head}the very tables come back, and what was written meanwhile is kept apart.", {}
             else:
-                head, changes = f"{head}{run.snapshot} is put back.", sources.plan(snapshots.found(run.snapshot))
+                head, changes = f"{head}{run.snapshot} is put back.", sources.plan(operations.sources_of(run))
             if self._is_over(head, changes, options):
                 return
             self.ask(_shown(head, changes), "undo")

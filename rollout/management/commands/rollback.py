@@ -33,6 +33,8 @@ class Command(SlipwayCommand):
         parser.add_argument("--reason", default="", help="why, for the record")
 
     def handle(self, *args: Any, level: str | None, purge: int | None, **options: Any) -> None:
+        if options["dry_run"] and (not level or options["rehearse"]):
+            raise WrongInput("--dry-run shows the plan of a level", "leave it out, or give --level alone")
         if options["pause"] or options["resume"]:
             self._hold(options["pause"])
         elif purge is not None:
@@ -55,9 +57,11 @@ class Command(SlipwayCommand):
 
     def _purge(self, pk: int, options: dict[str, Any]) -> None:
         run = operations.purgeable(pk)
-        kept = f"snapshot {run.snapshot} is all that is left then" if run.snapshot else "NO snapshot was made of it"
         if not options["no_input"]:
-            self.ask(f"What {run} took out of service is dropped for good; {kept}.", f"purge {pk}")
+            kept = f"Snapshot {run.snapshot or 'made first'}, read back before, is all that is left of it then."
+            meanwhile = f"What was written while {run} stood is dropped for good: no snapshot holds it."
+            told = meanwhile if run.is_undone else f"What {run} took out of service is dropped for good. {kept}"
+            self.ask(told, f"purge {pk}")
         self.finish(operations.carry_out(operations.purge(pk, actor=self.actor, reason=options["reason"])))
 
     def _hold(self, pausing: bool) -> None:
@@ -83,10 +87,9 @@ class Command(SlipwayCommand):
         """Say how it ended. Raises Failed where it did not do all it should."""
         self.report(document(run), told(run))
         if run.outcome not in (Outcome.DONE, Outcome.CUT_SHORT):
-            wrong = [
-                f"{step.name}: {step.evidence.get('problem')}" for step in run.steps.filter(outcome=Outcome.FAILED)
-            ]
-            raise Failed(f"{run}: {'; '.join(wrong)}", "see its page in the admin, and ROLLBACK_PLAN.md")
+            failed = run.steps.filter(outcome=Outcome.FAILED)
+            wrong = "; ".join(f"{step.name}: {step.evidence.get('problem')}" for step in failed) or run.reason
+            raise Failed(f"{run}: {wrong}", "see its page in the admin, and ROLLBACK_PLAN.md")
 
 
 def planned(each: levels.Planned) -> dict[str, Any]:

@@ -158,12 +158,12 @@ def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
     return _carried_out(operations.purge(run.pk, actor=user, reason=reason, is_for_workers=True))
 
 
-def _pause(run: RecoveryRun, user: Any, reason: str) -> None:
-    operations.hold(run, True, actor=user)
+def _pause(run: RecoveryRun, user: Any, reason: str) -> str:
+    return f"{run} stays where it is" if operations.hold(run, True, actor=user) else f"{run} did not run any more"
 
 
-def _resume(run: RecoveryRun, user: Any, reason: str) -> None:
-    operations.hold(run, False, actor=user)
+def _resume(run: RecoveryRun, user: Any, reason: str) -> str:
+    return f"{run} goes on" if operations.hold(run, False, actor=user) else f"{run} was not paused"
 
 
 # Permission, what it does, and the operation.

@@ -32,7 +32,7 @@ def test_it_cannot_stop_a_quarantine(installation: None, full_disk: None, folder
     assert quarantine.is_held(run)
     assert dict(run.steps.values_list("name", "outcome"))["verify"] == Outcome.DONE
     assert list(folder.iterdir()) == []
-    with pytest.raises(CommandError, match="no snapshot was made of it"):
+    with pytest.raises(CommandError, match="no snapshot was made: No space left"):
         call_command("rollback", "--purge", str(run.pk), "--no-input")
     undone = operations.carry_out(operations.undo(actor=SYSTEM))
     assert "inconclusive" in undone.steps.get(name="compare").evidence

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.db.utils import IntegrityError
 
 from caching.models import CacheEntry
-from providers.models import PropLine, ProviderState, StatusChange
+from providers.models import PropLine, Provider, ProviderState, StatusChange
 from rollout import operations as rollouts
 from rollout.actors import SYSTEM
 from rollout.choices import Kind, Outcome, Part, Stage
@@ -97,11 +97,11 @@ def test_what_was_written_to_stand_ins_is_kept_apart(installation: None, capsys:
     assert undone["steps"][0]["evidence"]["written_meanwhile"] == {"provider_states": 1}
     assert contents() == before
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {run.schema}.provider_states")
+        cursor.execute(f"SELECT count(*) FROM {run.left_schema}.provider_states")
         assert cursor.fetchone() == (1,)
     purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
     assert [step["name"] for step in purged["steps"]] == ["drop"]
-    assert not quarantine.is_held(run)
+    assert not quarantine.has_left(run)
     assert contents() == before
 
 
@@ -109,7 +109,7 @@ def test_a_purge_reads_the_snapshot_back_first(installation: None, capsys: Captu
     run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
     before = contents()
     purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
-    assert [step["name"] for step in purged["steps"]] == ["read_back", "drop"]
+    assert [step["name"] for step in purged["steps"]] == ["snapshot", "read_back", "drop"]
     with pytest.raises(CommandError, match="holds nothing in quarantine"):
         call_command("restore", "--undo", "--no-input")
     with pytest.raises(CommandError, match=f"run {run.pk} holds nothing in quarantine"):
@@ -155,7 +155,7 @@ def test_standard_and_back(installation: None, capsys: Capture) -> None:
 def test_gradual_goes_down_step_by_step_and_changes_no_data(installation: None, capsys: Capture) -> None:
     full()
     before = contents()
-    done = command(capsys, "rollback", "--level", "gradual", "--no-input", "--pace", "0")
+    done = command(capsys, "rollback", "--level", "gradual", "--no-input", "--pace", "0.001")
     assert [step["name"] for step in done["steps"]] == [*(place.name for place in gradual.LADDER), "verify"]
     assert done["steps"][0]["evidence"]["guards"]["derived-data"]["errors"]
     stages = Transition.objects.filter(verb="descend").order_by("epoch").values_list("to_stage", "percent")
@@ -330,3 +330,66 @@ def test_a_wrong_pace_begins_nothing(installation: None) -> None:
     with pytest.raises(WrongInput):
         operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=-1)
     assert not RecoveryRun.objects.exists()
+
+
+def test_an_undo_whose_comparison_fails_is_not_repeated(installation: None) -> None:
+    """Else what was written meanwhile would take the place of the tables that came back."""
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {run.schema}.portfolio_rationales SET narrative = 'another'")
+    ProviderState.objects.create(provider_id="stub", sport_id="NBA")
+    undone = operations.carry_out(operations.undo(actor=SYSTEM))
+    assert undone.outcome == Outcome.FAILED
+    assert "not as they were: portfolio_rationales" in undone.steps.get(name="compare").evidence["problem"]
+    assert ProviderState.objects.count() == 28
+    with pytest.raises(WrongInput, match="there is no rollback that could be undone"):
+        operations.undoable()
+
+
+def test_what_is_in_quarantine_stays_within_reach(installation: None) -> None:
+    before = contents()
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    full()
+    operations.carry_out(operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=0.001))
+    assert operations.undoable() == run
+    operations.carry_out(operations.undo(actor=SYSTEM))
+    assert contents() == before
+
+
+def test_undoing_a_standard_one_leaves_what_was_edited_since(installation: None) -> None:
+    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    Provider.objects.create(name="late", adapter="odds_api")
+    operations.carry_out(operations.undo(actor=SYSTEM))
+    assert Provider.objects.filter(name="late").exists()
+    assert CacheEntry.objects.count() == 25
+
+
+def test_nothing_is_switched_on_in_the_middle_of_it(installation: None) -> None:
+    operations.roll_back(Kind.STANDARD, actor=SYSTEM)
+    with pytest.raises(CommandError, match="Standard 1 is under way; finish it"):
+        call_command("reactivate")
+
+
+def test_one_broken_rollout_stops_no_emergency(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    full()
+    monkeypatch.setattr(rollouts, "abort", lambda *args, **options: {}["broken"])
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    assert (run.outcome, quarantine.is_held(run)) == (Outcome.FAILED, True)
+    assert "derived-data" in run.steps.get(name="rollouts").evidence["problem"]
+
+
+def test_a_gradual_one_killed_in_its_last_step_ends(installation: None) -> None:
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    for place in gradual.LADDER:
+        RecoveryStep.objects.create(run=run, name=place.name, outcome=Outcome.DONE, ended_at=Now())
+    RecoveryStep.objects.create(run=run, name="verify")
+    operations.recover()
+    run.refresh_from_db()
+    assert run.outcome == Outcome.DONE
+
+
+def test_a_dry_run_is_of_a_level(installation: None) -> None:
+    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    with pytest.raises(CommandError, match="--dry-run shows the plan of a level"):
+        call_command("rollback", "--purge", str(run.pk), "--dry-run", "--no-input")
+    assert quarantine.is_held(run)

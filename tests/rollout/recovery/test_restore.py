@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from caching.models import CacheEntry, CacheTarget
 from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderState
+from rollout import configuration
 from rollout.actors import SYSTEM
 from rollout.errors import WrongInput
 from rollout.models import RecoveryRun, Rollout, StagePolicy
@@ -281,6 +282,42 @@ def test_text_keys_are_in_the_order_of_their_bytes(names: set[str]) -> None:
     assert list(differences(lines, lines, layout)) == []
     assert [change for change, _ in differences(lines, [], layout)] == [Change.ADD] * len(lines)
     assert [change for change, _ in differences(lines[::2], lines, layout)] == [Change.REMOVE] * (len(lines) // 2)
+
+
+def test_rows_that_swapped_what_is_unique(snapshot: Snapshot) -> None:
+    before = contents()
+    one, other = CacheEntry.objects.order_by("pk")[:2]
+    keys = one.cache_key, other.cache_key
+    for entry, key in ((one, "aside"), (other, keys[0]), (one, keys[1])):
+        CacheEntry.objects.filter(pk=entry.pk).update(cache_key=key)
+    assert restored()["portfolio_rationales"]["changed"] == 2
+    assert contents() == before
+
+
+def test_policies_come_and_go_with_their_rollout(snapshot: Snapshot) -> None:
+    configuration.create("another", actor=SYSTEM)
+    restored()
+    assert StagePolicy.objects.filter(rollout__name="another").count() == 4
+    later = snapshots.create(actor=SYSTEM)
+    Rollout.objects.filter(name="another").delete()
+    restored(later.name)
+    assert not StagePolicy.objects.exclude(rollout__name="derived-data").exists()
+
+
+def test_another_table_does_not_go_on_with_an_interrupted_one(snapshot: Snapshot) -> None:
+    operations.restore(snapshot, only="portfolio_rationales", actor=SYSTEM)
+    CacheEntry.objects.all().delete()
+    restored()
+    assert set(RecoveryRun.objects.values_list("table", "outcome")) == {
+        ("portfolio_rationales", "failed"),
+        ("", "done"),
+    }
+
+
+def test_one_brought_from_elsewhere_is_read_back(snapshot: Snapshot, capsys: Capture) -> None:
+    capsys.readouterr()
+    call_command("snapshot", "verify", snapshot.folder)
+    assert "is whole: 9 tables" in capsys.readouterr().out
 
 
 def test_an_undo_of_a_restore_is_another_restore(snapshot: Snapshot) -> None:
