@@ -1,0 +1,97 @@
+"""Every command of ROLLBACK_PLAN.md is run, in its order, as it stands there."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from rollout.actors import SYSTEM
+from rollout.choices import Kind
+from rollout.models import RecoveryRun, Rollout
+from rollout.recovery import operations, rehearsal
+from rollout.recovery.models import Snapshot
+from tests.databases import ROOT
+from tests.rollout.recovery.conftest import contents, full
+
+MANAGE = ".venv/bin/python manage.py "
+
+
+def commands() -> list[str]:
+    text = (ROOT / "ROLLBACK_PLAN.md").read_text()
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_every_command_works(
+    installation: None, monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents()
+    monkeypatch.setattr(rehearsal, "PREFIX", f"slipway_rehearsal_{os.getpid()}p")
+    ran = [run(line, folder) for line in commands()]
+    assert len(ran) > 25
+    assert {each for each in ran if each} >= {"rollback", "restore", "reactivate", "validate", "snapshot", "rollout"}
+    assert contents() == before
+    rehearsed = RecoveryRun.objects.get(kind=Kind.GRADUAL, is_rehearsal=True)
+    assert rehearsed.steps.first().name == "PARTIAL_ACTIVE 50 %", "of the longest way"  # type: ignore[union-attr]
+    assert (rehearsed.waived_seconds, rehearsed.has_kept_promise) == (1080, True)
+    assert set(RecoveryRun.objects.exclude(outcome="done").values_list("kind", flat=True)) == set()
+
+
+def run(line: str, folder: Path) -> str:
+    if not line.startswith(MANAGE):
+        in_a_shell(line)
+        return ""
+    words = shlex.split(line.removeprefix(MANAGE))
+    if words[0] == "dbshell":
+        in_a_shell(f"{EXPORT}; {line}")
+        return words[0]
+    prepare(words)
+    newest = Snapshot.objects.first()
+    names = {"SNAPSHOT": newest.name if newest else "", "/path/to/SNAPSHOT": newest.folder if newest else ""}
+    emergency = RecoveryRun.objects.filter(kind=Kind.EMERGENCY, is_rehearsal=False).first()
+    names["RUN"] = str(emergency.pk) if emergency else ""
+    words = [names.get(word, word) for word in words]
+    asks = words[0] in ("rollback", "restore") and not {"--pause", "--resume", "--rehearse"} & set(words)
+    slow = ["--pace", "0.001"] if words[:3] == ["rollback", "--level", "gradual"] and asks else []
+    call_command(*words, *(["--no-input"] if asks else []), *slow)
+    if "--resume" in words:
+        operations.carry_out(RecoveryRun.objects.get(ended_at=None))
+    return words[0]
+
+
+def prepare(words: list[str]) -> None:
+    """What its reader is in the middle of."""
+    if words[:2] in (["rollout", "abort"], ["rollback", "--level"]) and "--rehearse" not in words:
+        if RecoveryRun.objects.rollbacks().not_undone().exclude(kind="gradual"):
+            operations.carry_out(operations.undo(actor=SYSTEM))
+        full()
+    if "--pause" in words:
+        full()
+        operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=0.001)
+        operations.recover()
+    if words[:2] == ["restore", "--undo"] and not RecoveryRun.objects.rollbacks().not_undone().exclude(kind="gradual"):
+        operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    if words[:2] == ["rollout", "start"]:
+        Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
+    if words[:2] == ["rollback", "--purge"]:
+        Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
+        operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+
+
+EXPORT = next(line for line in commands() if line.startswith("export PATH"))
+
+
+def in_a_shell(line: str) -> None:
+    role = connection.settings_dict
+    place = {"DATABASE_URL": f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{role['NAME']}"}
+    environment = os.environ | place | {"REDIS_URL": settings.REDIS_URL}
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    Path(ROOT, "var", "entries.copy").unlink(missing_ok=True)
