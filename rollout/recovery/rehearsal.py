@@ -26,12 +26,13 @@ from config.processes import die_with
 from rollout.actors import Actor, require
 from rollout.choices import Kind
 from rollout.errors import SlipwayError, first_line
-from rollout.recovery import gradual, snapshots
+from rollout.recovery import gradual, snapshots, sources
 from rollout.recovery.models import RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED, Failed
 from rollout.redact import redact
 
 PREFIX = "slipway_rehearsal_"
+CHILD = "rollout.recovery.rehearsing"
 AT_MOST_SECONDS = 3600
 
 
@@ -43,7 +44,8 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
     """Returns how it went, as it is recorded. Raises CannotRehearse; Failed where the level or its undo did."""
     require(actor, "rollout.rehearse_recoveryrun")
     snapshot = snapshots.found(None)
-    snapshots.opened(snapshot)
+    for source in sources.sources(snapshot):
+        sources.check(source)
     with _scratch() as url, tempfile.TemporaryDirectory() as folder:
         own = {
             "DATABASE_URL": url,
@@ -53,7 +55,7 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
         }
         own |= {"REDIS_PREFIX": f"{PREFIX}{secrets.token_hex(4)}:", "NOTIFY_WEBHOOK_URL": ""}
         own |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
-        told = [sys.executable, "-m", "rollout.recovery.rehearsing", level.value, snapshot.folder]
+        told = [sys.executable, "-m", CHILD, level.value, snapshot.folder]
         parent = partial(die_with, os.getpid(), signal.SIGKILL)
         done = subprocess.run(  # noqa: PLW1510 - what it returns is looked at
             told,

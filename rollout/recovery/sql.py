@@ -26,12 +26,14 @@ def copy_out(table: str, columns: Sequence[str], key: str, *, is_text: bool) -> 
 
 def content_hash(table: str, columns: Mapping[str, str]) -> str:
     """table: quoted. columns: with their types. The sum of a 64-bit hash of each row, in an eighth of the time that two
-    of its text take: the same in whatever order rows are read, and side by side.
+    of its text take: the same in whatever order rows are read, and side by side. PostgreSQL's hash of a record is a
+    sum of its columns', so that two rows that swap a value would sum up to the same: it is hashed once more.
     """
     values = ", ".join(
         quoted(name) if kind.partition("(")[0] in HASHED else f"{quoted(name)}::text" for name, kind in columns.items()
     )
-    return f"SELECT concat_ws(':', count(*), coalesce(sum(hash_record_extended(ROW({values}), 1)), 0)) FROM {table}"
+    row = f"hashint8extended(hash_record_extended(ROW({values}), 1), 1)"
+    return f"SELECT concat_ws(':', count(*), coalesce(sum({row}), 0)) FROM {table}"
 
 
 # Who holds a lock that conflicts; pid 0 is a prepared transaction. Statements are left out, for they hold values.

@@ -72,5 +72,7 @@ def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
     verbs |= {f"{verb}_rollout" for verb in rollouts}
     verbs |= {"reactivate_activation"}
     verbs |= {f"{verb}_snapshot" for verb in ("create", "verify", "prune")}
+    recovery = ("emergency", "standard", "gradual", "restore", "purge", "rehearse")
+    verbs |= {f"{verb}_recoveryrun" for verb in recovery}
     assert operator - viewer == verbs
     assert {"change_providerstate", "add_provider", "change_user"} <= admin

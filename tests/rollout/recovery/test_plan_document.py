@@ -14,9 +14,10 @@ from django.db import connection
 
 from rollout.actors import SYSTEM
 from rollout.choices import Kind
-from rollout.models import RecoveryRun, Rollout
+from rollout.models import Activation, RecoveryRun, Rollout
 from rollout.recovery import operations, rehearsal
 from rollout.recovery.models import Snapshot
+from tests import databases
 from tests.databases import ROOT
 from tests.rollout.recovery.conftest import contents, full
 
@@ -41,6 +42,11 @@ def test_every_command_works(
     rehearsed = RecoveryRun.objects.get(kind=Kind.GRADUAL, is_rehearsal=True)
     assert rehearsed.steps.first().name == "PARTIAL_ACTIVE 50 %", "of the longest way"  # type: ignore[union-attr]
     assert (rehearsed.waived_seconds, rehearsed.has_kept_promise) == (1080, True)
+    emergency = RecoveryRun.objects.get(kind=Kind.EMERGENCY, is_rehearsal=True)
+    assert [step.name for step in emergency.steps.order_by("pk")][-2:] == ["undo: put_back", "undo: compare"]
+    assert not Activation.objects.switched_off().filter(by="rehearsal").exists()
+    names = [name for (name,) in databases.execute("SELECT datname FROM pg_database")]
+    assert not any(name.startswith(rehearsal.PREFIX) for name in names), "the copy goes again"
     assert set(RecoveryRun.objects.exclude(outcome="done").values_list("kind", flat=True)) == set()
 
 

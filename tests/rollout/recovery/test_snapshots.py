@@ -101,6 +101,15 @@ def test_the_content_hash_is_of_the_rows_and_not_of_what_changes_by_itself(data:
     assert contents()["portfolio_rationales"] == before
     CacheEntry.objects.update(narrative="another")
     assert contents()["portfolio_rationales"] != before
+    warm(CacheTarget.objects.filter(cache_type="CACHE_CORRELATION", sport="NBA"), actor=SYSTEM)
+    one, other = CacheEntry.objects.order_by("pk")[:2]
+    before = contents()["portfolio_rationales"]
+    CacheEntry.objects.filter(pk=one.pk).update(confidence=0.25, sample_size=7)
+    CacheEntry.objects.filter(pk=other.pk).update(confidence=0.75, sample_size=9)
+    between = contents()["portfolio_rationales"]
+    CacheEntry.objects.filter(pk=one.pk).update(confidence=0.75)
+    CacheEntry.objects.filter(pk=other.pk).update(confidence=0.25)
+    assert len({before, between, contents()["portfolio_rationales"]}) == 3, "two rows that swap a value are others"
     before = contents()["providers_gamelog"]
     GameLog.objects.filter(pk=GameLog.objects.values("pk")[:1]).delete()
     assert contents()["providers_gamelog"] != before
