@@ -43,6 +43,7 @@ if NOTIFY_WEBHOOK_URL:
 REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
 SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
 vars().update(env.mail("EMAIL_URL", default="consolemail://"))
+EMAIL_TIMEOUT = 10
 
 INSTALLED_APPS = [
     "config.apps.ConsoleConfig",

@@ -1,16 +1,20 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class RolloutConfig(AppConfig):
     name = "rollout"
 
     def ready(self) -> None:
-        from rollout import (
-            models,  # here, because models exist only once all apps are loaded
-            operations,
-        )
+        # Here, because models exist only once all apps are loaded.
+        from rollout import channels, models, operations
+        from rollout.notify import deliver_with
         from rollout.recovery.protect import protect, when_restored
 
         protect(models.StagePolicy, keeps_rows=True)  # with their rollout
         protect(models.GuardPolicy, keeps_rows=True)
         when_restored(lambda models: operations.tell_gates())
+        if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # which the log is anyway
+            deliver_with(channels.by_mail)
+        if settings.NOTIFY_WEBHOOK_URL:
+            deliver_with(channels.by_webhook)

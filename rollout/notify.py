@@ -1,6 +1,6 @@
 """The one place that tells people: `notify(Event(...))`, once per change.
 
-Here it writes to the log; further channels come by `deliver_with`.
+Here it writes to the log; further channels (`rollout/channels.py`) come by `deliver_with`.
 """
 
 from collections.abc import Callable

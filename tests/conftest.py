@@ -47,7 +47,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
         connection.close()
         connection.settings_dict["NAME"] = name
         # Tables are emptied between tests, append-only ones too.
-        connection.settings_dict["OPTIONS"]["options"] = f"-c {FLAG}=on"
+        connection.settings_dict["OPTIONS"]["options"] = f"-c {FLAG}=on -c synchronous_commit=off"
         # What migrations put in comes back after a test that committed.
         rows = databases.dump()
         connection._test_serialized_contents = "see below"  # type: ignore[attr-defined]

@@ -59,7 +59,7 @@ def clone() -> str:
                 execute("DROP DATABASE {} WITH (FORCE)", old)
         if template not in existing:
             make_template(template)
-        execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
     return name
 
 
