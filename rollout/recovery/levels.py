@@ -9,7 +9,7 @@ from rollout.actors import SYSTEM, Machine
 from rollout.choices import Kind, Outcome, Part, Stage
 from rollout.errors import first_line
 from rollout.models import Rollout
-from rollout.recovery import activation, clean_up, quarantine, runs, snapshots
+from rollout.recovery import activation, clean_up, gradual, quarantine, runs, snapshots
 from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
 from rollout.recovery.protect import verification
 from rollout.recovery.runs import Evidence, Step
@@ -123,8 +123,6 @@ class Planned:
 
 def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
     """What it would do; nothing is changed."""
-    from rollout.recovery import gradual
-
     if level in STEPS:
         return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in STEPS[level]]
     hold = gradual.HOLD.total_seconds() * pace

@@ -1,5 +1,6 @@
 """What a snapshot says of itself: written last, so that a half-written one is never taken for one."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ from rollout.errors import SlipwayError
 
 FORMAT = 2
 FILE = "manifest.json"
+CHUNK = 1 << 20  # bytes
 
 
 class Unusable(SlipwayError):
@@ -67,6 +69,21 @@ class Manifest(msgspec.Struct, frozen=True):
             os.fsync(file.fileno())
         draft.rename(folder / FILE)
         sync(folder)
+
+
+def check(folder: Path, table: Table) -> None:
+    """Raises Unusable for a file that was cut or altered."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (folder / table.file).open("rb") as raw:
+            while block := raw.read(CHUNK):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise Unusable(f"{table.file} of {folder.name} cannot be read: {error.strerror}", "take another one") from error
+    if (size, digest.hexdigest()) != (table.bytes, table.sha256):
+        what = "cut" if size < table.bytes else "altered"
+        raise Unusable(f"{table.file} of {folder.name} was {what}", "take another one: manage.py snapshot list")
 
 
 def sync(folder: Path) -> None:

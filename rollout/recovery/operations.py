@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import partial
 
 import structlog
-from django.db.models import Q
 
 from rollout.actors import Actor, Machine, require
 from rollout.choices import Kind, Outcome
@@ -211,13 +210,15 @@ def _read_back(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
     """Raises Unusable, or Refused where it lacks a table that would be dropped."""
     manifest = snapshots.read_back(snapshots.found(run.snapshot))
     if lacking := set(quarantine.tables_of(run)) - {table.table for table in manifest.tables}:
-        raise Refused(f"{run.snapshot} lacks {', '.join(sorted(lacking))}", "copy them yourself: pg_dump -n quarantine")
+        raise Refused(
+            f"{run.snapshot} lacks {', '.join(sorted(lacking))}", f"copy them yourself: pg_dump -n {run.schema}"
+        )
     return {"snapshot": manifest.name, "tables": len(manifest.tables)}
 
 
 def recover() -> None:
     """What workers do of the open run; what stopped it is on record, and people were told."""
-    run = RecoveryRun.objects.filter(Q(is_for_workers=True), ended_at=None, is_rehearsal=False).first()
+    run = RecoveryRun.objects.filter(is_for_workers=True, ended_at=None, is_rehearsal=False).first()
     if run is None:
         return
     try:

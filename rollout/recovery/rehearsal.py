@@ -27,6 +27,7 @@ from rollout.actors import Actor, require
 from rollout.choices import Kind
 from rollout.errors import SlipwayError, first_line
 from rollout.recovery import gradual, snapshots, sources
+from rollout.recovery.manifest import check
 from rollout.recovery.models import RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED, Failed
 from rollout.redact import redact
@@ -45,7 +46,7 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
     require(actor, "rollout.rehearse_recoveryrun")
     snapshot = snapshots.found(None)
     for source in sources.sources(snapshot):
-        sources.check(source)
+        check(source.folder, source.table)
     with _scratch() as url, tempfile.TemporaryDirectory() as folder:
         own = {
             "DATABASE_URL": url,

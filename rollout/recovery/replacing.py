@@ -7,12 +7,12 @@ from psycopg import errors
 
 from rollout.recovery import sql
 from rollout.recovery.locks import PATIENCE_SECONDS, WAIT_MS, WORK_MS, InTheWay
+from rollout.recovery.manifest import CHUNK
 from rollout.recovery.tables import copy_rights, execute, leading_to, number_from, numbered, rows_of
 
 if TYPE_CHECKING:
     from rollout.recovery.sources import Source
 
-CHUNK = 1 << 20
 TRIES = int(PATIENCE_SECONDS * 1000 / WAIT_MS)
 
 

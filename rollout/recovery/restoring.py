@@ -16,9 +16,10 @@ from rollout.errors import SlipwayError
 from rollout.recovery import replacing, runs, sql
 from rollout.recovery.differences import Change, Counts
 from rollout.recovery.locks import Mode, with_locks
+from rollout.recovery.manifest import CHUNK, check
 from rollout.recovery.models import RecoveryRun
 from rollout.recovery.protect import protected, tell_restored
-from rollout.recovery.sources import CHUNK, Source, changes_of, check, is_as_held
+from rollout.recovery.sources import Source, changes_of, is_as_held
 from rollout.recovery.tables import execute, leading_to, number_from, numbered
 
 KEPT_IN_MEMORY = 8 << 20  # bytes of differences; more go to a file
@@ -34,7 +35,7 @@ def restore(run: RecoveryRun, name: str, chosen: Sequence[Source]) -> runs.Evide
     not even locked. Raises InTheWay, Differs, Unusable.
     """
     for source in chosen:
-        check(source)
+        check(source.folder, source.table)
     differing = [source for source in chosen if not is_as_held(source)]
 
     def put(ended: object) -> runs.Evidence:

@@ -1,6 +1,5 @@
 """What of a snapshot can be restored, how its rows go into the tables of today, and in what those differ from them."""
 
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +16,11 @@ from rollout.errors import WrongInput
 from rollout.recovery import snapshots, sql
 from rollout.recovery.content import content_hash, copy_out, known_migrations
 from rollout.recovery.differences import Change, Counts, Layout, differences
-from rollout.recovery.manifest import Manifest, Table, Unusable
+from rollout.recovery.manifest import CHUNK, Manifest, Table, Unusable, check
 from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.quarantine import of_models
 from rollout.recovery.tables import execute
-
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +102,6 @@ def _require_default(protection: Protection, column: str) -> None:
         raise Unusable(why, "restore with the release that made the snapshot, then migrate")
 
 
-def check(source: Source) -> None:
-    """Raises Unusable for a file that was cut or altered."""
-    file, digest, size = source.folder / source.table.file, hashlib.sha256(), 0
-    try:
-        with file.open("rb") as raw:
-            while block := raw.read(CHUNK):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise Unusable(f"{file} cannot be read: {error.strerror}", "take another snapshot") from error
-    if (size, digest.hexdigest()) != (source.table.bytes, source.table.sha256):
-        what = "cut" if size < source.table.bytes else "altered"
-        raise Unusable(f"{file.name} of {source.folder.name} was {what}", "take another one: manage.py snapshot list")
-
-
 def would_change(source: Source) -> Counts:
     """What restoring it would change, now; nothing is."""
     counts = Counts()
@@ -151,6 +133,6 @@ def plan(chosen: Sequence[Source]) -> dict[str, Counts]:
         execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         found = {}
         for source in chosen:
-            check(source)
+            check(source.folder, source.table)
             found[source.protection.table] = would_change(source)
     return found

@@ -23,7 +23,6 @@ from rollout.recovery.manifest import FORMAT, Manifest, Table, sync
 from rollout.recovery.protect import Protection
 
 LEVEL = 1  # of zstd: of these rows it makes no larger files than its default, in half the time
-CHUNK = 1 << 20  # bytes
 AT_ONCE = 32  # rows, packed while they are in the processor's cache: a third faster than a megabyte at once
 PARTIAL = ".partial"
 ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
