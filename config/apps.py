@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class ConsoleConfig(AppConfig):
@@ -6,3 +7,8 @@ class ConsoleConfig(AppConfig):
 
     name = "config"
     label = "console"
+
+    def ready(self) -> None:
+        from config.checks import actions_are_guarded  # here, because the admin exists only once apps are loaded
+
+        register(actions_are_guarded, Tags.admin)

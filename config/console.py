@@ -221,6 +221,7 @@ def verb(
     act.__name__ = permission.rpartition(".")[2]
     act.short_description = label  # type: ignore[attr-defined]
     act.permission = permission  # type: ignore[attr-defined]
+    act.asks = True  # type: ignore[attr-defined]
     return act
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import redis
+from axes.models import AccessAttempt
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.functions import Extract, Now
@@ -21,6 +22,7 @@ from rollout.guards import Counts, Judged, worst
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
 from rollout.redis import client, key
 
+ATTEMPTS_KEPT_DAYS = 30
 MOVING = (RunState.RUNNING, RunState.WAITING)
 
 
@@ -188,10 +190,11 @@ def unfreeze(*, actor: Actor, reason: str) -> bool:
 
 
 def prune() -> int:
-    """Delete readings and transitions past their retention. Returns how many."""
+    """Delete readings, transitions and failed sign-ins past their retention. Returns how many."""
     kept: list[tuple[type[Model], str, int]] = [
         (GuardReading, "at", GuardReading.KEEP_DAYS),
         (Transition, "at", Transition.KEEP_DAYS),
+        (AccessAttempt, "attempt_time", ATTEMPTS_KEPT_DAYS),
     ]
     return batches.prune(kept)
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
+from django.test import RequestFactory
 from pytest_django import Settings
 
 from caching.models import CacheEntry
@@ -33,7 +34,10 @@ def bootstrap(
 def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], settings: Settings) -> None:
     first = bootstrap()
     assert first["states_created"] == ProviderState.objects.count() == 28
-    assert authenticate(username="admin", password=first["admin"]["password"]) == User.objects.get()
+    assert (
+        authenticate(RequestFactory().post("/"), username="admin", password=first["admin"]["password"])
+        == User.objects.get()
+    )
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Admin"}
     assert (settings.STATIC_ROOT / "slipway" / "slipway.css").exists()
     before = list(ProviderState.objects.values()), list(User.objects.values())

@@ -1,0 +1,26 @@
+"""manage.py check sees to it that no admin action is unguarded."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core.checks import run_checks
+
+from config.checks import actions_are_guarded
+from config.console import SlipwayAdmin, verb
+from providers.models import Sport
+
+
+def test_those_that_come_with_slipway_are() -> None:
+    assert actions_are_guarded(None) == []
+
+
+def test_one_that_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wipe(model_admin: object, request: object, rows: object) -> None: ...
+
+    guarded = verb(lambda rows, /, *, actor: 0, label="Wipe", permission="a.b", consequence="All goes.")
+    careless = type("Careless", (SlipwayAdmin,), {"actions": [guarded, wipe]})
+    registry: Any = admin.site._registry
+    monkeypatch.setitem(registry, Sport, careless(Sport, admin.site))
+    [found] = [error for error in run_checks(tags=["admin"]) if error.id == "slipway.E001"]
+    assert found.msg == "Careless.wipe lacks a permission or a confirmation"

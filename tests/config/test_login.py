@@ -1,0 +1,36 @@
+"""Signing in: whoever guesses passwords has to wait."""
+
+from datetime import timedelta
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.db.models import F
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+LOGIN = "/admin/login/"
+
+
+def sign_in(password: str, address: str = "192.0.2.7") -> int:
+    said = {"username": "ada", "password": password, "next": "/admin/"}
+    return Client(REMOTE_ADDR=address).post(LOGIN, said).status_code
+
+
+@pytest.fixture(autouse=True)
+def ada() -> None:
+    User.objects.create_user("ada", password="a right one", is_staff=True)
+
+
+def test_five_wrong_passwords_are_enough_for_a_quarter_of_an_hour() -> None:
+    assert [sign_in("wrong") for _ in range(5)] == [200, 200, 200, 200, 429]
+    assert sign_in("a right one") == 429
+    assert sign_in("a right one", address="192.0.2.8") == 302, "who else has the name is not locked out"
+    AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=16))
+    assert sign_in("a right one") == 302
+
+
+def test_a_right_one_begins_the_count_again() -> None:
+    for _ in range(3):
+        assert [sign_in("wrong") for _ in range(4)] == [200] * 4
+        assert sign_in("a right one") == 302
