@@ -9,7 +9,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from caching import operations
-from caching.choices import CacheType
 from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.shown import hit_rates, shown_entry
 from caching.states import STATES
@@ -161,7 +160,7 @@ class CachePolicyAdmin(ConfigurationAdmin):
         return ["cache_type"] if obj else []
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return CachePolicy.objects.count() < len(CacheType)
+        return False  # the migration made one for each type
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

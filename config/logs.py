@@ -65,5 +65,6 @@ def logging_dict() -> dict[str, Any]:
             "django_structlog.celery": {"level": logging.WARNING},
             "django_celery_beat": {"level": logging.WARNING},
             "celery.beat": {"level": logging.WARNING},
+            "axes": {"level": logging.WARNING},
         },
     }

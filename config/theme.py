@@ -25,6 +25,7 @@ def page(title: str, icon: str, model: str, permission: str) -> dict[str, Any]:
 
 UNFOLD = {
     "SITE_TITLE": "Slipway",
+    "DASHBOARD_CALLBACK": "config.home.dashboard",
     "SITE_HEADER": "Slipway",
     "SITE_SUBHEADER": "Derived sports data",
     "SITE_SYMBOL": "sailing",

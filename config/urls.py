@@ -2,13 +2,14 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from config import console, probes
+from config import console, home, probes
 from config.api import api
 from rollout import ofrep
 
 console.register_accounts()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/live/", admin.site.admin_view(home.live), name="home_live"),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
     path("ofrep/v1/evaluate/flags", ofrep.bulk),

@@ -64,6 +64,12 @@ def banners() -> list[str]:
         told.append(f"Automatic advances are frozen, by {frozen.by}: {frozen.reason or 'no reason given'}.")
     if serving := off.get(Part.SERVING):
         told.append(f"Serving is switched off, by {serving.by}: every gate answers control.")
+    return told + signs()
+
+
+def signs() -> list[str]:
+    """Whether the control loop lives."""
+    told = []
     try:
         if not heartbeat.is_fresh():
             told.append("No tick of the control loop for 30 s: gates answer control. Look at beat and workers.")

@@ -29,18 +29,19 @@ def level_cards() -> list[dict[str, Any]]:
 
 def _card(level: Kind) -> dict[str, Any]:
     found = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
-    rehearsed, last = found.filter(is_rehearsal=True).first(), found.filter(is_rehearsal=False).first()
+    tried, last = found.filter(is_rehearsal=True).first(), found.filter(is_rehearsal=False).first()
     return {
         "level": level.value,
         "badge": badge(level),
         "says": SAYS[level],
         "promise": minutes(PROMISED[level]),
-        "rehearsed": _rehearsed(rehearsed),
+        "rehearsed": rehearsed(tried),
         "last": ago(last.ended_at, "never") if last else "never",
     }
 
 
-def _rehearsed(run: RecoveryRun | None) -> SafeString:
+def rehearsed(run: RecoveryRun | None) -> SafeString:
+    """When a level was rehearsed last; red where that is long ago, or broke its promise."""
     if run is None or run.ended_at is None:
         return format_html('<span class="sw-red">✕ {}</span>', "never rehearsed")
     is_old = timezone.now() - run.ended_at > REHEARSED_WITHIN

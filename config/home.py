@@ -1,0 +1,190 @@
+"""The admin's home page: one look tells whether all is well. It reads little: its cost does not grow with the rows."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from django.db.models import Count, Exists
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from pghistory.models import Context
+
+from caching.models import CacheEntry, WarmUp
+from caching.shown import hit_rates
+from caching.states import STATES
+from config.console import COUNTED_AT_MOST, ago, badge, estimated_rows
+from providers.choices import Status
+from providers.models import ProviderState, StatusChange
+from rollout import shown as rollouts
+from rollout.choices import Kind, Outcome, RunState, Stage
+from rollout.criteria import Result, Suite
+from rollout.models import Activation, RecoveryRun, Rollout, Snapshot, StagePolicy, Transition
+from rollout.recovery import shown as recovery
+from rollout.recovery.models import LEVELS
+from rollout.stages import ORDER, Plan, State, seconds_left, serves
+from validation.models import ValidationRun
+
+GRID_AT_MOST, TROUBLE_AT_MOST, CHANGES = 200, 50, 15
+DAY = timedelta(days=1)
+MOVING = (RunState.RUNNING, RunState.WAITING)
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The theme's hook for the page."""
+    return context | shown(request.user)
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    """The part of the page that moves."""
+    return TemplateResponse(request, "admin/home_live.html", shown(request.user))
+
+
+def shown(user: Any) -> dict[str, Any]:
+    """What the user may see of each part."""
+    parts = {
+        "rollouts": ("rollout.view_rollout", _rollouts),
+        "fleet": ("providers.view_providerstate", _fleet),
+        "caches": ("caching.view_cacheentry", _caches),
+        "health": ("rollout.view_recoveryrun", _health),
+        "changes": ("rollout.view_transition", _changes),
+    }
+    seen = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
+    banners = list(dict.fromkeys([*recovery.banners(), *rollouts.signs()])) if "rollouts" in seen else []
+    return seen | {"banners": banners, "every": "3s" if _is_moving() else "60s"}
+
+
+def _is_moving() -> bool:
+    moving: Any = Exists(Rollout.objects.filter(run_state__in=MOVING))
+    moving |= Exists(RecoveryRun.objects.filter(ended_at=None)) | Exists(WarmUp.objects.filter(ended_at=None))
+    return Activation.objects.filter(moving).exists()
+
+
+def _rollouts() -> list[dict[str, Any]]:
+    policies = {(policy.rollout_id, policy.stage): policy for policy in StagePolicy.objects.all()}
+    return [_rollout(each, policies) for each in Rollout.objects.order_by("name")]
+
+
+def _rollout(each: Rollout, policies: dict[tuple[int, str], StagePolicy]) -> dict[str, Any]:
+    stage, policy = Stage(each.stage), policies.get((each.pk, each.stage))
+    here = ORDER.index(stage)
+    return {
+        "name": each.name,
+        "address": reverse("admin:rollout_rollout_change", args=[each.pk]),
+        "state": badge(RunState(each.run_state)),
+        "entered": ago(each.stage_entered_at),
+        "share": serves(stage, each.percent).percent,
+        "left": _left(each, policy) if policy and each.run_state == RunState.RUNNING else "",
+        "ladder": [
+            {
+                "label": rung.label,
+                "symbol": "✓" if at < here else rung.symbol,
+                "how": _place(at, here),
+            }
+            for at, rung in enumerate(ORDER)
+        ],
+    }
+
+
+def _place(at: int, here: int) -> str:
+    return "past" if at < here else "now" if at == here else "ahead"
+
+
+def _left(each: Rollout, policy: StagePolicy) -> str:
+    """Of the stage's time, or its percent step's."""
+    state = State(
+        Stage(each.stage),
+        RunState(each.run_state),
+        each.percent,
+        each.percent_entered_at,
+        each.paused_seconds,
+        each.pace,
+    )
+    seconds = seconds_left(state, Plan(policy.minutes, tuple(policy.percents)), timezone.now())
+    return f"{int(seconds // 60)}:{int(seconds % 60):02} left"
+
+
+def _fleet() -> dict[str, Any]:
+    counts = dict(ProviderState.objects.order_by().values_list("status").annotate(Count("pk")))
+    told = [(badge(Status(status)), f"{count:,}") for status, count in sorted(counts.items())]
+    states = ProviderState.objects.order_by("provider", "sport")
+    if sum(counts.values()) > GRID_AT_MOST:
+        states = states.filter(is_enabled=True, status=Status.ERROR)
+    rows = list(states.values_list("pk", "provider", "sport", "status", "is_enabled")[:GRID_AT_MOST])
+    is_whole = sum(counts.values()) <= GRID_AT_MOST
+    sports = sorted({sport for _, _, sport, *_ in rows})
+    lines = []
+    for provider, found in groupby(rows, key=lambda row: row[1]):
+        by_sport = {row[2]: row for row in found}
+        lines.append((provider, [_cell(by_sport.get(sport)) for sport in sports]))
+    return {"counts": told, "sports": sports, "lines": lines, "is_whole": is_whole}
+
+
+def _cell(row: tuple[Any, ...] | None) -> SafeString | str:
+    if row is None:
+        return ""
+    pk, provider, sport, status, is_enabled = row
+    look = Status(status)
+    address = reverse("admin:providers_providerstate_change", args=[pk])
+    colour = look.colour if is_enabled else "gray"
+    html = '<a class="sw-{}" href="{}" title="{} {}: {}{}" aria-label="{} {}: {}">{}</a>'
+    wanted = "" if is_enabled else ", not enabled"
+    about = (provider, sport, look.label)
+    return format_html(html, colour, address, *about, wanted, *about, look.symbol)
+
+
+def _caches() -> dict[str, Any]:
+    rows = estimated_rows(CacheEntry)
+    if rows <= COUNTED_AT_MOST:
+        counted = {name: Count("pk", filter=condition) for name, condition in STATES.items()}
+        counts, total = CacheEntry.objects.aggregate(**counted), ""
+    else:  # each by its index: those are few
+        counts = {name: CacheEntry.objects.filter(STATES[name]).count() for name in ("due", "stale")}
+        total = f"about {rows:,}"
+    return {"counts": [(name, f"{count:,}") for name, count in counts.items()], "total": total} | hit_rates()
+
+
+def _health() -> dict[str, Any]:
+    run = ValidationRun.objects.filter(suite=Suite.EXIT, category="").order_by("-pk").first()
+    snapshot = Snapshot.objects.first()
+    found = RecoveryRun.objects.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
+    last = {run.kind: run for run in found}
+    return {
+        "validation": (badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at))
+        if run
+        else None,
+        "snapshot": snapshot and (ago(snapshot.created_at), _whole(snapshot), f"{snapshot.rows:,} rows"),
+        "rehearsals": [(badge(level), recovery.rehearsed(last.get(level))) for level in LEVELS],
+    }
+
+
+def _whole(snapshot: Snapshot) -> str:
+    return "damaged" if snapshot.problem else "read back" if snapshot.verified_at else "not read back yet"
+
+
+def _changes() -> list[tuple[SafeString | str, SafeString | str]]:
+    """Of the last day, the newest first: who did what to rollouts, fleet, data and configuration."""
+    since = Now() - DAY
+    found: list[tuple[datetime, SafeString | str]] = []
+    for move in Transition.objects.filter(at__gt=since).select_related("rollout").order_by("-at")[:CHANGES]:
+        where = badge(Stage(move.to_stage))
+        found.append((move.at, format_html("{}: {} {} by {}", move.rollout, move.verb, where, move.actor)))
+    for change in StatusChange.objects.filter(changed_at__gt=since).order_by("-changed_at")[:CHANGES]:
+        name, status = f"{change.provider_name} {change.sport}", badge(Status(change.to_status))
+        found.append((change.changed_at, format_html("{}: {} {}", name, status, change.cause)))
+    for run in RecoveryRun.objects.filter(started_at__gt=since)[:CHANGES]:
+        outcome = badge(Outcome(run.outcome))
+        found.append((run.started_at, format_html("{} {} by {}", badge(Kind(run.kind)), outcome, run.actor)))
+    edits = Context.objects.filter(created_at__gt=since).order_by("-created_at")[:CHANGES]
+    for at, told in edits.values_list("created_at", "metadata"):
+        found.append((at, f"configuration: {told.get('verb', 'change')} by {told.get('actor', 'somebody')}"))
+    return [(ago(at), said) for at, said in _newest(found)]
+
+
+def _newest(found: Sequence[tuple[datetime, Any]]) -> list[tuple[datetime, Any]]:
+    return sorted(found, key=lambda told: told[0], reverse=True)[:CHANGES]
