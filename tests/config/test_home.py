@@ -31,6 +31,7 @@ def test_it_says_how_to_get_data_where_there_is_none(db: None, browse: Callable[
     for text in ("backfill_providers", "manage.py validate", "manage.py snapshot create", "never rehearsed"):
         assert text in said
     assert "derived-data" in said
+    assert "Derived sports data" in said, "the branding"
 
 
 def test_it_shows_where_everything_stands(fleet: None, browse: Callable[[str], Client]) -> None:
