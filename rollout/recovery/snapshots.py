@@ -46,14 +46,20 @@ def create(
     Raises CannotSnapshot; people are told then.
     """
     require(actor, "rollout.create_snapshot")
-    start = time.monotonic()
+    start, folder = time.monotonic(), None
     try:
         manifest, folder = write([*protected(), *also], places, progress)
+        return _recorded(manifest, folder, actor, reason, time.monotonic() - start)
     except (OSError, Error) as error:
+        if folder is not None:  # nobody would find it, or delete it
+            shutil.rmtree(folder, ignore_errors=True)
         said = error.strerror if isinstance(error, OSError) else first_line(error, "no answer")
         problem = CannotSnapshot(f"no snapshot was made: {said}", f"see to {settings.SNAPSHOT_DIR} and the database")
         notify(Event("snapshot_failed", "snapshot", str(problem)))
         raise problem from error
+
+
+def _recorded(manifest: Manifest, folder: Path, actor: Actor, reason: str, seconds: float) -> Snapshot:
     return Snapshot.objects.create(
         name=manifest.name,
         host=manifest.host,
@@ -63,7 +69,7 @@ def create(
         tables=len(manifest.tables),
         rows=sum(table.rows for table in manifest.tables),
         size_bytes=sum(table.bytes for table in manifest.tables),
-        seconds=time.monotonic() - start,
+        seconds=seconds,
         created_at=datetime.fromisoformat(manifest.made_at),
     )
 

@@ -106,6 +106,8 @@ def test_what_was_written_to_stand_ins_is_kept_apart(installation: None, capsys:
 
 
 def test_a_purge_reads_the_snapshot_back_first(installation: None, capsys: Capture) -> None:
+    state = ProviderState.objects.get(provider="stub", sport="NBA")
+    PropLine.objects.create(state=state, bookmaker="b", market="points", player="A", side="Over", price=1.9)
     run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
     before = contents()
     purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
@@ -118,6 +120,9 @@ def test_a_purge_reads_the_snapshot_back_first(installation: None, capsys: Captu
     call_command("restore", run.snapshot, "--no-input")
     assert CacheEntry.objects.count() == 25
     assert ProviderState.objects.count() == 28
+    assert not PropLine.objects.exists()
+    call_command("restore", run.snapshot, "--table", "providers_propline", "--no-input")
+    assert PropLine.objects.get().state == state, "even logs, where they are asked for by name"
 
 
 def test_standard_and_back(installation: None, capsys: Capture) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -265,3 +265,13 @@ def test_what_cannot_be_done_is_one_line(args: list[str], code: int, said: str) 
     with pytest.raises(CommandError, match=said) as refused:
         call_command("snapshot", *args)
     assert refused.value.returncode == code
+
+
+def test_one_that_cannot_be_recorded_leaves_nothing(data: None, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    def refuse(**columns: object) -> None:
+        raise DatabaseError("no answer")
+
+    monkeypatch.setattr(Snapshot.objects, "create", refuse)
+    with pytest.raises(snapshots.CannotSnapshot, match="no answer"):
+        snapshots.create(actor=SYSTEM)
+    assert list(folder.iterdir()) == []
