@@ -1,6 +1,6 @@
 """Recovery runs: the three levels to begin, and each run step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 from config.console import ago, badge
 from config.keyset import KeysetAdmin
 from config.verbs import typed, verb_page
-from rollout.choices import Kind, Outcome
-from rollout.recovery import background, levels, operations, shown
+from rollout.choices import Kind, Outcome, Part
+from rollout.recovery import activation, background, levels, operations, shown
 from rollout.recovery.models import LEVELS, RecoveryRun
 from rollout.recovery.runs import PROMISED, UnderWay
 
@@ -39,10 +39,13 @@ class RecoveryRunAdmin(KeysetAdmin):
 
         own = [page(f"begin/{level.value}/", self._beginning(level), level.value) for level in LEVELS]
         own += [page(f"<int:pk>/{verb}/", self._acting(verb), verb) for verb in VERBS]
-        return [*own, page("<int:pk>/live/", self.live, "live"), *super().get_urls()]
+        own += [page("reactivate/", self.reactivate, "reactivate"), page("<int:pk>/live/", self.live, "live")]
+        return own + super().get_urls()  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": shown.banners()}
+        if more["banners"] and request.user.has_perm("rollout.reactivate_activation"):
+            more["reactivate"] = [reverse("admin:rollout_recoveryrun_reactivate")]
         return super().changelist_view(request, (extra_context or {}) | more)
 
     def _level(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +58,19 @@ class RecoveryRunAdmin(KeysetAdmin):
         run = self.get_object(request, object_id)
         more = self._shown(request, run) if run is not None and self.has_view_permission(request, run) else {}
         return super().change_view(request, object_id, form_url, (extra_context or {}) | more)  # type: ignore[no-any-return]
+
+    def reactivate(self, request: HttpRequest) -> HttpResponse:
+        """All parts that are off."""
+        return verb_page(
+            self,
+            request,
+            label="Reactivate",
+            subject="all parts that are off",
+            permission="rollout.reactivate_activation",
+            plan=[*shown.banners(), "They are switched on; rollouts stay where they are."],
+            act=lambda filled: _switched_on(activation.reactivate([], actor=request.user, reason=filled["reason"])),
+            back=reverse(LIST),
+        )
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of the page that moves."""
@@ -140,6 +156,10 @@ def _promise(run: RecoveryRun) -> str:
 
 def _planned(each: levels.Planned) -> str:
     return f"{each.name}: {each.says} ({shown.usually(each.seconds)})"
+
+
+def _switched_on(parts: Sequence[Part]) -> str:
+    return f"Switched on: {', '.join(parts)}" if parts else "Nothing was off"
 
 
 def _carried_out(run: RecoveryRun) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.test import Client
 from caching.models import CacheEntry
 from rollout.actors import SYSTEM
 from rollout.choices import Kind, Outcome
-from rollout.models import RecoveryRun
+from rollout.models import Activation, RecoveryRun
 from rollout.recovery import background, operations
 from tests.rollout.recovery.conftest import contents, full
 from tests.rollout.recovery.people import member
@@ -76,6 +76,18 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
     assert contents() == before
     assert "verb-undo" not in page(operator, f"{LIST}{run.pk}/change/")
     assert page(operator, f"{LIST}{run.pk}/live/").count("<li>") == 5
+
+
+def test_parts_come_on_again(installation: None, browse: Callable[[str], Client]) -> None:
+    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    operator = browse("Operator")
+    assert 'id="reactivate"' in page(operator)
+    assert "Polling is off since" in page(operator, f"{LIST}reactivate/")
+    assert browse("Viewer").post(f"{LIST}reactivate/").status_code == 403
+    answer = operator.post(f"{LIST}reactivate/", {"reason": "over"}, follow=True)
+    assert "Switched on: polling, warming" in answer.content.decode()
+    assert 'id="reactivate"' not in page(operator)
+    assert Activation.objects.get(part="polling").reason == "over"
 
 
 def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], Client]) -> None:
