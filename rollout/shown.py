@@ -39,7 +39,7 @@ def shown(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "next": now.next,
         "entered": ago(rollout.stage_entered_at),
         "countdown": _countdown(now, policies),
-        "ladder": [_rung(each, stage, policies.get(each), rollout.pace) for each in ORDER],
+        "ladder": [rung(each, stage, policies.get(each), rollout.pace) for each in ORDER],
         "guards": [_guard(rollout, one) for one in now.judged],
         "feeds": now.feeds,
         "share": serving.percent,
@@ -89,7 +89,8 @@ def standing(rollout: Rollout) -> Standing:
     return Standing(Stage(rollout.stage), rollout.percent, rollout.pace, plans(rollout))
 
 
-def _rung(each: Stage, now: Stage, plan: Plan | None, pace: float) -> dict[str, Any]:
+def rung(each: Stage, now: Stage, plan: Plan | None, pace: float) -> dict[str, Any]:
+    """Of a ladder of stages; its length where a plan says one."""
     place, here = ORDER.index(each), ORDER.index(now)
     shares = f", {', '.join(map(str, plan.percents))} %" if plan and plan.percents else ""
     return {

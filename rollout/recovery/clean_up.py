@@ -15,7 +15,7 @@ from rollout.recovery.content import content_hash
 from rollout.recovery.locks import Mode, with_locks
 from rollout.recovery.models import RecoveryRun
 from rollout.recovery.protect import Protection, protected
-from rollout.recovery.tables import rows_of
+from rollout.recovery.tables import count
 
 
 class Changed(SlipwayError):
@@ -42,13 +42,13 @@ def clear(run: RecoveryRun, anew: Callable[[], object] | None = None) -> runs.Ev
                 each.table: before[each.table] if _kept(each) == each.lasting else _hash(each, _kept(each))
                 for each in protected()
             }
-            rows = {each.table: _rows(each) for each in protected()}
+            rows = {each.table: count(sql.quoted(each.table)) for each in protected()}
             for each in protected():
                 if each.on_standard:
                     each.on_standard()
             for each in protected():
                 _require_unchanged(each, kept[each.table])
-            evidence["rows"] = {name: {"before": count, "after": _rows_of(name)} for name, count in rows.items()}
+            evidence["rows"] = {name: {"before": were, "after": count(sql.quoted(name))} for name, were in rows.items()}
             evidence["unchanged"] = sorted(name for name, content in kept.items() if content)
         return evidence
 
@@ -77,18 +77,10 @@ def _kept(each: Protection) -> dict[str, str]:
 
 def _require_unchanged(each: Protection, before: str) -> None:
     columns = _kept(each)
-    is_good = _hash(each, columns) == before if columns else _rows(each) == 0
+    is_good = _hash(each, columns) == before if columns else count(sql.quoted(each.table)) == 0
     if not is_good:
         raise Damaged(f"the clean-up of {each.table} changed more than it should", "nothing was changed; report it")
 
 
 def _hash(each: Protection, columns: dict[str, str]) -> str:
     return content_hash(sql.quoted(each.table), columns) if columns else ""
-
-
-def _rows(each: Protection) -> int:
-    return _rows_of(each.table)
-
-
-def _rows_of(table: str) -> int:
-    return int(rows_of(f"SELECT count(*) FROM {sql.quoted(table)}")[0][0])

@@ -126,7 +126,8 @@ def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
     if level in STEPS:
         return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in STEPS[level]]
     hold = gradual.HOLD.total_seconds() * pace
-    return [Planned(each.name, each.says, None if each.name == "verify" else hold) for each in gradual.steps(pace)]
+    places = [Planned(name, says, hold) for name, says in gradual.foreseen(pace).items()]
+    return [*places, Planned(VERIFY.name, VERIFY.says, None)]
 
 
 def _usual_seconds(level: Kind, name: str) -> float | None:

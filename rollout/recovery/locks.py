@@ -4,7 +4,6 @@ way are ended where that is allowed.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -38,16 +37,14 @@ class Mode(Enum):
 Locks = Mapping[Mode, Sequence[str]]  # quoted names of tables
 
 
-@dataclass(slots=True)
-class Ended:
-    """Sessions that were in the way and were ended, for the record."""
-
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+Sessions = list[dict[str, Any]]  # as the catalogue tells of them
 
 
-def with_locks(locks: Locks, work: Callable[[Ended], Found], *, ends_sessions: bool) -> Found:
-    """Do the work in one transaction that holds the locks. Raises InTheWay with the pids."""
-    ended, wait_ms, deadline = Ended(), WAIT_MS, time.monotonic() + PATIENCE_SECONDS
+def with_locks(locks: Locks, work: Callable[[Sessions], Found], *, ends_sessions: bool) -> Found:
+    """Do the work in one transaction that holds the locks; it is told of the sessions that were ended for it. Raises
+    InTheWay with the pids.
+    """
+    ended, wait_ms, deadline = Sessions(), WAIT_MS, time.monotonic() + PATIENCE_SECONDS
     seen: set[int] = set()
     while True:
         try:
@@ -64,10 +61,10 @@ def with_locks(locks: Locks, work: Callable[[Ended], Found], *, ends_sessions: b
         waits_for_autovacuum = bool(blockers) and all(each["kind"] == AUTOVACUUM for each in blockers)
         wait_ms = AUTOVACUUM_WAIT_MS if waits_for_autovacuum else WAIT_MS
         if time.monotonic() > deadline:
-            is_hopeless = ended.sessions or not ends_sessions or not all(each["is_own"] for each in blockers)
+            is_hopeless = ended or not ends_sessions or not all(each["is_own"] for each in blockers)
             if is_hopeless or not (own := _end(blockers)):
                 raise InTheWay(_named(blockers), "end them as a superuser: SELECT pg_terminate_backend(PID)")
-            ended.sessions = own
+            ended = own
             deadline = time.monotonic() + AFTERWARDS_SECONDS
         time.sleep(PAUSE_SECONDS)
 
@@ -81,7 +78,7 @@ def _lock(locks: Locks, wait_ms: int) -> None:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{WORK_MS}ms"])
 
 
-def _blockers(locks: Locks) -> list[dict[str, Any]]:
+def _blockers(locks: Locks) -> Sessions:
     names = ("pid", "is_own", "kind", "application", "state", "seconds")
     found: dict[int, dict[str, Any]] = {}
     for mode, tables in locks.items():
@@ -90,7 +87,7 @@ def _blockers(locks: Locks) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _end(blockers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _end(blockers: Sessions) -> Sessions:
     """Those of this role. Returns them."""
     own = [each for each in blockers if each["is_own"]]
     for each in own:
@@ -98,6 +95,6 @@ def _end(blockers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return own
 
 
-def _named(blockers: Sequence[dict[str, Any]]) -> str:
+def _named(blockers: Sessions) -> str:
     pids = ", ".join(f"{each['pid']} ({each['application'] or each['kind']})" for each in blockers)
     return f"sessions in the way that may not be ended: {pids}" if blockers else "locks could not be had in time"

@@ -31,8 +31,8 @@ def roll_back(
         raise WrongInput(f"a pace of {pace:g} is none", "take 1, or 0.05 for a trial")
     if pace != 1 and level is not Kind.GRADUAL:
         raise WrongInput(f"{level.value} holds nowhere", "leave --pace out: only gradual has one")
-    in_terminal = not (is_for_workers or level is Kind.GRADUAL)
-    return runs.begin(level, actor=actor, reason=reason, pace=pace, is_for_workers=not in_terminal)
+    by_workers = is_for_workers or level is Kind.GRADUAL
+    return runs.begin(level, actor=actor, reason=reason, pace=pace, is_for_workers=by_workers)
 
 
 def carry_out(run: RecoveryRun, *, progress: Progress = lambda step: None) -> RecoveryRun:

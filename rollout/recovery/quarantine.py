@@ -10,23 +10,23 @@ from django.db.models import Model
 
 from rollout.errors import Refused, SlipwayError
 from rollout.recovery import runs, sql
-from rollout.recovery.locks import Ended, Mode, with_locks
+from rollout.recovery.locks import Mode, Sessions, with_locks
 from rollout.recovery.models import RecoveryRun
 from rollout.recovery.protect import Protection, protected, tell_restored
 from rollout.recovery.shape import Shape, shape
-from rollout.recovery.tables import copy_rights, number_from, numbered, rows_of
+from rollout.recovery.tables import copy_rights, count, home, led_to, names, number_from, numbered, rows_of
 from rollout.recovery.tables import execute as do
 
 
 def closure() -> list[str]:
     """Those that a standard rollback clears, and all that reach them by foreign keys."""
     roots = [sql.quoted(each.table) for each in protected() if each.on_standard]
-    return [name for (name,) in rows_of(sql.CLOSURE, {"roots": roots})] if roots else []
+    return names(sql.CLOSURE, {"roots": roots}) if roots else []
 
 
 def tables_of(run: RecoveryRun) -> list[str]:
     """What it holds in quarantine."""
-    return [name for (name,) in rows_of(sql.TABLES_IN, [run.schema])]
+    return names(sql.TABLES_IN, [run.schema])
 
 
 def of_models(tables: Sequence[str]) -> list[Protection]:
@@ -44,19 +44,18 @@ def take_out(run: RecoveryRun) -> runs.Evidence:
     if not rows_of("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]:
         raise Refused("this role may not make a schema", "as the database's owner: GRANT CREATE ON DATABASE ... TO ...")
     tables = closure()
-    names = [sql.quoted(name) for name in tables]
-    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": names})]
+    quoted = [sql.quoted(name) for name in tables]
 
-    def move(ended: Ended) -> runs.Evidence:
+    def move(ended: Sessions) -> runs.Evidence:
         with runs.fenced(run, "quarantine") as evidence:
             if closure() != tables:
                 raise SlipwayError("a migration changed the tables just now", "run it again")
-            evidence |= {"schema": run.schema, "tables": tables, "ended_sessions": ended.sessions}
+            evidence |= {"schema": run.schema, "tables": tables, "ended_sessions": ended}
             evidence["differs"] = _move(run.schema, tables)
             evidence["columns"] = {name: _columns(name) for name in tables}
         return evidence
 
-    done = with_locks({Mode.WHOLE: names, Mode.NO_WRITES: led_to}, move, ends_sessions=True)
+    done = with_locks({Mode.WHOLE: quoted, Mode.NO_WRITES: led_to(quoted)}, move, ends_sessions=True)
     _tell(tables)
     return done
 
@@ -104,18 +103,17 @@ def put_back(undo: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
     if not tables:
         raise Refused(f"{run} holds nothing in quarantine", f"it was purged: restore {run.snapshot}")
     stand_ins = [sql.quoted(name) for name in tables]
-    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": stand_ins})]
     whole = [*stand_ins, *(sql.quoted(run.schema, name) for name in tables)]
 
-    def swap(ended: Ended) -> runs.Evidence:
+    def swap(ended: Sessions) -> runs.Evidence:
         with runs.fenced(undo, "put_back") as evidence:
             _require_same(run, tables)
-            evidence |= {"tables": tables, "ended_sessions": ended.sessions}
+            evidence |= {"tables": tables, "ended_sessions": ended}
             evidence["written_meanwhile"] = _swap(run, tables)
         return evidence
 
     # Whole, for dropping a foreign key asks that of the table it leads to.
-    done = with_locks({Mode.WHOLE: [*whole, *led_to]}, swap, ends_sessions=True)
+    done = with_locks({Mode.WHOLE: [*whole, *led_to(stand_ins)]}, swap, ends_sessions=True)
     _tell(tables)
     return done
 
@@ -133,17 +131,17 @@ def _require_same(run: RecoveryRun, tables: Sequence[str]) -> None:
 def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
     """Returns how many rows were written to which stand-in."""
     schema, left = run.schema, run.left_schema
-    [(home,)] = rows_of("SELECT current_schema()")
+    place = sql.quoted(home())
     do(f"CREATE SCHEMA {sql.quoted(left)}")
-    counts = {name: int(rows_of(f"SELECT count(*) FROM {sql.quoted(name)}")[0][0]) for name in tables}
+    counts = {name: count(sql.quoted(name)) for name in tables}
     for name in tables:
         do(f"ALTER TABLE {sql.quoted(name)} SET SCHEMA {sql.quoted(left)}")
-        for (key,) in rows_of(sql.FOREIGN_KEYS, [sql.quoted(left, name)]):  # or its rows would hold others
+        for key in names(sql.FOREIGN_KEYS, [sql.quoted(left, name)]):  # or its rows would hold others
             do(f"ALTER TABLE {sql.quoted(left, name)} DROP CONSTRAINT {sql.quoted(key)} CASCADE")
     for name in tables:
-        do(f"ALTER TABLE {sql.quoted(schema, name)} SET SCHEMA {sql.quoted(home)}")
+        do(f"ALTER TABLE {sql.quoted(schema, name)} SET SCHEMA {place}")
     do(f"DROP SCHEMA {sql.quoted(schema)}")
-    written = {name: count for name, count in counts.items() if count}
+    written = {name: rows for name, rows in counts.items() if rows}
     for name in tables:
         if name not in written:
             do(f"DROP TABLE {sql.quoted(left, name)}")
@@ -155,8 +153,7 @@ def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
 def purge(purging: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
     """Drop for good what the run took out, or what its undo left."""
     schemas = [schema for schema in (run.schema, run.left_schema) if _exists(schema)]
-    held = [sql.quoted(schema, name) for schema in schemas for (name,) in rows_of(sql.TABLES_IN, [schema])]
-    led_to = [name for (name,) in rows_of(sql.LED_TO, {"tables": held})]
+    held = [sql.quoted(schema, name) for schema in schemas for name in names(sql.TABLES_IN, [schema])]
 
     def drop(ended: object) -> runs.Evidence:
         with runs.fenced(purging, "drop") as evidence:
@@ -165,7 +162,7 @@ def purge(purging: RecoveryRun, run: RecoveryRun) -> runs.Evidence:
                 do(f"DROP SCHEMA {sql.quoted(schema)} CASCADE")
         return evidence
 
-    return with_locks({Mode.WHOLE: [*held, *led_to]}, drop, ends_sessions=False)
+    return with_locks({Mode.WHOLE: [*held, *led_to(held)]}, drop, ends_sessions=False)
 
 
 def is_held(run: RecoveryRun) -> bool:

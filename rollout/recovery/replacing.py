@@ -8,7 +8,7 @@ from psycopg import errors
 from rollout.recovery import sql
 from rollout.recovery.locks import PATIENCE_SECONDS, WAIT_MS, WORK_MS, InTheWay
 from rollout.recovery.manifest import CHUNK
-from rollout.recovery.tables import copy_rights, execute, leading_to, number_from, numbered, rows_of
+from rollout.recovery.tables import copy_rights, execute, home, leading_to, led_to, number_from, numbered, rows_of
 
 if TYPE_CHECKING:
     from rollout.recovery.sources import Source
@@ -25,7 +25,6 @@ def replace(source: "Source", schema: str) -> None:
     """Inside the caller's transaction, which lets nobody write. Raises InTheWay where somebody reads for ever."""
     old, name = source.name, source.protection.table
     new = sql.quoted(schema, name)
-    [(home,)] = rows_of("SELECT current_schema()")
     execute(f"CREATE SCHEMA {sql.quoted(schema)}")
     [(options,)] = rows_of(sql.OPTIONS, [old])
     execute(f"CREATE TABLE {new} (LIKE {old} {sql.LIKE}){f' WITH ({options})' if options else ''}")
@@ -37,10 +36,10 @@ def replace(source: "Source", schema: str) -> None:
         execute(f"CREATE {'UNIQUE ' if is_unique else ''}INDEX {sql.quoted(index)} ON {new}{definition}")
     copy_rights(old, new)
     # Dropping a foreign key takes the table it leads to as well.
-    _lock(", ".join([old, *(name for (name,) in rows_of(sql.LED_TO, {"tables": [old]}))]))
+    _lock(", ".join([old, *led_to([old])]))
     highest = numbered(old, source.key)
     execute(f"DROP TABLE {old}")
-    execute(f"ALTER TABLE {new} SET SCHEMA {sql.quoted(home)}")
+    execute(f"ALTER TABLE {new} SET SCHEMA {sql.quoted(home())}")
     execute(f"DROP SCHEMA {sql.quoted(schema)}")
     number_from(old, source.key, max(highest or 0, numbered(old, source.key) or 0) if highest is not None else None)
     execute(f"ANALYZE {old}")

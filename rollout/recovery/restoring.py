@@ -63,21 +63,15 @@ def _restore(source: Source, run: RecoveryRun) -> dict[str, Any]:
                     continue
                 counts.count(change)
                 if limit is None or counts.all <= limit:
-                    spool.write(_marked(change, line, source))
-        many = counts.all
-        if limit is not None and many > limit:
+                    spool.write(change.value.encode() + b"\t" + line)  # its kind before it, for one temporary table
+        if limit is not None and counts.all > limit:
             replacing.replace(source, f"restoring_{run.pk}")
             return counts.document() | {"how": "replaced"}
+        if not counts.all:
+            return counts.document() | {"how": "as it was"}
         spool.seek(0)
-        forgotten = _apply(source, spool) if many else {}
-    return (
-        counts.document() | {"how": "rows" if many else "as it was"} | ({"with_them": forgotten} if forgotten else {})
-    )
-
-
-def _marked(change: Change, line: bytes, source: Source) -> bytes:
-    """Its kind before it, for one temporary table."""
-    return change.value.encode() + b"\t" + line
+        forgotten = _apply(source, spool)
+    return counts.document() | {"how": "rows"} | ({"with_them": forgotten} if forgotten else {})
 
 
 def _apply(source: Source, spool: Any) -> dict[str, int]:
@@ -105,12 +99,12 @@ def _change(source: Source, temporary: str) -> None:
     name, key = source.name, sql.quoted(source.key)
     changing = [column for column in source.order if column in source.protection.lasting and column != source.key]
     sets = ", ".join(f"{sql.quoted(column)} = new.{sql.quoted(column)}" for column in changing)
-    changed = f"FROM {temporary} new WHERE new.how_ = 'changed' AND old.{key} = new.{key}"
+    changed = f"{temporary} new WHERE new.how_ = 'changed' AND old.{key} = new.{key}"
     try:
         with transaction.atomic():
-            execute(f"UPDATE {name} old SET {sets} {changed}")
+            execute(f"UPDATE {name} old SET {sets} FROM {changed}")
     except IntegrityError:
-        execute(f"DELETE FROM {name} old USING {changed.removeprefix('FROM ')}")
+        execute(f"DELETE FROM {name} old USING {changed}")
         _insert(source, temporary, Change.CHANGE)
 
 

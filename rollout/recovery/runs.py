@@ -20,6 +20,7 @@ from rollout.recovery.models import RecoveryRun, RecoveryStep
 from rollout.redact import redact
 
 LEASE, RENEW_SECONDS = timedelta(seconds=60), 10.0
+UNHELD = Q(lease_until=None) | Q(lease_until__lt=Now())
 CHANGES_DATA = ("quarantine", "clean_up")  # steps
 PROMISED = {Kind.EMERGENCY: 300, Kind.STANDARD: 900, Kind.GRADUAL: 1800}  # seconds
 Evidence = dict[str, Any]
@@ -88,16 +89,13 @@ def _has_changed_data(run: RecoveryRun) -> bool:
 
 
 def _is_free(run: RecoveryRun) -> bool:
-    is_over = Q(lease_until=None) | Q(lease_until__lt=Now())
-    return workers.is_gone(run.worker) or RecoveryRun.objects.filter(is_over, pk=run.pk).exists()
+    return workers.is_gone(run.worker) or RecoveryRun.objects.filter(UNHELD, pk=run.pk).exists()
 
 
 @contextmanager
 def held(run: RecoveryRun) -> Iterator[RecoveryRun]:
     """The lease on it, for as long as the block lasts. Raises UnderWay."""
-    free = Q(lease_until=None) | Q(lease_until__lt=Now())
-    if workers.is_gone(run.worker):
-        free |= Q(worker=run.worker)
+    free = UNHELD | Q(worker=run.worker) if workers.is_gone(run.worker) else UNHELD
     mine = {"fence": F("fence") + 1, "worker": workers.own(), "lease_until": Now() + LEASE}
     if not RecoveryRun.objects.filter(free, pk=run.pk, ended_at=None).update(**mine):
         raise UnderWay(

@@ -19,6 +19,26 @@ def rows_of(statement: str, params: Any = None) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def names(statement: str, params: Any = None) -> list[str]:
+    """The rows of a statement that gives one name each."""
+    return [name for (name,) in rows_of(statement, params)]
+
+
+def led_to(tables: Sequence[str]) -> list[str]:
+    """Those that their foreign keys lead to."""
+    return names(sql.LED_TO, {"tables": list(tables)})
+
+
+def home() -> str:
+    """The schema that tables lie in."""
+    [found] = names("SELECT current_schema()")
+    return found
+
+
+def count(table: str) -> int:
+    return int(rows_of(f"SELECT count(*) FROM {table}")[0][0])
+
+
 def copy_rights(of: str, to: str) -> None:
     """Owner and grants."""
     for (statement,) in rows_of(sql.RIGHTS, {"of": of, "to": to}):
