@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -73,12 +72,11 @@ def database() -> Iterator[str]:
 def processes(database: str, *commands: Sequence[str], extra: Mapping[str, str] | None = None) -> Iterator[list[int]]:
     """Run Python commands on that database for as long as the block lasts; yields their process ids."""
     from django.conf import settings
-    from django.db import connection
 
-    role = connection.settings_dict
+    from tests import databases
+
     environment = os.environ | (extra or {})
-    environment |= {"DATABASE_URL": f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{database}"}
-    environment |= {"REDIS_URL": settings.REDIS_URL}
+    environment |= {"DATABASE_URL": databases.address(database), "REDIS_URL": settings.REDIS_URL}
     started = [
         subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=-3, stderr=-3)
         for command in commands

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._ground import ROOT, database, season
+from tests import databases
 
 ROUNDS, ENTRIES, DJANGOS = 3, 1_000_000, 100_000
 # Entries as a player's are, each with numbers of its own.
@@ -45,13 +45,6 @@ def binary(name: str) -> str:
     from config.servers import postgres_binary
 
     return postgres_binary(place_of(), name)
-
-
-def url(name: str) -> str:
-    from django.db import connection
-
-    role = connection.settings_dict
-    return f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{name}"
 
 
 def run(*command: str, **more: object) -> float:
@@ -99,7 +92,7 @@ def ground(rows: int) -> Iterator[str]:
 
 
 def dump(name: str, file: Path, *options: str) -> float:
-    return run(binary("pg_dump"), "-Fc", *options, "-f", str(file), *protected_tables(), "-d", url(name))
+    return run(binary("pg_dump"), "-Fc", *options, "-f", str(file), *protected_tables(), "-d", databases.address(name))
 
 
 def snapshot(name: str) -> None:
@@ -125,7 +118,11 @@ def memory(name: str) -> None:
     from django.conf import settings
 
     peaks = []
-    places = {"DATABASE_URL": url(name), "REDIS_URL": settings.REDIS_URL, "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR)}
+    places = {
+        "DATABASE_URL": databases.address(name),
+        "REDIS_URL": settings.REDIS_URL,
+        "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR),
+    }
     for verb in ("list", "create"):
         told = PEAK.format(verb=verb)
         command = [sys.executable, "-c", told]
@@ -169,12 +166,11 @@ def restore(name: str) -> None:
 
     from rollout.actors import SYSTEM
     from rollout.recovery import snapshots
-    from tests import databases
 
     made = snapshots.create(actor=SYSTEM)
     file = settings.SNAPSHOT_DIR / "dump"
     # Of that table alone: pg_restore has no functions for the triggers of the others.
-    run(binary("pg_dump"), "-Fc", "-t", "portfolio_rationales", "-f", str(file), "-d", url(name))
+    run(binary("pg_dump"), "-Fc", "-t", "portfolio_rationales", "-f", str(file), "-d", databases.address(name))
     took: dict[str, list[float]] = {"restore, all entries gone": [], "restore, 1 % differs": [], "pg_restore": []}
     for _ in range(ROUNDS):
         execute("DELETE FROM portfolio_rationales")
@@ -184,7 +180,9 @@ def restore(name: str) -> None:
         took["restore, 1 % differs"].append(put_back(made.name))
         databases.execute("CREATE DATABASE {} TEMPLATE template0", f"{name}_again")
         try:
-            took["pg_restore"].append(run(binary("pg_restore"), "--no-owner", "-d", url(f"{name}_again"), str(file)))
+            took["pg_restore"].append(
+                run(binary("pg_restore"), "--no-owner", "-d", databases.address(f"{name}_again"), str(file))
+            )
         finally:
             databases.drop(f"{name}_again")
     full, few, theirs = (statistics.median(each) for each in took.values())

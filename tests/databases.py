@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -46,6 +47,13 @@ def execute(statement: str, *names: str) -> list[tuple[str, ...]]:
         query = sql.SQL(statement).format(*map(sql.Identifier, names))
         cursor = own.execute(query)
         return cursor.fetchall() if cursor.description else []
+
+
+def address(name: str = "") -> str:
+    """Of a database, for another process: the tests' own where no name is said."""
+    role = connection.settings_dict
+    who = f"{role['USER']}:{role['PASSWORD']}".removesuffix(":")
+    return f"postgres://{who}@{quote(role['HOST'], safe='')}/{name or role['NAME']}"
 
 
 def clone() -> str:

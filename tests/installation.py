@@ -77,15 +77,22 @@ class Site(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def served_by(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server in a thread; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 @pytest.fixture
 def site(settings: Settings) -> Iterator[None]:
     """A site that answers, at SITE_URL."""
     Site.status, Site.body = 200, b'{"ready": true}'
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    settings.SITE_URL = f"http://127.0.0.1:{server.server_port}"
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served_by(Site) as address:
+        settings.SITE_URL = address
+        yield

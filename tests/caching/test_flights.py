@@ -6,7 +6,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from django.conf import settings
@@ -22,6 +21,7 @@ from caching.warmers.entry import Computed
 from providers.models import GameLog
 from rollout.actors import SYSTEM
 from rollout.models import Activation
+from tests import databases
 from tests.conftest import committed
 from tests.databases import ROOT
 
@@ -65,10 +65,9 @@ def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
         "input()\n"
         "print(serve.serve(Key.parse('factor', 'nba', 'model')).found.record.digest.hex())"
     )
-    role = connection.settings_dict
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DATABASE_URL": f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{role['NAME']}",
+        "DATABASE_URL": databases.address(),
         "REDIS_URL": settings.REDIS_URL,
     }
     pipe = subprocess.PIPE

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 from aiohttp import web
 from django.conf import settings as django_settings
-from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
@@ -23,6 +21,7 @@ from providers.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState
 from providers.stub_server import served
 from rollout.actors import SYSTEM
+from tests import databases
 from tests.conftest import committed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @contextmanager
 def worker(stub_feed_url: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker on this test's database and queues."""
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}:{database['PASSWORD']}@{quote(database['HOST'], safe='')}/{database['NAME']}"
     environment = os.environ | {
-        "DATABASE_URL": url.replace(":@", "@"),
+        "DATABASE_URL": databases.address(),
         "REDIS_URL": django_settings.REDIS_URL,
         "STUB_FEED_URL": stub_feed_url,
     }

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +13,7 @@ from pytest_django import Settings
 from rollout import channels
 from rollout.notify import Event
 from tests.conftest import committed
+from tests.installation import served_by
 
 HAPPENED = Event("recovery_run", "Emergency 1", "Emergency 1 done after 0.3 s", {"run": 1})
 
@@ -33,14 +34,9 @@ class Hook(BaseHTTPRequestHandler):
 @pytest.fixture
 def hook(settings: Settings) -> Iterator[None]:
     Hook.heard, Hook.status = [], 204
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    settings.NOTIFY_WEBHOOK_URL = f"http://127.0.0.1:{server.server_port}/hook"
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served_by(Hook) as address:
+        settings.NOTIFY_WEBHOOK_URL = f"{address}/hook"
+        yield
 
 
 def wait() -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -23,6 +22,7 @@ from rollout.gate import gate
 from rollout.models import Rollout, Transition
 from rollout.redis import client
 from rollout.stages import Arm
+from tests import databases
 from tests.conftest import committed
 from tests.databases import ROOT
 
@@ -164,9 +164,7 @@ def test_a_worker_killed_between_guard_and_transition_leaves_it_to_the_next(at_s
     at_stage("FULL_ACTIVE")
     traffic(errors=6)
     seen = rollout()
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}@{quote(database['HOST'], safe='')}/{database['NAME']}"
-    environment = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = os.environ | {"DATABASE_URL": databases.address(), "DJANGO_SETTINGS_MODULE": "config.settings"}
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -9
     assert (rollout().stage, rollout().epoch) == ("FULL_ACTIVE", seen.epoch)

@@ -1,15 +1,22 @@
 """A whole installation to roll back, in a database of its own, and what is compared before and after."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 from pytest_django import Settings
 
+from rollout.actors import SYSTEM
 from rollout.choices import Stage
-from rollout.models import Rollout
-from rollout.recovery import sql
+from rollout.models import Activation, Rollout
+from rollout.recovery import snapshots, sql
 from rollout.recovery.content import content_hash
+from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import protected
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +33,31 @@ def contents() -> dict[str, str]:
 def full() -> None:
     """The rollout in its last stage."""
     Rollout.objects.update(stage=Stage.FULL_ACTIVE, run_state="running", percent=100)
+
+
+def command(capsys: Capture, *args: str) -> dict[str, Any]:
+    """Its JSON document."""
+    capsys.readouterr()
+    call_command(*args, "--json")
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def off() -> set[str]:
+    """Parts that are switched off."""
+    return set(Activation.objects.switched_off().values_list("part", flat=True))
+
+
+def suite(capsys: Capture) -> dict[str, str]:
+    """What the post-rollback suite, which passes, says of each check."""
+    capsys.readouterr()
+    call_command("validate", "--suite", "post-rollback", "--format", "json")
+    found = json.loads(capsys.readouterr().out)
+    assert found["overall"] == "PASS"
+    return {each["id"]: each["status"] for each in found["checks"]}
+
+
+@pytest.fixture
+def snapshot(installation: None) -> Snapshot:
+    """Of the installation as it was made."""
+    return snapshots.create(actor=SYSTEM)

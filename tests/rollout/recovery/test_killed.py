@@ -38,9 +38,11 @@ def in_a_child(step: str, work: Callable[[], object]) -> None:
     connection.close()
     pid = os.fork()
     if pid == 0:
-        with killed(step):
-            work()
-        os._exit(1)  # it should not have come so far
+        try:
+            with killed(step):
+                work()
+        finally:
+            os._exit(1)  # it should not have come so far, nor go on with the tests here
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 

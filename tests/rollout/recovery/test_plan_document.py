@@ -5,12 +5,10 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
 
 from rollout.actors import SYSTEM
 from rollout.choices import Kind
@@ -95,9 +93,7 @@ EXPORT = next(line for line in commands() if line.startswith("export PATH"))
 
 
 def in_a_shell(line: str) -> None:
-    role = connection.settings_dict
-    place = {"DATABASE_URL": f"postgres://{role['USER']}@{quote(role['HOST'], safe='')}/{role['NAME']}"}
-    environment = os.environ | place | {"REDIS_URL": settings.REDIS_URL}
+    environment = os.environ | {"DATABASE_URL": databases.address(), "REDIS_URL": settings.REDIS_URL}
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     Path(ROOT, "var", "entries.copy").unlink(missing_ok=True)

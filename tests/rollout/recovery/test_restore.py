@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from hypothesis import given
-from hypothesis import strategies as st
 
 from caching.models import CacheEntry, CacheTarget
 from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderState
@@ -18,17 +16,9 @@ from rollout.actors import SYSTEM
 from rollout.errors import WrongInput
 from rollout.models import RecoveryRun, Rollout, StagePolicy
 from rollout.recovery import operations, replacing, restoring, snapshots
-from rollout.recovery.differences import Change, Layout, differences
 from rollout.recovery.manifest import FILE
 from rollout.recovery.models import Snapshot
-from tests.rollout.recovery.conftest import contents, full
-
-Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def snapshot(installation: None) -> Snapshot:
-    return snapshots.create(actor=SYSTEM)
+from tests.rollout.recovery.conftest import Capture, contents, full
 
 
 def execute(statement: str) -> None:
@@ -169,64 +159,6 @@ def rewrite(folder: Path, table: dict[str, Any], without: str) -> None:
         table["content"] = cursor.fetchone()[0]
 
 
-def altered(folder: Path) -> None:
-    file = folder / "portfolio_rationales.copy.zst"
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(bytes(data))
-
-
-def cut(folder: Path) -> None:
-    file = folder / "portfolio_rationales.copy.zst"
-    file.write_bytes(file.read_bytes()[:-20])
-
-
-def of_a_newer_release(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    manifest["schema"]["caching"] = "9999_later"
-    (folder / FILE).write_text(json.dumps(manifest))
-
-
-def of_another_project(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    (folder / FILE).write_text(json.dumps(manifest | {"project": "another"}))
-
-
-def lacking_a_table(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    manifest["tables"] = [each for each in manifest["tables"] if each["table"] != "provider_states"]
-    (folder / FILE).write_text(json.dumps(manifest))
-
-
-def of_other_content(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    for table in manifest["tables"]:
-        table["content"] = "1:2"
-    (folder / FILE).write_text(json.dumps(manifest))
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (altered, "portfolio_rationales.copy.zst of .* was altered; take another one"),
-        (cut, "portfolio_rationales.copy.zst of .* was cut"),
-        (of_a_newer_release, "made by a release with other migrations: caching.9999_later; install that release"),
-        (of_another_project, "is of another project or format"),
-        (lacking_a_table, "lacks provider_states; restore one by one"),
-        (of_other_content, "is not what the snapshot holds; nothing was changed"),
-        (shutil.rmtree, "holds no whole snapshot"),
-    ],
-)
-def test_one_that_cannot_be_used_changes_nothing(snapshot: Snapshot, fault: Any, said: str) -> None:
-    fault(Path(snapshot.folder))
-    CacheEntry.objects.filter(cache_type="CACHE_FACTOR").delete()
-    before = contents()
-    with pytest.raises(CommandError, match=said):
-        call_command("restore", "--latest", "--no-input")
-    assert contents() == before
-    assert not RecoveryRun.objects.filter(ended_at=None).exists()
-
-
 def test_another_machines_is_restored_by_its_folder(snapshot: Snapshot, tmp_path: Path) -> None:
     before = contents()
     shutil.copytree(snapshot.folder, tmp_path / "brought")
@@ -247,41 +179,6 @@ def test_a_reader_that_never_ends_is_not_waited_for(snapshot: Snapshot, monkeypa
         with pytest.raises(CommandError, match="somebody reads"):
             call_command("restore", "--latest", "--no-input")
     assert not CacheEntry.objects.exists()
-
-
-KEYS = st.dictionaries(st.integers(-5, 30), st.sampled_from([b"a", b"b", b"c"]), max_size=20)
-
-
-def rows(of: dict[int, bytes], volatile: bytes) -> list[bytes]:
-    return [b"%d\t%b\t%b\n" % (key, value, volatile) for key, value in sorted(of.items())]
-
-
-@given(wanted=KEYS, found=KEYS)
-def test_differences_make_one_the_other(wanted: dict[int, bytes], found: dict[int, bytes]) -> None:
-    layout = Layout(key=0, is_number=True, kept=None, lasting=(0, 1))
-    now = dict(found)
-    for change, line in differences(rows(wanted, b"x"), rows(found, b"y"), layout):
-        key, value, _ = line.split(b"\t")
-        if change is Change.REMOVE:
-            del now[int(key)]
-        else:
-            assert (int(key) in now) == (change is Change.CHANGE)
-            now[int(key)] = value
-    assert now == wanted
-
-
-@given(st.sets(st.text(alphabet="ab\t\\\né", min_size=1, max_size=3), max_size=8))
-def test_text_keys_are_in_the_order_of_their_bytes(names: set[str]) -> None:
-    def line(name: str) -> bytes:
-        escaped = name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        return f"{escaped}\tv\n".encode()
-
-    layout = Layout(key=0, is_number=False, kept=None, lasting=(0, 1))
-    ordered = sorted(names, key=str.encode)
-    lines = [line(name) for name in ordered]
-    assert list(differences(lines, lines, layout)) == []
-    assert [change for change, _ in differences(lines, [], layout)] == [Change.ADD] * len(lines)
-    assert [change for change, _ in differences(lines[::2], lines, layout)] == [Change.REMOVE] * (len(lines) // 2)
 
 
 def test_rows_that_swapped_what_is_unique(snapshot: Snapshot) -> None:

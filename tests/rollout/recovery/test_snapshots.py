@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -28,6 +27,7 @@ from rollout.recovery import snapshots, writing
 from rollout.recovery.manifest import FILE, Manifest, Unusable
 from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import protected
+from tests import databases
 from tests.caching.conftest import bring_season
 from tests.conftest import committed
 from tests.databases import ROOT
@@ -197,9 +197,7 @@ snapshots.create(actor=SYSTEM)
 
 
 def test_one_that_was_killed_half_way_is_no_snapshot(data: None, folder: Path) -> None:
-    database = connection.settings_dict
-    url = f"postgres://{database['USER']}@{quote(database['HOST'], safe='')}/{database['NAME']}"
-    environment = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = os.environ | {"DATABASE_URL": databases.address(), "DJANGO_SETTINGS_MODULE": "config.settings"}
     environment |= {"SNAPSHOT_DIR": str(folder)}
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -9

@@ -1,0 +1,126 @@
+"""The gradual way back: it holds, can be held, and is cut short."""
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+
+from caching.models import CacheEntry
+from rollout import operations as rollouts
+from rollout.actors import SYSTEM
+from rollout.choices import Kind, Outcome, Stage
+from rollout.errors import WrongInput
+from rollout.models import RecoveryRun, Rollout, Transition
+from rollout.recovery import gradual, operations
+from rollout.recovery.models import RecoveryStep
+from tests.rollout.recovery.conftest import Capture, command, contents, full, off, suite
+
+
+def test_gradual_goes_down_step_by_step_and_changes_no_data(installation: None, capsys: Capture) -> None:
+    full()
+    before = contents()
+    done = command(capsys, "rollback", "--level", "gradual", "--no-input", "--pace", "0.001")
+    assert [step["name"] for step in done["steps"]] == [*(place.name for place in gradual.LADDER), "verify"]
+    assert done["steps"][0]["evidence"]["guards"]["derived-data"]["errors"]
+    stages = Transition.objects.filter(verb="descend").order_by("epoch").values_list("to_stage", "percent")
+    partial = [("PARTIAL_ACTIVE", 50), ("PARTIAL_ACTIVE", 25), ("PARTIAL_ACTIVE", 10)]
+    assert list(stages) == [*partial, ("SHADOW_MODE", 0), ("DARK_MODE", 0)]
+    assert Rollout.objects.get().stage == Stage.DISABLED
+    assert (contents(), off()) == (before, set())
+    assert suite(capsys)["every_step_recorded"] == "PASS"
+    with pytest.raises(CommandError, match="changed no data; start the rollout again"):
+        call_command("restore", "--undo", "--no-input")
+
+
+def test_gradual_holds_and_beat_drives_it(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    for _ in range(3):
+        operations.recover()
+    assert [step.name for step in run.steps.all()] == ["PARTIAL_ACTIVE 50 %"]
+    pass_time(run, gradual.HOLD.total_seconds() - 2)
+    operations.recover()
+    assert run.steps.count() == 1
+    pass_time(run, 3)
+    operations.recover()
+    assert (Rollout.objects.get().percent, Rollout.objects.get().run_state) == (25, "paused")
+    for _ in range(5):
+        pass_time(run, 181)
+        operations.recover()
+    run.refresh_from_db()
+    assert (run.outcome, run.steps.last().name) == (Outcome.DONE, "verify")  # type: ignore[union-attr]
+
+
+def pass_time(run: RecoveryRun, seconds: float) -> None:
+    for step in RecoveryStep.objects.filter(run=run, ended_at=None):
+        moved = step.started_at.timestamp() - seconds
+        RecoveryStep.objects.filter(pk=step.pk).update(
+            started_at=step.started_at.fromtimestamp(moved, tz=step.started_at.tzinfo)
+        )
+
+
+def test_it_begins_where_the_rollout_stands(installation: None) -> None:
+    full()
+    Rollout.objects.update(stage=Stage.SHADOW_MODE, percent=0)
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    last = run.steps.last()
+    assert (last.name, last.ended_at) == ("DARK_MODE", None)  # type: ignore[union-attr]
+    assert [step.evidence for step in run.steps.exclude(ended_at=None)] == [{"moved": []}] * 4, "nobody waits there"
+
+
+def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    assert command(capsys, "rollback", "--pause")["changed"] is True
+    assert command(capsys, "rollback", "--pause")["changed"] is False
+    pass_time(run, 1000)
+    operations.recover()
+    assert run.steps.count() == 1
+    [step] = run.steps.all()
+    step.evidence["paused_at"] = step.started_at.isoformat()
+    step.save()
+    command(capsys, "rollback", "--resume")
+    operations.recover()
+    assert run.steps.count() == 1
+    pass_time(run, 181)
+    operations.recover()
+    assert run.steps.count() == 2
+
+
+def test_a_guard_that_falls_cuts_it_short_into_standard(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    rollouts.trip(Rollout.objects.get(), Stage.DISABLED, [], actor=SYSTEM, reason="errors")
+    operations.recover()
+    run.refresh_from_db()
+    assert run.outcome == Outcome.CUT_SHORT
+    standard = RecoveryRun.objects.get(kind=Kind.STANDARD)
+    assert (standard.outcome, "a guard fell, of derived-data" in standard.reason) == (Outcome.DONE, True)
+    assert not CacheEntry.objects.exists()
+
+
+def test_what_goes_further_cuts_a_gradual_one_short(installation: None) -> None:
+    full()
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    done = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run.refresh_from_db()
+    assert (run.outcome, done.outcome) == (Outcome.CUT_SHORT, Outcome.DONE)
+
+
+def test_a_wrong_pace_begins_nothing(installation: None) -> None:
+    with pytest.raises(WrongInput):
+        operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=-1)
+    assert not RecoveryRun.objects.exists()
+
+
+def test_a_gradual_one_killed_in_its_last_step_ends(installation: None) -> None:
+    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    for place in gradual.LADDER:
+        RecoveryStep.objects.create(run=run, name=place.name, outcome=Outcome.DONE, ended_at=Now())
+    RecoveryStep.objects.create(run=run, name="verify")
+    operations.recover()
+    run.refresh_from_db()
+    assert run.outcome == Outcome.DONE
