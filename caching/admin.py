@@ -13,8 +13,9 @@ from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.shown import hit_rates, shown_entry
 from caching.states import STATES
 from caching.warming import PERMISSION as WARM
-from config.console import ReadOnlyAdmin, SlipwayAdmin, ago, freshness, on_off, verb
+from config.console import ReadOnlyAdmin, SlipwayAdmin, verb
 from config.keyset import KeysetAdmin
+from config.marks import ago, freshness, on_off
 from providers.models import Sport
 
 UNDER_WAY = "{changed} targets are being computed; Warm-ups shows how far that is."

@@ -10,7 +10,7 @@ from caching.choices import HITS, CacheType
 from caching.hits import answered, lookups_by_kind
 from caching.models import CacheEntry, CacheTarget
 from caching.pictures import picture
-from config.console import freshness
+from config.marks import freshness
 
 
 def shown_entry(entry: CacheEntry) -> dict[str, Any]:

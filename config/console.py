@@ -4,21 +4,17 @@ Lists say in a line what they are about, verbs ask before they act, states show 
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
@@ -43,11 +39,7 @@ __all__ = [
     "TextField",
     "UserChangeForm",
     "UserCreationForm",
-    "ago",
-    "badge",
     "estimated_rows",
-    "freshness",
-    "on_off",
     "verb",
 ]
 COUNTED_AT_MOST = 100_000  # rows
@@ -77,14 +69,6 @@ class NumberField(forms.FloatField):
 
 class SwitchField(forms.BooleanField):
     widget = UnfoldBooleanSwitchWidget
-
-
-class HasLook(Protocol):
-    symbol: str
-    colour: str
-
-    @property
-    def label(self) -> Any: ...
 
 
 class SlipwayAdmin(ModelAdmin):
@@ -223,73 +207,3 @@ def verb(
     act.permission = permission  # type: ignore[attr-defined]
     act.asks = True  # type: ignore[attr-defined]
     return act
-
-
-def badge(choice: HasLook) -> SafeString:
-    """A choice as symbol, colour and word."""
-    return _mark(choice.colour, choice.symbol, choice.label)
-
-
-def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
-    return _mark("green", "✓", on) if is_on else _mark("gray", "–", off)
-
-
-def freshness(soft_expires_at: datetime, expires_at: datetime) -> SafeString:
-    now = timezone.now()
-    if now < soft_expires_at:
-        return _mark("green", "●", "fresh")
-    return _mark("orange", "◑", "to be refreshed") if now < expires_at else _mark("red", "○", "stale")
-
-
-def _mark(colour: str, symbol: str, word: str) -> SafeString:
-    html = '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>'
-    return format_html(html, colour, symbol, word)
-
-
-def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
-    """A moment as "2 min ago", the absolute time on hover."""
-    if moment is None:
-        return never
-    absolute = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-    relative = elapsed((timezone.now() - moment).total_seconds())
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), absolute, relative)
-
-
-def elapsed(seconds: float) -> str:
-    """Seconds as people say them; negative ones lie ahead."""
-    amount = abs(seconds)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if amount >= size:
-            text = f"{int(amount // size)} {unit}"
-            break
-    else:
-        text = f"{int(amount)} s"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
-
-
-def register_accounts() -> None:
-    """Users and groups in the theme's look; Celery beat's tables are the code's own and stay out of sight."""
-    from django.contrib.auth.admin import GroupAdmin, UserAdmin
-    from django.contrib.auth.models import Group, User
-    from django_celery_beat import models as beat
-
-    class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
-        intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
-        form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
-
-        def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-            """Only a superuser makes superusers, or gives single permissions."""
-            own = ["is_superuser", "user_permissions"]
-            return [*super().get_readonly_fields(request, obj), *([] if request.user.is_superuser else own)]
-
-    class Groups(SlipwayAdmin, GroupAdmin):
-        intro = "Viewer sees all, Operator also acts, Admin also edits. These three are reset by each upgrade."
-
-    for model in (User, Group):
-        admin.site.unregister(model)
-    admin.site.register(User, Users)
-    admin.site.register(Group, Groups)
-    tables = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.SolarSchedule, beat.ClockedSchedule)
-    for table in tables:
-        if admin.site.is_registered(table):
-            admin.site.unregister(table)

@@ -17,7 +17,8 @@ from pghistory.models import Context
 from caching.models import CacheEntry, WarmUp
 from caching.shown import hit_rates
 from caching.states import STATES
-from config.console import COUNTED_AT_MOST, ago, badge, estimated_rows
+from config.console import COUNTED_AT_MOST, estimated_rows
+from config.marks import ago, badge
 from providers.choices import Status
 from providers.models import ProviderState, StatusChange
 from rollout import shown as rollouts

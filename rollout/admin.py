@@ -12,8 +12,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField, ago, badge
+from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField
 from config.keyset import KeysetAdmin
+from config.marks import ago, badge
 from config.verbs import PaceForm, ReasonForm, verb_page
 from rollout import configuration, operations, plans, shown
 from rollout.choices import Part, RunState, Stage

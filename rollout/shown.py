@@ -7,7 +7,7 @@ import redis
 from django.utils.html import format_html
 
 from config.charts import Chart
-from config.console import ago, badge, elapsed
+from config.marks import ago, badge, elapsed
 from rollout import configuration, heartbeat, mismatches
 from rollout.actors import Actor
 from rollout.choices import Guard, Part, RunState, Stage, Verdict

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from config.console import ago, badge
 from config.keyset import KeysetAdmin
+from config.marks import ago, badge
 from config.verbs import verb_page
 from rollout.criteria import Result, Suite, checks
 from validation.models import ValidationRun

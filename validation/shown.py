@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from config.console import ago, badge
+from config.marks import ago, badge
 from rollout.criteria import Result, Suite
 from validation.models import CheckResult, ValidationRun
 

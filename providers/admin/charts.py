@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.charts import Chart
-from config.console import ago, badge, elapsed
+from config.marks import ago, badge, elapsed
 from providers import history
 from providers.choices import Outcome, Status
 from providers.models import PollSlot, PropLine, ProviderState

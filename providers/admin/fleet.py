@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin, SlipwayAdmin, ago, badge, on_off, verb
+from config.console import ReadOnlyAdmin, SlipwayAdmin, verb
+from config.marks import ago, badge, on_off
 from providers import operations
 from providers.admin.charts import shown_history
 from providers.choices import Outcome, Status

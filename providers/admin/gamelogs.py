@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField, ago, badge
+from config.console import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField
+from config.marks import ago, badge
 from providers.choices import ImportState
 from providers.gamelogs import uploads
 from providers.gamelogs.columns import valid_mapping

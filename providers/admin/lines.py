@@ -7,7 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin, ago, on_off
+from config.console import ReadOnlyAdmin
+from config.marks import ago, on_off
 from providers.admin.charts import price_chart
 from providers.models import Event, PropLine
 

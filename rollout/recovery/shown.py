@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import ago, badge, on_off
+from config.marks import ago, badge, on_off
 from rollout.choices import Kind, Outcome
 from rollout.models import Activation
 from rollout.recovery import levels, quarantine

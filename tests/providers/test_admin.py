@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from config.console import ago, elapsed
+from config.marks import ago, elapsed
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 
 STATES = "/admin/providers/providerstate/"

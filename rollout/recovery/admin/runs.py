@@ -11,8 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from config.console import ago, badge
 from config.keyset import KeysetAdmin
+from config.marks import ago, badge
 from config.verbs import typed, verb_page
 from rollout.choices import Kind, Outcome, Part
 from rollout.recovery import activation, background, levels, operations, shown

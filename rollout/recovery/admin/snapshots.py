@@ -3,8 +3,8 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from config.console import ago, on_off
 from config.keyset import KeysetAdmin
+from config.marks import ago, on_off
 from rollout.recovery.models import Snapshot
 
 
