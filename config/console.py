@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Model, QuerySet
@@ -44,6 +45,7 @@ __all__ = [
 ]
 COUNTED_AT_MOST = 100_000  # rows
 ESTIMATED_ROWS = "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass"
+EDITS_SHOWN = 50
 NAMED_AT_MOST = 30  # objects named on a confirmation page
 
 
@@ -76,6 +78,7 @@ class SlipwayAdmin(ModelAdmin):
     when_empty = "Nothing here yet."  # how rows come to be
     list_before_template = "console/intro.html"
     list_filter_submit = False
+    object_history_template: Any = "console/history.html"
     list_filter_sheet = False
     show_full_result_count = False
     compressed_fields = True
@@ -96,6 +99,26 @@ class SlipwayAdmin(ModelAdmin):
     def of_list(self) -> dict[str, Any]:
         """What the list shows beside its rows."""
         return {}
+
+    def edited_with(self, row: Any) -> list[Sequence[Model]]:
+        """The rows whose edits are this one's history, by table; none where its table keeps no audit."""
+        from rollout.audit import is_tracked  # here, since the console lies below the apps
+
+        return [[row]] if is_tracked(self.model) else []
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Where its table keeps an audit, each edit with before and after; else what Django logged."""
+        from config import edits  # here, since the console lies below the apps
+        from rollout import audit
+
+        row = self.get_object(request, unquote(object_id))
+        tables = self.edited_with(row) if row else []
+        found = [edit for rows in tables for edit in audit.edits(rows, EDITS_SHOWN + 1)]
+        found = sorted(found, key=lambda edit: edit.at, reverse=True)
+        more = {"edits": edits.shown(found[:EDITS_SHOWN]) if tables else None, "more": len(found) > EDITS_SHOWN}
+        return super().history_view(request, object_id, (extra_context or {}) | more)  # type: ignore[no-any-return]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
@@ -139,6 +162,15 @@ class Estimate(Paginator):  # type: ignore[type-arg]
 
 class ReadOnlyAdmin(SlipwayAdmin):
     paginator = Estimate
+
+    def edited_with(self, row: Any) -> list[Sequence[Model]]:
+        return []
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """It has no history: it is one."""
+        return super().render_change_form(request, context | {"show_history": False}, *args, **kwargs)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -12,10 +12,11 @@ def make_groups() -> None:
     """Viewer sees all; Operator also has the verbs; Admin also edits configuration and users."""
     ours = Permission.objects.filter(content_type__app_label__in=OURS)
     users = Permission.objects.filter(content_type__app_label="auth", content_type__model__in=["user", "group"])
+    audit = Permission.objects.filter(content_type__app_label="pghistory", codename="view_context")
     members = {
-        "Viewer": ours.filter(VIEW),
-        "Operator": ours.exclude(PLAIN),
-        "Admin": ours | users,
+        "Viewer": ours.filter(VIEW) | audit,
+        "Operator": ours.exclude(PLAIN) | audit,
+        "Admin": ours | audit | users,
     }
     for name, permissions in members.items():
         group, _ = Group.objects.get_or_create(name=name)

@@ -167,7 +167,9 @@ def _changes() -> list[tuple[SafeString | str, SafeString | str]]:
         outcome = badge(Outcome(run.outcome))
         found.append((run.started_at, format_html("{} {} by {}", badge(Kind(run.kind)), outcome, run.actor)))
     edits = Context.objects.filter(created_at__gt=since).order_by("-created_at")[:CHANGES]
-    for at, told in edits.values_list("created_at", "metadata"):
-        found.append((at, f"configuration: {told.get('verb', 'change')} by {told.get('actor', 'somebody')}"))
+    for pk, at, told in edits.values_list("pk", "created_at", "metadata"):
+        address = reverse("admin:pghistory_context_change", args=[pk])
+        verb, actor = told.get("verb", "change"), told.get("actor", "somebody")
+        found.append((at, format_html('<a href="{}">configuration: {}</a> by {}', address, verb, actor)))
     newest = sorted(found, key=lambda told: told[0], reverse=True)[:CHANGES]
     return [(ago(at), said) for at, said in newest]

@@ -82,6 +82,7 @@ UNFOLD = {
                 "items": [
                     page("Users", "person", "auth_user", "auth.view_user"),
                     page("Groups", "group", "auth_group", "auth.view_group"),
+                    page("Edits", "edit_note", "pghistory_context", "pghistory.view_context"),
                 ],
             },
         ]

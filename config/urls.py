@@ -2,11 +2,12 @@ from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from config import accounts, home, probes
+from config import accounts, acts, home, probes
 from config.api import api
 from rollout import ofrep
 
 accounts.register()
+acts.register()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/live/", admin.site.admin_view(home.live), name="home_live"),

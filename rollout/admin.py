@@ -1,6 +1,6 @@
 """Rollouts in the admin: where each stands and why, the verbs, and what its stages ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -73,6 +73,9 @@ class RolloutAdmin(PoliciesAdmin):
     change_form_outer_after_template = "console/rollout_after.html"
     list_display = ["name", "stage_now", "state_now", "share", "entered"]
     fields = ["name"]
+
+    def edited_with(self, row: Rollout) -> list[Sequence[Any]]:
+        return configuration.policies_of(row)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Rollout | None = None) -> list[str]:
         return ["name"] if obj else []
@@ -212,6 +215,9 @@ class StagePolicyAdmin(PoliciesAdmin):
     fields = ["rollout", "stage", *configuration.FIELDS[StagePolicy]]
     readonly_fields = ["rollout", "stage"]
     inlines = [GuardPolicyInline]
+
+    def edited_with(self, row: StagePolicy) -> list[Sequence[Any]]:
+        return [[row], list(row.guards.all())]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

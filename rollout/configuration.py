@@ -1,8 +1,6 @@
 """Making a rollout, and editing what its stages ask of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -70,22 +68,10 @@ def save(policies: Sequence[Policy], *, actor: Actor) -> None:
             policy.save(update_fields=FIELDS[type(policy)])
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """changes: of each field, what it was and what it became."""
-
-    at: datetime
-    actor: str
-    policy: str
-    changes: dict[str, tuple[Any, Any]]
-
-
-def edits(rollout: Rollout, newest: int = 20) -> list[Edit]:
-    """How its policies were edited, the newest first."""
-    stages = {policy.pk: policy for policy in rollout.policies.all()}
-    guards = {guard.pk: guard for guard in GuardPolicy.objects.filter(policy__in=stages).select_related("policy")}
-    found = [*_edits(StagePolicy, stages, newest), *_edits(GuardPolicy, guards, newest)]
-    return sorted(found, key=lambda edit: edit.at, reverse=True)[:newest]
+def policies_of(rollout: Rollout) -> list[Sequence[Policy]]:
+    """Its stages' and its guards', whose edits are its history."""
+    guards = GuardPolicy.objects.filter(policy__rollout=rollout).select_related("policy__rollout")
+    return [list(rollout.policies.select_related("rollout")), list(guards)]
 
 
 def last_edit(rollout: Rollout) -> str:
@@ -93,28 +79,3 @@ def last_edit(rollout: Rollout) -> str:
     of_stages: Any = StagePolicy.pgh_event_model.objects.filter(rollout=rollout)  # type: ignore[attr-defined]
     of_guards: Any = GuardPolicy.pgh_event_model.objects.filter(policy__rollout=rollout)  # type: ignore[attr-defined]
     return "-".join(str(found.aggregate(last=Max("pk"))["last"]) for found in (of_stages, of_guards))
-
-
-def _edits(model: type[Policy], policies: dict[int, Any], newest: int) -> list[Edit]:
-    """Each against the event before it."""
-    events: Any = model.pgh_event_model.objects  # type: ignore[union-attr]  # pghistory adds it
-    found: list[Edit] = []
-    for event in (
-        events.filter(pgh_obj__in=policies, pgh_label="update").order_by("-pk").select_related("pgh_context")[:newest]
-    ):
-        before = events.filter(pgh_obj=event.pgh_obj_id, pk__lt=event.pk).order_by("-pk").first()
-        changes = {
-            name: (getattr(before, name), getattr(event, name))
-            for name in FIELDS[model]
-            if before is not None and getattr(before, name) != getattr(event, name)
-        }
-        if changes:
-            actor = event.pgh_context.metadata.get("actor", "") if event.pgh_context else ""
-            found.append(Edit(event.pgh_created_at, actor, _about(policies[event.pgh_obj_id]), changes))
-    return found
-
-
-def _about(policy: Policy) -> str:
-    if isinstance(policy, StagePolicy):
-        return policy.get_stage_display()
-    return f"{policy.policy.get_stage_display()}, {policy.get_guard_display()}"

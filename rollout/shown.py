@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
+from django.db.models import Model
 from django.utils.html import format_html
 
 from config.charts import Chart
+from config.edits import told
 from config.marks import ago, badge, elapsed
 from rollout import configuration, heartbeat, mismatches
 from rollout.actors import Actor
+from rollout.audit import Edit, edits
 from rollout.choices import Guard, Part, RunState, Stage, Verdict
 from rollout.guards import Judged
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
@@ -17,7 +20,7 @@ from rollout.plans import LINES, Standing, minutes
 from rollout.stages import ACTIVE, ORDER, Plan, serves
 from rollout.status import Status, shown_limit, shown_value, status
 
-READINGS, TRANSITIONS, MISMATCHES = 240, 50, 5  # shown at most
+READINGS, TRANSITIONS, MISMATCHES, EDITS = 240, 50, 5, 20  # shown at most
 VERBS = {  # each with its permission and the states in which it means something
     "start": ("start_rollout", {RunState.IDLE, RunState.COOLING}),
     "approve": ("approve_rollout", {RunState.WAITING}),
@@ -141,23 +144,22 @@ def newest(rollout: Rollout) -> str:
 def timeline(rollout: Rollout) -> list[dict[str, Any]]:
     """Transitions and edits of its policies, the newest first."""
     moves = [_move(move) for move in rollout.transitions.all()[:TRANSITIONS]]
-    edited = [
-        {
-            "moment": edit.at,
-            "at": ago(edit.at),
-            "what": format_html("Policy edited: {}", edit.policy),
-            "actor": edit.actor or "nobody known",
-            "reason": "; ".join(f"{name} {_plain(was)} → {_plain(now)}" for name, (was, now) in edit.changes.items()),
-        }
-        for edit in configuration.edits(rollout)
-    ]
+    edited = [_edit(edit, policies) for policies in configuration.policies_of(rollout) for edit in _changes(policies)]
     return sorted([*moves, *edited], key=lambda told: told["moment"], reverse=True)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _changes(policies: Sequence[Model]) -> list[Edit]:
+    return [edit for edit in edits(policies, EDITS) if edit.changes]
+
+
+def _edit(edit: Edit, policies: Sequence[Model]) -> dict[str, Any]:
+    return {
+        "moment": edit.at,
+        "at": ago(edit.at),
+        "what": f"Policy edited: {next(policy for policy in policies if str(policy.pk) == edit.pk)}",
+        "actor": edit.actor or "nobody known",
+        "reason": "; ".join(f"{name} {was} → {now}" for name, was, now in told(edit)),
+    }
 
 
 def _move(move: Transition) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def test_editing_a_policy_of_a_running_rollout_is_recorded(browse: Browse) -> No
     assert (policies["DARK_MODE"].minutes, policies["PARTIAL_ACTIVE"].percents) == (5, [5, 50])
     assert rollout().epoch == epoch
     shown = page(admin, address())
-    assert "Policy edited: Dark mode" in shown
+    assert "Policy edited: derived-data Dark mode" in shown
     assert "minutes 10 → 5" in shown
     assert "percents 10, 25, 50 → 5, 50" in shown
     assert "by admin" in shown
@@ -270,8 +270,8 @@ def test_a_guards_limit_is_edited_and_recorded(browse: Browse) -> None:
     guard.refresh_from_db()
     assert guard.at_most == 0.2
     shown = page(admin, address())
-    assert "Policy edited: Dark mode, Hit rate" in shown
-    assert "at_most 0.3 → 0.2" in shown
+    assert "Policy edited: derived-data Dark mode Hit rate" in shown
+    assert "at most 0.3 → 0.2" in shown
     assert admin.post(where, sent | {"guards-0-at_most": "-1"}).status_code == 200
     assert admin.post(where, sent | {"guards-0-at_most": "1.5"}).status_code == 200
     guard.refresh_from_db()
