@@ -4,17 +4,20 @@ PY := .venv/bin/python
 INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: no Python found; install Python 3.11" >&2; exit 1; }; \
 	$(PYTHON) config/install.py
 
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test test-browser lint docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: .venv/run.done ## start everything, ready to use; Ctrl-C stops it
 	@exec $(PY) -m config.run
 
 test: .venv/test.done .venv/suite.done ## run all tests against real PostgreSQL and Redis
 	@$(PY) -m pytest
+
+test-browser: .venv/browser.done ## run the tests that need a browser, Debian's chromium and chromium-driver
+	@$(PY) -m pytest tests/browser -n 0
 
 lint: export SECRET_KEY = for the linters that load the settings
 lint: export SITE_URL = http://127.0.0.1
@@ -24,11 +27,15 @@ lint: .venv/test.done ## style, types, import contracts, missing migrations
 	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 
+docs: .venv/docs.done ## build the documentation into var/docs
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir var/docs
+	@echo var/docs/index.html
+
 bench: .venv/bench.done ## measure the figures of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
 lock: .venv/test.done ## resolve requirements*.in to requirements*.txt
-	@for set in requirements requirements-dev requirements-bench; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
+	@for set in requirements requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the embedded servers, remove .venv, var/ and all data in it
@@ -45,6 +52,14 @@ clean: ## stop the embedded servers, remove .venv, var/ and all data in it
 
 .venv/bench.done: .venv/test.done requirements-bench.txt
 	$(INSTALL) requirements.txt requirements-dev.txt requirements-bench.txt
+	@touch $@
+
+.venv/browser.done: .venv/test.done requirements-browser.txt
+	$(INSTALL) requirements.txt requirements-dev.txt requirements-browser.txt
+	@touch $@
+
+.venv/docs.done: .venv/test.done requirements-docs.txt
+	$(INSTALL) requirements.txt requirements-dev.txt requirements-docs.txt
 	@touch $@
 
 .venv/test.done: requirements.txt requirements-dev.txt config/install.py

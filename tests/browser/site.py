@@ -1,0 +1,62 @@
+"""The site as it is served: gunicorn, on a database of its own, with the static files that a page asks for."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from tests import databases
+from tests.processes import until
+
+GUNICORN = Path(sys.executable).with_name("gunicorn")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def collect_static_files() -> None:
+    """Under their hashed names, as production has them."""
+    call_command("collectstatic", verbosity=0, interactive=False)
+
+
+@contextmanager
+def serve(log: Path) -> Iterator[str]:
+    """On the database that this process uses; yields its address."""
+    port = free_port()
+    own = {
+        "DATABASE_URL": databases.address(str(connection.settings_dict["NAME"])),
+        "REDIS_URL": settings.REDIS_URL,
+        "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR),
+        "WEB_PORT": str(port),
+    }
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [GUNICORN, "config.wsgi"], cwd=databases.ROOT, env=os.environ | own, stdout=output, stderr=output
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        assert until(lambda: _answers(address)), log.read_text()
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{address}/healthz", timeout=5).status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
