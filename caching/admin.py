@@ -47,7 +47,8 @@ class ByState(admin.SimpleListFilter):
 @admin.register(CacheEntry)
 class CacheEntryAdmin(KeysetAdmin):
     intro = "What was computed and is ready to be served, the newest first."
-    when_empty = "They come with a warm-up: python manage.py warm_caches"
+    when_empty = "They come with a warm-up:"
+    command = "python manage.py warm_caches"
     list_before_template = "console/entries.html"
     change_form_outer_before_template = "console/entry.html"
     list_display = [
@@ -84,6 +85,7 @@ class CacheEntryAdmin(KeysetAdmin):
             label="Expire now",
             permission="caching.expire_cacheentry",
             consequence="They are stale from now on, and computed again with the next refresh.",
+            takes_away=True,
         ),
         verb(
             operations.flag,

@@ -4,6 +4,7 @@ from django.core.checks import Tags, register
 
 class CachingConfig(AppConfig):
     name = "caching"
+    verbose_name = "Caches"
 
     def ready(self) -> None:
         from caching import checks, models, operations  # here, because models exist only once all apps are loaded

@@ -1,8 +1,5 @@
 """Tables of the caching app: what is kept warm, by which rules, and what was computed."""
 
-from datetime import timedelta
-from typing import Self
-
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -12,37 +9,30 @@ from caching.choices import CacheType, Tier
 from rollout.audit import tracked
 
 
-class CacheEntryQuerySet(models.QuerySet["CacheEntry"]):
-    def for_target(self, target: "CacheTarget") -> Self:
-        return self.filter(cache_key=target.cache_key)
-
-
 class CacheEntry(models.Model):
     cache_key = models.CharField(max_length=255, unique=True, help_text="type:sport:subject:model_version")
     cache_type = models.CharField(max_length=20, choices=CacheType)
-    data_json = models.TextField(help_text="the payload, as text: read six times cheaper than jsonb")
+    data_json = models.TextField("payload", help_text="the payload, as text: read six times cheaper than jsonb")
     sport = models.CharField(max_length=8)
     subject = models.CharField(max_length=100)
     model_version = models.CharField(max_length=16)
-    data_hash = models.CharField(max_length=64, help_text="SHA-256 of the payload")
-    context_json = models.JSONField(default=dict, help_text="which input it was computed from")
+    data_hash = models.CharField("hash", max_length=64, help_text="SHA-256 of the payload")
+    context_json = models.JSONField("computed from", default=dict, help_text="which input it was computed from")
     narrative = models.TextField(blank=True, default="")
     key_points = models.JSONField(default=list)
     confidence = models.FloatField(help_text="0 to 1, by the warmer's formula")
     sample_size = models.PositiveIntegerField(help_text="games")
-    generation_time_ms = models.FloatField()
-    size_bytes = models.PositiveIntegerField()
-    hit_count = models.PositiveBigIntegerField(default=0)
+    generation_time_ms = models.FloatField("computed in, ms")
+    size_bytes = models.PositiveIntegerField("size, bytes")
+    hit_count = models.PositiveBigIntegerField("hits", default=0)
     last_accessed_at = models.DateTimeField(null=True, blank=True)
-    soft_expires_at = models.DateTimeField(db_index=True, help_text="from then on it is refreshed")
+    soft_expires_at = models.DateTimeField("due", db_index=True, help_text="from then on it is refreshed")
     expires_at = models.DateTimeField(db_index=True, help_text="from then on it is stale")
-    ttl_seconds = models.PositiveIntegerField()
+    ttl_seconds = models.PositiveIntegerField("lifetime, s")
     is_flagged = models.BooleanField("flagged", default=False, help_text="somebody looks at it: it is not expired")
     version = models.PositiveIntegerField(default=1, help_text="one more with every payload that differs")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-
-    objects = CacheEntryQuerySet.as_manager()
 
     class Meta:
         db_table = "portfolio_rationales"
@@ -86,7 +76,7 @@ class CacheValue(models.Model):
 class CacheLookup(models.Model):
     """How many look-ups of a kind ended in a tier."""
 
-    kind = models.CharField(max_length=20, help_text="type of entry, or `value` for the Django cache backend")
+    kind = models.CharField(max_length=20, help_text="type of entry, or the word value for the Django cache backend")
     tier = models.CharField(max_length=8, choices=Tier)
     lookups = models.PositiveBigIntegerField()
 
@@ -100,9 +90,9 @@ class CacheLookup(models.Model):
 @tracked()
 class CachePolicy(models.Model):
     cache_type = models.CharField(max_length=20, primary_key=True, choices=CacheType)
-    ttl_hours = models.FloatField(help_text="how long an entry is fresh")
+    ttl_hours = models.FloatField("lifetime, h", help_text="how long an entry is fresh")
     soft_fraction = models.FloatField(default=0.9, help_text="share of that after which it is refreshed")
-    grace_hours = models.FloatField(default=24, help_text="how long after that it is kept, and served as stale")
+    grace_hours = models.FloatField("grace, h", default=24, help_text="how long it is then kept, and served as stale")
 
     class Meta:
         verbose_name_plural = "cache policies"
@@ -118,10 +108,6 @@ class CachePolicy(models.Model):
     def __str__(self) -> str:
         return self.get_cache_type_display()
 
-    @property
-    def ttl(self) -> timedelta:
-        return timedelta(hours=self.ttl_hours)
-
 
 CONFIGURATION = ["cache_type", "sport", "subject", "name", "model_version", "is_enabled"]
 
@@ -132,7 +118,7 @@ class CacheTarget(models.Model):
 
     cache_type = models.CharField(max_length=20, choices=CacheType)
     sport = models.CharField(max_length=8)
-    subject = models.SlugField(max_length=100, help_text="statistic, `model`, or the player's slug")
+    subject = models.SlugField(max_length=100, help_text="statistic, the word model, or the player's slug")
     name = models.CharField(max_length=100, help_text="the statistic's or the player's, as the game logs have it")
     model_version = models.CharField(max_length=16, default="v1", help_text="which version is computed and served")
     is_enabled = models.BooleanField("enabled", default=True)

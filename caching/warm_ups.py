@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 
-import redis
 from django.db import connection, transaction
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
 
 from caching import sql
 from caching.choices import Outcome
@@ -16,6 +14,7 @@ from caching.storing import LEASE_SECONDS
 from caching.warming import require_warming, warm
 from rollout.actors import Actor, Machine
 from rollout.errors import Refused
+from rollout.wake import wake
 
 AT_ONCE = 100  # targets that are looked up together
 
@@ -38,8 +37,7 @@ def _wake() -> None:
     """Without a broker the next tick finds it."""
     from caching.tasks import carry_out_warm_ups  # here, since the tasks import this module
 
-    with suppress(redis.RedisError, OperationalError):
-        carry_out_warm_ups.apply_async(retry=False, ignore_result=True)
+    wake(carry_out_warm_ups)
 
 
 def carry_out() -> int:

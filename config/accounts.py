@@ -5,10 +5,13 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django_celery_beat import models as beat
 
 from config.console import AdminPasswordChangeForm, SlipwayAdmin, UserChangeForm, UserCreationForm
+from config.marks import ago, on_off
 
 HIDDEN = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.SolarSchedule, beat.ClockedSchedule)
 
@@ -16,11 +19,28 @@ HIDDEN = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.S
 class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
     intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
+    list_display = ["username", "email", "may", "active", "signed_in"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Only a superuser makes superusers, or gives single permissions."""
         own = ["is_superuser", "user_permissions"]
         return [*super().get_readonly_fields(request, obj), *([] if request.user.is_superuser else own)]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
+        found: QuerySet[User] = super().get_queryset(request)
+        return found.prefetch_related("groups")
+
+    @admin.display(description="Groups")
+    def may(self, user: User) -> str:
+        return "superuser" if user.is_superuser else ", ".join(group.name for group in user.groups.all()) or "none"
+
+    @admin.display(description="May sign in", ordering="is_active")
+    def active(self, user: User) -> SafeString:
+        return on_off(user.is_active and user.is_staff, "yes", "no")
+
+    @admin.display(description="Last signed in", ordering="last_login")
+    def signed_in(self, user: User) -> SafeString | str:
+        return ago(user.last_login)
 
 
 class Groups(SlipwayAdmin, GroupAdmin):

@@ -16,7 +16,8 @@ from rollout.audit import edits_within
 
 class Acts(ReadOnlyAdmin):
     intro = "Each time somebody edited the configuration, the newest first; behind it, what it was before and after."
-    when_empty = "Edits come from the admin and from commands: python manage.py backfill_providers"
+    when_empty = "Edits come from the admin and from commands:"
+    command = "python manage.py backfill_providers"
     change_form_outer_before_template = "console/act.html"
     list_display = ["when", "verb", "actor"]
     fields = ["when", "verb", "actor"]

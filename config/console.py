@@ -10,12 +10,14 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import (
@@ -73,10 +75,19 @@ class SwitchField(forms.BooleanField):
     widget = UnfoldBooleanSwitchWidget
 
 
+class List(ChangeList):
+    def get_results(self, request: HttpRequest) -> None:
+        """Without a filter what is shown is all there is, and the theme need not offer all of it."""
+        super().get_results(request)
+        if not (self.has_active_filters or self.query):
+            self.full_result_count = self.result_count
+
+
 class SlipwayAdmin(ModelAdmin):
     intro = ""  # what the page is about, in one line
-    when_empty = "Nothing here yet."  # how rows come to be
-    list_before_template = "console/intro.html"
+    when_empty = ""  # how rows come to be,
+    command = ""  # and what to type for it
+    list_before_template = change_form_outer_before_template = "console/intro.html"
     list_filter_submit = False
     object_history_template: Any = "console/history.html"
     list_filter_sheet = False
@@ -123,11 +134,15 @@ class SlipwayAdmin(ModelAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
-        context |= self.of_row(obj) if obj else {}
+        context |= {"intro": self.intro} | (self.of_row(obj) if obj else {})
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, (extra_context or {}) | self.of_list())  # type: ignore[no-any-return]
+        said = {"intro": self.intro, "title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, said | (extra_context or {}) | self.of_list())  # type: ignore[no-any-return]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return List
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """An operation that refuses is one line above the list."""
@@ -193,12 +208,17 @@ class Operation(Protocol):
     def __call__(self, rows: Sequence[int], /, *, actor: Any) -> int: ...
 
 
+def _counted(opts: Any, number: int) -> str:
+    return f"{number:,} {opts.verbose_name if number == 1 else opts.verbose_name_plural}"
+
+
 def verb(
     operation: Operation,
     *,
     label: str,
     permission: str,
     consequence: str,
+    takes_away: bool = False,
     done: str = "{changed} changed of {chosen} selected.",
 ) -> Callable[..., HttpResponse | None]:
     """An admin action that names the objects, says what will happen, and calls the operation once confirmed."""
@@ -220,7 +240,8 @@ def verb(
     def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         everything = request.POST.get("select_across") == "1"
         context = model_admin.admin_site.each_context(request) | {
-            "title": f"{label}?",
+            "title": f"{label}: {_counted(model_admin.opts, queryset.count())}?",
+            "variant": "danger" if takes_away else "primary",
             "opts": model_admin.opts,
             "label": label,
             "consequence": consequence,

@@ -1,6 +1,9 @@
 """The admin's home page: one look tells whether all is well. It reads little: its cost does not grow with the rows."""
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -18,7 +21,7 @@ from caching.models import CacheEntry, WarmUp
 from caching.shown import hit_rates
 from caching.states import STATES
 from config.console import COUNTED_AT_MOST, estimated_rows
-from config.marks import ago, badge
+from config.marks import FRESHNESS, ago, badge, mark
 from providers.choices import Status
 from providers.models import ProviderState, StatusChange
 from rollout import shown as rollouts
@@ -31,7 +34,7 @@ from rollout.recovery.models import LEVELS
 from rollout.stages import ORDER, Plan, State, seconds_left, serves
 from validation.models import ValidationRun
 
-GRID_AT_MOST, CHANGES = 200, 15
+GRID_AT_MOST, CHANGES, OFF = 200, 15, "–"
 DAY = timedelta(days=1)
 
 
@@ -47,16 +50,22 @@ def live(request: HttpRequest) -> HttpResponse:
 
 def shown(user: Any) -> dict[str, Any]:
     """What the user may see of each part."""
-    parts = {
-        "rollouts": ("rollout.view_rollout", _rollouts),
+    parts: dict[str, tuple[str, Callable[[], Any]]] = {
+        "rollouts": ("rollout.view_rollout", partial(_rollouts, user)),
         "fleet": ("providers.view_providerstate", _fleet),
         "caches": ("caching.view_cacheentry", _caches),
-        "health": ("rollout.view_recoveryrun", _health),
+        "health": ("rollout.view_recoveryrun", partial(_health, user)),
         "changes": ("rollout.view_transition", _changes),
     }
-    seen = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
-    banners = [*recovery.banners(), *rollouts.signs()] if "rollouts" in seen else []
-    return seen | {"banners": banners, "every": "3s" if _is_moving() else "60s"}
+    seen: dict[str, Any] = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
+    banners = rollouts.banners() if "rollouts" in seen else []
+    needs = [need for part in seen.values() if isinstance(part, dict) for need in part["needs"]]
+    return seen | {"banners": banners, "needs": needs, "every": "3s" if _is_moving() else "60s"}
+
+
+def _need(said: str, page: str, query: str = "", *args: Any) -> tuple[str, str]:
+    """What somebody should see to, and where."""
+    return said, reverse(f"admin:{page}", args=args) + query
 
 
 def _is_moving() -> bool:
@@ -66,12 +75,18 @@ def _is_moving() -> bool:
     return Activation.objects.filter(moving).exists()
 
 
-def _rollouts() -> list[dict[str, Any]]:
+def _rollouts(user: Any) -> dict[str, Any]:
     policies = {(policy.rollout_id, policy.stage): policy for policy in StagePolicy.objects.all()}
-    return [_rollout(each, policies) for each in Rollout.objects.order_by("name")]
+    found = list(Rollout.objects.order_by("name"))
+    needs = [
+        _need(f"{each.name}: {each.get_run_state_display().lower()}", "rollout_rollout_change", "", each.pk)
+        for each in found
+        if each.run_state in (RunState.WAITING, RunState.PAUSED, RunState.COOLING)
+    ]
+    return {"lines": [_rollout(each, policies, user) for each in found], "needs": needs}
 
 
-def _rollout(each: Rollout, policies: dict[tuple[int, str], StagePolicy]) -> dict[str, Any]:
+def _rollout(each: Rollout, policies: dict[tuple[int, str], StagePolicy], user: Any) -> dict[str, Any]:
     stage, policy = Stage(each.stage), policies.get((each.pk, each.stage))
     return {
         "name": each.name,
@@ -81,6 +96,7 @@ def _rollout(each: Rollout, policies: dict[tuple[int, str], StagePolicy]) -> dic
         "share": serves(stage, each.percent).percent,
         "left": _left(each, policy) if policy and each.run_state == RunState.RUNNING else "",
         "ladder": [rollouts.rung(rung, stage, None, each.pace) for rung in ORDER],
+        "verbs": [(verb, reverse(f"admin:rollout_{verb}", args=[each.pk])) for verb in rollouts.open_verbs(each, user)],
     }
 
 
@@ -99,18 +115,35 @@ def _left(each: Rollout, policy: StagePolicy) -> str:
 
 
 def _fleet() -> dict[str, Any]:
-    counts = dict(ProviderState.objects.order_by().values_list("status").annotate(Count("pk")))
-    told = [(badge(Status(status)), f"{count:,}") for status, count in sorted(counts.items())]
+    counts, in_error = Counter[str](), 0
+    grouped = ProviderState.objects.order_by().values_list("status", "is_enabled").annotate(Count("pk"))
+    for status, is_enabled, count in grouped:
+        counts[status] += count
+        in_error += count if is_enabled and status == Status.ERROR else 0
+    told = [(f"?status__exact={name}", badge(Status(name)), f"{counts[name]:,}") for name in sorted(counts)]
     states, is_whole = ProviderState.objects.order_by("provider", "sport"), sum(counts.values()) <= GRID_AT_MOST
     if not is_whole:
         states = states.filter(is_enabled=True, status=Status.ERROR)
     rows = list(states.values_list("pk", "provider", "sport", "status", "is_enabled")[:GRID_AT_MOST])
     sports = sorted({sport for _, _, sport, *_ in rows})
     lines = []
-    for provider, found in groupby(rows, key=lambda row: row[1]):
-        by_sport = {row[2]: row for row in found}
+    for provider, of_one in groupby(rows, key=lambda row: row[1]):
+        by_sport = {row[2]: row for row in of_one}
         lines.append((provider, [_cell(by_sport.get(sport)) for sport in sports]))
-    return {"counts": told, "sports": sports, "lines": lines, "is_whole": is_whole}
+    legend = [*(badge(status) for status in Status), mark("gray", OFF, "not enabled")]
+    needs = [
+        _need(
+            f"{in_error:,} in error", "providers_providerstate_changelist", "?status__exact=error&is_enabled__exact=1"
+        )
+    ]
+    return {
+        "counts": told,
+        "sports": sports,
+        "lines": lines,
+        "is_whole": is_whole,
+        "legend": legend,
+        "needs": needs if in_error else [],
+    }
 
 
 def _cell(row: tuple[Any, ...] | None) -> SafeString | str:
@@ -119,11 +152,10 @@ def _cell(row: tuple[Any, ...] | None) -> SafeString | str:
     pk, provider, sport, status, is_enabled = row
     look = Status(status)
     address = reverse("admin:providers_providerstate_change", args=[pk])
-    colour = look.colour if is_enabled else "gray"
-    html = '<a class="sw-{}" href="{}" title="{} {}: {}{}" aria-label="{} {}: {}">{}</a>'
-    wanted = "" if is_enabled else ", not enabled"
-    about = (provider, sport, look.label)
-    return format_html(html, colour, address, *about, wanted, *about, look.symbol)
+    colour, symbol = (look.colour, look.symbol) if is_enabled else ("gray", OFF)
+    said = f"{provider} {sport}: {look.label}{'' if is_enabled else ', not enabled'}"
+    html = '<a class="sw-{}" href="{}" title="{}" aria-label="{}">{}</a>'
+    return format_html(html, colour, address, said, said, symbol)
 
 
 def _caches() -> dict[str, Any]:
@@ -134,18 +166,29 @@ def _caches() -> dict[str, Any]:
     else:  # each by its index: those are few
         counts = {name: CacheEntry.objects.filter(STATES[name]).count() for name in ("due", "stale")}
         total = f"about {rows:,}"
-    return {"counts": [(name, f"{count:,}") for name, count in counts.items()], "total": total} | hit_rates()
+    told = [(f"?state={name}", mark(*FRESHNESS[name]), f"{count:,}") for name, count in counts.items()]
+    needs = [_need(f"{counts['stale']:,} stale", "caching_cacheentry_changelist", "?state=stale")]
+    return {"counts": told, "total": total, "needs": needs if counts["stale"] else []} | hit_rates()
 
 
-def _health() -> dict[str, Any]:
+def _health(user: Any) -> dict[str, Any]:
     run = ValidationRun.objects.filter(suite=Suite.EXIT, category="").order_by("-pk").first()
     snapshot = Snapshot.objects.first()
     found = RecoveryRun.objects.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
     last = {run.kind: run for run in found}
+    needs = []
+    if run and run.overall != Result.PASS:
+        said = f"Validation: {run.passed} of {run.total} passed"
+        needs.append(_need(said, "validation_validationrun_changelist"))
+    if snapshot and snapshot.problem:
+        needs.append(_need(f"Snapshot {snapshot.name} is damaged", "rollout_snapshot_changelist"))
     return {
         "validation": run and (badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at)),
+        "validate": user.has_perm("validation.run_validationrun") and reverse("admin:validate_EXIT"),
         "snapshot": snapshot and (ago(snapshot.created_at), _whole(snapshot), f"{snapshot.rows:,} rows"),
+        "make_snapshot": user.has_perm("rollout.create_snapshot") and reverse("admin:rollout_snapshot_create"),
         "rehearsals": [(badge(level), recovery.rehearsed(last.get(level))) for level in LEVELS],
+        "needs": needs,
     }
 
 

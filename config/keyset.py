@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from config.console import ReadOnlyAdmin
+from config.console import List, ReadOnlyAdmin
 
 COUNTED_AT_MOST = 10_000  # rows; beyond that the planner's estimate will do
 OLDER, NEWER = "older", "newer"
@@ -19,7 +19,7 @@ class KeysetPaginator(Paginator):  # type: ignore[type-arg]
     template_name = "console/keyset.html"
 
 
-class KeysetList(ChangeList):
+class KeysetList(List):
     """Newest first; `older` and `newer` in the address name the row that a page begins after."""
 
     def get_filters_params(self, params: Any = None) -> Any:
@@ -40,7 +40,8 @@ class KeysetList(ChangeList):
         self.newer = self._address(NEWER, page[0].pk) if page and has_newer else None
         self.older = self._address(OLDER, page[-1].pk) if page and has_older else None
         self.newest = self._address("", 0) if has_newer else None
-        self.full_result_count, self.show_full_result_count, self.show_admin_actions = None, False, True
+        self.full_result_count = self.result_count if not (self.has_active_filters or self.query) else None
+        self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = False, True
         self.paginator = KeysetPaginator(page, size)
 

@@ -18,21 +18,27 @@ class HasLook(Protocol):
 
 def badge(choice: HasLook) -> SafeString:
     """A choice as symbol, colour and word."""
-    return _mark(choice.colour, choice.symbol, choice.label)
+    return mark(choice.colour, choice.symbol, choice.label)
 
 
 def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
-    return _mark("green", "✓", on) if is_on else _mark("gray", "–", off)
+    return mark("green", "✓", on) if is_on else mark("gray", "–", off)
+
+
+FRESHNESS = {
+    "fresh": ("green", "●", "fresh"),
+    "due": ("orange", "◑", "to be refreshed"),
+    "stale": ("red", "○", "stale"),
+}
 
 
 def freshness(soft_expires_at: datetime, expires_at: datetime) -> SafeString:
     now = timezone.now()
-    if now < soft_expires_at:
-        return _mark("green", "●", "fresh")
-    return _mark("orange", "◑", "to be refreshed") if now < expires_at else _mark("red", "○", "stale")
+    return mark(*FRESHNESS["fresh" if now < soft_expires_at else "due" if now < expires_at else "stale"])
 
 
-def _mark(colour: str, symbol: str, word: str) -> SafeString:
+def mark(colour: str, symbol: str, word: str) -> SafeString:
+    """A word that is told by colour and symbol too."""
     html = '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>'
     return format_html(html, colour, symbol, word)
 
@@ -47,7 +53,7 @@ def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
 
 
 def elapsed(seconds: float) -> str:
-    """Seconds as people say them; negative ones lie ahead."""
+    """A moment so long ago, as people say it; negative ones lie ahead."""
     amount = abs(seconds)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if amount >= size:
@@ -56,3 +62,11 @@ def elapsed(seconds: float) -> str:
     else:
         text = f"{int(amount)} s"
     return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, as people say it: under 0.1 s, 4.2 s, 1.5 min, 3 h."""
+    if seconds < 0.1:
+        return "under 0.1 s"
+    size, unit = next(((size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= size), (1, "s"))
+    return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"

@@ -125,6 +125,7 @@ AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "429.html"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -167,6 +168,7 @@ CELERY_TASK_ROUTES = {
     "caching.prune": {"queue": "slow"},
     "rollout.prune": {"queue": "slow"},
     "rollout.snapshot": {"queue": "slow"},
+    "rollout.make_snapshot": {"queue": "slow"},
     "validation.validate": {"queue": "slow"},
     "validation.prune": {"queue": "slow"},
 }

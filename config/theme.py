@@ -10,6 +10,10 @@ def stylesheet(request: Any) -> str:
     return static("slipway/slipway.css")
 
 
+def keyboard(request: Any) -> str:
+    return static("slipway/keyboard.js")
+
+
 def favicon(request: Any) -> str:
     return static("slipway/favicon.svg")
 
@@ -32,6 +36,7 @@ UNFOLD = {
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [stylesheet],
+    "SCRIPTS": [keyboard],
     "SIDEBAR": {
         "navigation": [
             {
@@ -45,8 +50,8 @@ UNFOLD = {
             {
                 "title": "Health",
                 "items": [
-                    page("Validation", "verified", "validation_validationrun", "validation.view_validationrun"),
-                    page("Recovery", "settings_backup_restore", "rollout_recoveryrun", "rollout.view_recoveryrun"),
+                    page("Validation runs", "verified", "validation_validationrun", "validation.view_validationrun"),
+                    page("Recovery runs", "settings_backup_restore", "rollout_recoveryrun", "rollout.view_recoveryrun"),
                     page("Snapshots", "inventory_2", "rollout_snapshot", "rollout.view_snapshot"),
                 ],
             },
@@ -64,10 +69,10 @@ UNFOLD = {
             {
                 "title": "Caches",
                 "items": [
-                    page("Entries", "bolt", "caching_cacheentry", "caching.view_cacheentry"),
-                    page("Targets", "target", "caching_cachetarget", "caching.view_cachetarget"),
+                    page("Cache entries", "bolt", "caching_cacheentry", "caching.view_cacheentry"),
+                    page("Cache targets", "target", "caching_cachetarget", "caching.view_cachetarget"),
                     page("Warm-ups", "local_fire_department", "caching_warmup", "caching.view_warmup"),
-                    page("Policies", "timer", "caching_cachepolicy", "caching.view_cachepolicy"),
+                    page("Cache policies", "timer", "caching_cachepolicy", "caching.view_cachepolicy"),
                 ],
             },
             {

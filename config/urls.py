@@ -6,6 +6,7 @@ from config import accounts, acts, home, probes
 from config.api import api
 from rollout import ofrep
 
+admin.site.index_title = "Overview"
 accounts.register()
 acts.register()
 urlpatterns = [

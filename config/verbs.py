@@ -48,15 +48,21 @@ def verb_page(
     back: str,
     form: type[forms.Form] = ReasonForm,
     seen: int = 0,
+    takes_away: bool = False,
+    idle: str = "",
 ) -> HttpResponse:
     """GET asks; POST carries it out and goes back. act: is given what the form holds, and `seen`, which comes along so
     that a late confirmation is for what its reader saw; a text that it returns is shown, and a page gone to. An
-    operation that refuses is one line on the page gone back to.
+    operation that refuses is one line on the page gone back to. takes_away: the button is red. idle: why there is
+    nothing to be done, which is said instead of asking.
     """
     from rollout.errors import SlipwayError  # here, since the console lies below the apps
 
     if not request.user.has_perm(permission):
         raise PermissionDenied
+    if idle and request.method != "POST":
+        messages.info(request, idle)
+        return HttpResponseRedirect(back)
     filled = form(request.POST if request.method == "POST" else None)
     if request.method == "POST" and filled.is_valid():
         said = request.POST.get("seen", "")
@@ -77,5 +83,6 @@ def verb_page(
         "form": filled,
         "seen": request.POST.get("seen", seen),
         "back": back,
+        "variant": "danger" if takes_away else "primary",
     }
     return TemplateResponse(request, "console/verb.html", context)

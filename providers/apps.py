@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 class ProvidersConfig(AppConfig):
     name = "providers"
+    verbose_name = "Fleet"
 
     def ready(self) -> None:
         from providers import baseline, models, operations  # here, because models exist only once all apps are loaded

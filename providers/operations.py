@@ -18,6 +18,7 @@ from providers.models import (
     CONFIGURATION,
     FetchAttempt,
     PriceMove,
+    PropLine,
     Provider,
     ProviderState,
     StatusChange,
@@ -116,6 +117,15 @@ def delete(row: Provider | ProviderState, *, actor: Actor) -> None:
             row.delete()
         except ProtectedError as error:
             raise Refused(f"{row} is still in use", "disable it instead") from error
+
+
+def goes_along(rows: Sequence[Provider] | Sequence[ProviderState]) -> dict[str, int]:
+    """What is deleted with these rows of one table: how many of what."""
+    pks = [row.pk for row in rows]
+    if all(isinstance(row, ProviderState) for row in rows):
+        return {"lines": PropLine.objects.filter(state__in=pks).count()}
+    states = ProviderState.objects.filter(provider__in=pks).count()
+    return {"provider states": states, "lines": PropLine.objects.filter(state__provider__in=pks).count()}
 
 
 def poll_due() -> int:

@@ -11,10 +11,11 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
-from config.console import ReadOnlyAdmin, SlipwayAdmin, TabularInline, TextField
+from config.console import SlipwayAdmin, TabularInline, TextField
 from config.keyset import KeysetAdmin
-from config.marks import ago, badge
+from config.marks import ago, badge, on_off
 from config.verbs import PaceForm, ReasonForm, verb_page
 from rollout import configuration, operations, plans, shown
 from rollout.choices import Part, RunState, Stage
@@ -37,6 +38,13 @@ class PolicyInline(TabularInline):
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The theme's rows have their labels above the table, where no screen reader looks."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = capfirst(db_field.verbose_name)
+        return field
 
 
 class StagePolicyInline(PolicyInline):
@@ -140,17 +148,21 @@ class RolloutAdmin(PoliciesAdmin):
     def _acting(self, verb: str) -> Callable[..., HttpResponse]:
         def ask(request: HttpRequest, pk: int) -> HttpResponse:
             rollout = get_object_or_404(Rollout, pk=pk)
+            permission, states = shown.VERBS[verb]
+            state = RunState(rollout.run_state)
             return verb_page(
                 self,
                 request,
                 label=verb.capitalize(),
                 subject=rollout.name,
-                permission=f"rollout.{shown.VERBS[verb][0]}",
+                permission=f"rollout.{permission}",
                 plan=plans.told(verb, shown.standing(rollout)),
                 act=lambda filled: _act(verb, rollout, request, **filled),
                 back=_address("change", pk),
                 form=PaceForm if verb == "start" else ReasonForm,
                 seen=rollout.epoch,
+                takes_away=verb == "abort",
+                idle="" if state in states else f"{rollout.name} is {state.label.lower()}: nothing to {verb}",
             )
 
         return ask
@@ -208,7 +220,15 @@ def _address(page: str, *args: Any) -> str:
 @admin.register(StagePolicy)
 class StagePolicyAdmin(PoliciesAdmin):
     intro = "What a stage asks of a rollout before it lets it on, and what takes it back."
-    list_display = ["__str__", *configuration.FIELDS[StagePolicy]]
+    list_display = [
+        "__str__",
+        "minutes",
+        "percents",
+        "approval",
+        "window_minutes",
+        "errors_in_a_row",
+        "cool_down_minutes",
+    ]
     list_filter = ["rollout"]
     list_select_related = ["rollout"]
     ordering = ["rollout", "pk"]
@@ -219,6 +239,10 @@ class StagePolicyAdmin(PoliciesAdmin):
     def edited_with(self, row: StagePolicy) -> list[Sequence[Any]]:
         return [[row], list(row.guards.all())]
 
+    @admin.display(description="Needs approval", ordering="needs_approval")
+    def approval(self, policy: StagePolicy) -> SafeString:
+        return on_off(policy.needs_approval, "yes", "no")
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -227,9 +251,10 @@ class StagePolicyAdmin(PoliciesAdmin):
 
 
 @admin.register(Transition)
-class TransitionAdmin(KeysetAdmin, ReadOnlyAdmin):
+class TransitionAdmin(KeysetAdmin):
     intro = "Every change of a rollout: what, who, why, and on which evidence. Kept for two years."
-    when_empty = "Start a rollout: python manage.py rollout start --pace 0.05"
+    when_empty = "Start a rollout:"
+    command = "python manage.py rollout start --pace 0.05"
     list_display = ["when", "rollout", "verb", "where", "actor", "reason"]
     list_filter = ["rollout", "verb", "to_stage"]
     list_select_related = ["rollout"]

@@ -4,6 +4,7 @@ from django.conf import settings
 
 class RolloutConfig(AppConfig):
     name = "rollout"
+    verbose_name = "Rollouts"
 
     def ready(self) -> None:
         # Here, because models exist only once all apps are loaded.

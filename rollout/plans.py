@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.marks import duration
 from rollout.choices import Stage
 from rollout.stages import ORDER, Lines, Plan, Serves, serves, share_on_entry
 
@@ -72,15 +73,13 @@ def _arm(served: Serves) -> str:
 
 
 def _walk(now: Standing) -> list[str]:
-    steps = [f"{stage.label} for {minutes(plan.minutes)}{_shares(plan.percents)}" for stage, plan in now.plans.items()]
+    steps = [
+        f"{stage.label} for {duration(60 * plan.minutes)}{_shares(plan.percents)}" for stage, plan in now.plans.items()
+    ]
     return [
         f"At pace 1: {'; '.join(steps)}.",
         "Each step takes its time and a pass of the guards on that stage's own traffic; a violation takes it back.",
     ]
-
-
-def minutes(length: float) -> str:
-    return f"{length:g} min" if length >= 1 else f"{60 * length:.0f} s"
 
 
 def _shares(percents: Sequence[int]) -> str:

@@ -9,14 +9,14 @@ from django.utils.html import format_html
 
 from config.charts import Chart
 from config.edits import told
-from config.marks import ago, badge, elapsed
+from config.marks import ago, badge, duration, elapsed
 from rollout import configuration, heartbeat, mismatches
 from rollout.actors import Actor
 from rollout.audit import Edit, edits
 from rollout.choices import Guard, Part, RunState, Stage, Verdict
 from rollout.guards import Judged
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
-from rollout.plans import LINES, Standing, minutes
+from rollout.plans import LINES, Standing
 from rollout.stages import ACTIVE, ORDER, Plan, serves
 from rollout.status import Status, shown_limit, shown_value, status
 
@@ -49,8 +49,13 @@ def shown(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "lines": LINES[serving.lines],
         "banners": banners(),
         "differences": differences(rollout),
-        "verbs": [verb for verb in VERBS if _is_open(verb, rollout, actor)],
+        "verbs": open_verbs(rollout, actor),
     }
+
+
+def open_verbs(rollout: Rollout, actor: Actor) -> list[str]:
+    """That mean something where it stands, and that this actor may use."""
+    return [verb for verb in VERBS if _is_open(verb, rollout, actor)]
 
 
 def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
@@ -59,15 +64,26 @@ def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
     return RunState(rollout.run_state) in states and not is_last and actor.has_perm(f"rollout.{permission}")
 
 
+MEANS = {
+    Part.POLLING: "no feed is polled",
+    Part.WARMING: "no cache is refreshed",
+    Part.SERVING: "every gate answers control",
+    Part.ADVANCING: "no rollout advances by itself; guards still take them back",
+}
+
+
+def switched_off() -> list[str]:
+    """A line for each part that is off."""
+    return [
+        f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: "
+        f"{row.reason or 'no reason given'}. Meanwhile {MEANS[Part(row.part)]}."
+        for row in Activation.objects.switched_off().order_by("part")
+    ]
+
+
 def banners() -> list[str]:
-    """What is not as it should be, whichever rollout one looks at."""
-    off = {row.part: row for row in Activation.objects.switched_off()}
-    told = []
-    if frozen := off.get(Part.ADVANCING):
-        told.append(f"Automatic advances are frozen, by {frozen.by}: {frozen.reason or 'no reason given'}.")
-    if serving := off.get(Part.SERVING):
-        told.append(f"Serving is switched off, by {serving.by}: every gate answers control.")
-    return told + signs()
+    """What is not as it should be, whichever page one looks at."""
+    return [*switched_off(), *signs()]
 
 
 def signs() -> list[str]:
@@ -100,7 +116,7 @@ def rung(each: Stage, now: Stage, plan: Plan | None, pace: float) -> dict[str, A
         "label": each.label,
         "symbol": "✓" if place < here else each.symbol,
         "how": "now" if place == here else "past" if place < here else "ahead",
-        "length": f"{minutes(plan.minutes * pace)}{shares}" if plan else "",
+        "length": f"{duration(60 * plan.minutes * pace)}{shares}" if plan else "",
     }
 
 

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from rollout import operations, ticks
-from rollout.actors import SYSTEM
+from rollout.actors import SYSTEM, Machine
 from rollout.recovery import operations as recovery
 from rollout.recovery import snapshots
 
@@ -16,6 +16,11 @@ def tick() -> None:
 @shared_task(name="rollout.snapshot", ignore_result=True)
 def snapshot() -> None:
     snapshots.daily(actor=SYSTEM)
+
+
+@shared_task(name="rollout.make_snapshot", ignore_result=True)
+def make_snapshot(actor: str, reason: str) -> None:
+    snapshots.keep(actor=Machine(actor), reason=reason)
 
 
 @shared_task(name="rollout.recover", ignore_result=True)

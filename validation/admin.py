@@ -22,7 +22,8 @@ PERMISSION = "validation.run_validationrun"
 @admin.register(ValidationRun)
 class ValidationRunAdmin(KeysetAdmin):
     intro = "Whether everything is as it should be: looked at every quarter of an hour, and whenever somebody asks."
-    when_empty = "Nothing was looked at yet. Run it with the button above, or: python manage.py validate"
+    when_empty = "Nothing was looked at yet. Run it with the button above, or:"
+    command = "python manage.py validate"
     list_before_template = "console/validation.html"
     change_form_outer_before_template = "console/validation_run.html"
     list_display = ["when", "suite", "verdict", "passed_of", "took", "requested_by"]

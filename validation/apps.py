@@ -3,6 +3,7 @@ from django.apps import AppConfig
 
 class ValidationConfig(AppConfig):
     name = "validation"
+    verbose_name = "Health"
 
     def ready(self) -> None:
         from rollout.recovery.protect import verify_with

@@ -49,19 +49,19 @@ class ConfigurationAdmin(SlipwayAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Their lines go along, too many to name, and nobody's to delete by themselves."""
+        """What hangs on them goes along: too much to name, and nobody's to delete by itself."""
         names = [str(row) for row in objs]
-        return names, {str(self.opts.verbose_name_plural): len(names)}, set(), []
+        return names, {str(self.opts.verbose_name_plural): len(names)} | operations.goes_along(objs), set(), []
 
 
 @admin.register(ProviderState)
 class ProviderStateAdmin(ConfigurationAdmin):
     intro = "Each provider and sport: whether it is wanted, and what polling found."
-    when_empty = "The catalogue brings them: python manage.py backfill_providers"
+    when_empty = "The catalogue brings them:"
+    command = "python manage.py backfill_providers"
     list_display = ["name", "status_now", "wanted", "fetched", "success", "lines", "response", "every", "trouble"]
     list_filter = ["sport", "provider", "status", "is_enabled"]
     search_fields = ["provider__name"]
-    ordering = ["-is_enabled", "status", "provider", "sport"]  # what works first, then trouble, then what is off
     list_per_page = 50
     readonly_fields = MEASURED
     actions = [
@@ -76,6 +76,7 @@ class ProviderStateAdmin(ConfigurationAdmin):
             label="Disable",
             permission="providers.disable_providerstate",
             consequence="They are polled no more. Their lines stay as they were at the last fetch.",
+            takes_away=True,
         ),
         verb(
             operations.poll_now,
@@ -99,6 +100,10 @@ class ProviderStateAdmin(ConfigurationAdmin):
 
     change_form_outer_before_template = "console/state.html"
 
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        """What works first, then trouble, then what is off; no column was chosen for it, so that none is marked."""
+        return ["-is_enabled", "status", "provider", "sport"]
+
     def of_row(self, row: ProviderState) -> dict[str, Any]:
         return {"history": shown_history(row)}
 
@@ -113,7 +118,7 @@ class ProviderStateAdmin(ConfigurationAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*MEASURED, "provider", "sport"] if obj else MEASURED
 
-    @admin.display(description="State", ordering="provider")
+    @admin.display(description="Provider and sport", ordering="provider")
     def name(self, state: ProviderState) -> str:
         return str(state)
 
@@ -154,13 +159,18 @@ class ProviderStateAdmin(ConfigurationAdmin):
 @admin.register(Provider)
 class ProviderAdmin(ConfigurationAdmin):
     intro = "The upstreams: which API they speak, where, and with which key."
-    when_empty = "The catalogue brings them: python manage.py backfill_providers"
-    list_display = ["name", "adapter", "base_url", "credential_env", "requests_per_minute", "is_priority"]
+    when_empty = "The catalogue brings them:"
+    command = "python manage.py backfill_providers"
+    list_display = ["name", "adapter", "base_url", "credential_env", "requests_per_minute", "priority"]
     list_filter = ["adapter", "is_priority"]
     search_fields = ["name"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["name"] if obj else []
+
+    @admin.display(description="Priority", ordering="is_priority")
+    def priority(self, provider: Provider) -> SafeString:
+        return on_off(provider.is_priority, "yes", "no")
 
 
 class ForProvider(admin.SimpleListFilter):
@@ -177,8 +187,10 @@ class ForProvider(admin.SimpleListFilter):
 @admin.register(FetchAttempt)
 class FetchAttemptAdmin(ReadOnlyAdmin):
     intro = "Every upstream call of the last 7 days."
-    when_empty = "Calls are made for enabled providers: python manage.py poll_providers --once"
+    when_empty = "Calls are made for enabled providers:"
+    command = "python manage.py poll_providers --once"
     list_display = ["started", "ended", "who", "sport", "path", "http_status", "took", "size", "message"]
+    fields = ["started", "ended", "who", "sport", "path", "http_status", "took", "late", "size", "message"]
     list_filter = ["outcome", "sport", ForProvider]
     ordering = ["-started_at"]
 
@@ -197,6 +209,10 @@ class FetchAttemptAdmin(ReadOnlyAdmin):
     @admin.display(description="Took", ordering="duration_ms")
     def took(self, attempt: FetchAttempt) -> str:
         return f"{attempt.duration_ms:.0f} ms"
+
+    @admin.display(description="Late")
+    def late(self, attempt: FetchAttempt) -> str:
+        return f"{attempt.late_ms:.0f} ms"
 
     @admin.display(description="Size", ordering="size_bytes")
     def size(self, attempt: FetchAttempt) -> str:

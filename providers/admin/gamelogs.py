@@ -21,7 +21,8 @@ from rollout.errors import WrongInput
 @admin.register(GameLog)
 class GameLogAdmin(ReadOnlyAdmin):
     intro = "Box scores: one row per player and game. What is computed from them says which source it used."
-    when_empty = "Upload a file, or: python manage.py import_game_logs --from-stub --sport NBA"
+    when_empty = "Upload a file, or:"
+    command = "python manage.py import_game_logs --from-stub --sport NBA"
     list_display = ["player", "position", "team", "sport", "played_on", "counts", "source"]
     list_filter = ["sport", "source", "position"]
     search_fields = ["player__istartswith"]

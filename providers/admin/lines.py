@@ -27,7 +27,8 @@ class Offered(admin.SimpleListFilter):
 @admin.register(PropLine)
 class PropLineAdmin(ReadOnlyAdmin):
     intro = "Every line as the provider last sent it; the newest change comes first."
-    when_empty = "Lines come with the first good poll of an enabled provider: python manage.py poll_providers --once"
+    when_empty = "Lines come with the first good poll of an enabled provider:"
+    command = "python manage.py poll_providers --once"
     list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
     list_filter = ["state__sport", "state__provider", Offered]
     search_fields = ["player__istartswith"]

@@ -13,7 +13,6 @@ import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError
 
 from providers.choices import ImportState
 from providers.gamelogs.load import BadFile
@@ -23,6 +22,7 @@ from providers.models import GameLogUpload, UploadedPart
 from rollout.actors import Actor, Machine, require
 from rollout.errors import SlipwayError, WrongInput
 from rollout.redis import client, key
+from rollout.wake import wake
 
 PART_BYTES = 1024 * 1024
 MAX_BYTES = 500 * 1024 * 1024  # some ten million rows; a command takes larger ones
@@ -45,7 +45,6 @@ def upload(
     *,
     actor: Actor,
     schedule: Iterable[bytes] = (),
-    format: str = "",
     mapping: Mapping[str, str] | None = None,
     skip_bad: bool = False,
 ) -> GameLogUpload:
@@ -55,7 +54,6 @@ def upload(
         name=name[:200],
         sport_id=sport,
         size_bytes=0,
-        format=format,
         mapping=mapping or {},
         skip_bad=skip_bad,
         uploaded_by=actor.get_username(),
@@ -92,8 +90,7 @@ def _wake() -> None:
     """Without a broker the next minute's tick finds it."""
     from providers.tasks import import_uploads  # here, since the tasks import this module
 
-    with suppress(redis.RedisError, OperationalError):
-        import_uploads.apply_async(retry=False, ignore_result=True)
+    wake(import_uploads)
 
 
 def import_waiting() -> int:
@@ -163,7 +160,6 @@ def _import(found: GameLogUpload) -> dict[str, Any]:
         cast(BinaryIO, io.BufferedReader(file)),
         found.sport_id,
         actor=Machine(found.uploaded_by),
-        format=found.format,
         mapping=found.mapping,
         schedule=cast(BinaryIO, io.BufferedReader(schedule)) if has_schedule else None,
         skip_bad=found.skip_bad,

@@ -31,6 +31,7 @@ class Provider(models.Model):
         help_text="which API the upstream speaks; PrizePicks' is unofficial: may change any day, and be forbidden",
     )
     base_url = models.CharField(
+        "address",
         max_length=200,
         blank=True,
         default="",
@@ -38,6 +39,7 @@ class Provider(models.Model):
         help_text="empty: the stub feed at STUB_FEED_URL",
     )
     credential_env = models.CharField(
+        "key's variable",
         max_length=64,
         blank=True,
         default="",
@@ -45,7 +47,7 @@ class Provider(models.Model):
         help_text="environment variable that holds the key; must end in _API_KEY",
     )
     requests_per_minute = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
-    is_priority = models.BooleanField(default=False, help_text="its lines are published from PARTIAL_ACTIVE on")
+    is_priority = models.BooleanField("priority", default=False, help_text="its lines are the first to be published")
 
     class Meta:
         constraints = [
@@ -170,7 +172,7 @@ class FetchAttempt(models.Model):
     late_ms = models.FloatField(help_text="from the poll's deadline to its first request")
     duration_ms = models.FloatField()
     outcome = models.CharField(max_length=16, choices=Outcome)
-    http_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField("HTTP status", null=True, blank=True)
     message = models.TextField(blank=True, default="")
     size_bytes = models.PositiveIntegerField(default=0)
     lines = ArrayField(

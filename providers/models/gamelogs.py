@@ -10,7 +10,7 @@ from providers.models.fleet import Sport
 
 
 class GameLog(models.Model):
-    source = models.CharField(max_length=16, help_text="`stub`, or the format it was imported from")
+    source = models.CharField(max_length=16, help_text="the word stub, or the format it was imported from")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     player_id = models.CharField(max_length=64, help_text="the source's; the name where it has none")
     player = models.CharField(max_length=100)
@@ -43,7 +43,6 @@ class GameLogUpload(models.Model):
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     name = models.CharField(max_length=200, help_text="the file's")
     size_bytes = models.PositiveBigIntegerField()
-    format = models.CharField(max_length=16, blank=True, default="", help_text="empty: told by its columns")
     mapping = models.JSONField(default=dict, blank=True, help_text="column to statistic, where they differ")
     skip_bad = models.BooleanField(default=False)
     state = models.CharField(max_length=8, choices=ImportState, default=ImportState.WAITING)

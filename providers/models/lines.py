@@ -9,7 +9,7 @@ from providers.models.fleet import ProviderState, Sport
 
 
 class Event(models.Model):
-    source = models.CharField(max_length=16, help_text="`stub`, or the adapter it came through")
+    source = models.CharField(max_length=16, help_text="the word stub, or the adapter it came through")
     external_id = models.CharField(max_length=64)
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     home_team = models.CharField(max_length=100, help_text="both teams, where it is not known which is at home")

@@ -12,6 +12,7 @@ import redis
 from django.db import transaction
 from django.db.models.functions import Now
 
+from config.marks import duration
 from rollout import metrics, operations, ticks
 from rollout.actors import Machine
 from rollout.choices import Kind, Outcome, Stage
@@ -39,6 +40,10 @@ class Place:
     def name(self) -> str:
         return f"{self.stage.value} {self.percent} %" if self.percent else self.stage.value
 
+    @property
+    def label(self) -> str:
+        return f"{self.stage.label}, {self.percent} %" if self.percent else self.stage.label
+
 
 LADDER = (
     *(Place(Stage.PARTIAL_ACTIVE, percent) for percent in SHARES),
@@ -48,11 +53,13 @@ LADDER = (
 )
 
 
+LABELS = {place.name: place.label for place in LADDER}
+
+
 def foreseen(pace: float) -> dict[str, str]:
     """Each place, and what is done there; where nobody has to move nothing is."""
-    minutes = HOLD.total_seconds() * pace / 60
-    hold = f"held for {minutes:g} min while the guards watch"
-    return {place.name: f"whoever stands higher goes to {place.name}; {hold}" for place in LADDER}
+    hold = f"held for {duration(HOLD.total_seconds() * pace)} while the guards watch"
+    return {place.name: f"whoever stands higher goes to {place.label}; {hold}" for place in LADDER}
 
 
 def time_left(step: RecoveryStep, pace: float, now: datetime) -> timedelta:

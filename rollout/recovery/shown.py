@@ -8,10 +8,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.marks import ago, badge, on_off
+from config.marks import ago, badge, duration, on_off
 from rollout.choices import Kind, Outcome
-from rollout.models import Activation
-from rollout.recovery import levels, quarantine
+from rollout.recovery import gradual, levels, quarantine
 from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED
 
@@ -34,7 +33,7 @@ def _card(level: Kind) -> dict[str, Any]:
         "level": level.value,
         "badge": badge(level),
         "says": SAYS[level],
-        "promise": minutes(PROMISED[level]),
+        "promise": duration(PROMISED[level]),
         "rehearsed": rehearsed(tried),
         "last": ago(last.ended_at, "never") if last else "never",
     }
@@ -46,16 +45,12 @@ def rehearsed(run: RecoveryRun | None) -> SafeString:
         return format_html('<span class="sw-red">✕ {}</span>', "never rehearsed")
     is_old = timezone.now() - run.ended_at > REHEARSED_WITHIN
     is_good = run.has_kept_promise and not is_old
-    holds = f" and {minutes(run.waived_seconds)} of holds" if run.waived_seconds else ""
-    said = f"{run.actual_seconds or 0:.1f} s{holds}"
+    holds = f" and {duration(run.waived_seconds)} of holds" if run.waived_seconds else ""
+    said = f"{duration(run.actual_seconds or 0)}{holds}"
     mark, colour = ("✓", "green") if is_good else ("✕", "red")
     failed = "" if run.outcome == Outcome.DONE else " and failed"
     html = '<span class="sw-{}">{} rehearsed {}{}, took {}</span>'
     return format_html(html, colour, mark, ago(run.ended_at), failed, said)
-
-
-def minutes(seconds: float) -> str:
-    return f"{seconds / 60:g} min"
 
 
 def promise_kept(run: RecoveryRun) -> SafeString | str:
@@ -65,8 +60,8 @@ def promise_kept(run: RecoveryRun) -> SafeString | str:
 
 def took(run: RecoveryRun) -> str:
     if run.actual_seconds is None:
-        return f"{(timezone.now() - run.started_at).total_seconds():.0f} s so far"
-    return f"{run.actual_seconds:.1f} s"
+        return f"{duration((timezone.now() - run.started_at).total_seconds())} so far"
+    return duration(run.actual_seconds)
 
 
 def timeline(run: RecoveryRun) -> list[dict[str, Any]]:
@@ -74,27 +69,31 @@ def timeline(run: RecoveryRun) -> list[dict[str, Any]]:
     shown = [_step(step) for step in done.values()]
     if run.ended_at is None and run.level in LEVELS:
         coming = [each for each in levels.plan(run.level, run.pace) if each.name not in done]
-        shown += [{"name": each.name, "badge": "", "took": _about(each.seconds), "says": each.says} for each in coming]
+        shown += [
+            {"name": called(each.name), "badge": "", "took": usually(each.seconds), "says": each.says}
+            for each in coming
+        ]
     return shown
 
 
-def _about(seconds: float | None) -> str:
-    return "" if seconds is None else usually(seconds)
+def called(step: str) -> str:
+    """A step's name, in an operator's words."""
+    return gradual.LABELS.get(step) or step.replace("_", " ").capitalize()
 
 
 def usually(seconds: float | None) -> str:
     """How long a step took so far, as its plan says it."""
     if seconds is None:
-        return "not done yet"
-    return "under 0.1 s" if seconds < 0.1 else f"about {seconds:.1f} s"
+        return "no time known yet"
+    return duration(seconds) if seconds < 0.1 else f"about {duration(seconds)}"
 
 
 def _step(step: RecoveryStep) -> dict[str, Any]:
     problem = step.evidence.get("problem", "")
     return {
-        "name": step.name,
+        "name": called(step.name),
         "badge": badge(Outcome(step.outcome)),
-        "took": ago(step.started_at) if step.seconds is None else f"{step.seconds:.2f} s",
+        "took": ago(step.started_at) if step.seconds is None else duration(step.seconds),
         "says": problem,
         "evidence": json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
     }
@@ -113,11 +112,3 @@ def verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
     if run.kind == Kind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):
         found.append(("purge", "Purge the quarantine…"))
     return found
-
-
-def banners() -> list[str]:
-    """Parts that are off, one line each."""
-    return [
-        f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: {row.reason or '–'}"
-        for row in Activation.objects.switched_off().order_by("part")
-    ]

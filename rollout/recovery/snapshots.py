@@ -19,12 +19,13 @@ from django.db import Error
 from django.db.models.functions import Now
 
 from rollout.actors import Actor, require
-from rollout.errors import SlipwayError, WrongInput, first_line
+from rollout.errors import Refused, SlipwayError, WrongInput, first_line
 from rollout.notify import Event, notify
 from rollout.recovery.manifest import CHUNK, FILE, Manifest, Table, Unusable, check
 from rollout.recovery.models import RecoveryRun, Snapshot
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.writing import PARTIAL, write
+from rollout.wake import wake
 
 KEPT, KEPT_DAYS = 3, 30  # at least so many, and those of so many days
 log = structlog.get_logger("slipway.recovery")
@@ -57,6 +58,16 @@ def create(
         problem = CannotSnapshot(f"no snapshot was made: {said}", f"see to {settings.SNAPSHOT_DIR} and the database")
         notify(Event("snapshot_failed", "snapshot", str(problem)))
         raise problem from error
+
+
+def ask_for_one(*, actor: Actor, reason: str) -> str:
+    """Have a worker make one. Returns what to expect; raises Refused where no worker could be asked."""
+    from rollout.tasks import make_snapshot  # here, since the tasks import this module
+
+    require(actor, "rollout.create_snapshot")
+    if not wake(make_snapshot, actor.get_username(), reason):
+        raise Refused("no worker could be asked", "see to Redis, or run: manage.py snapshot create")
+    return "A worker makes it: it is in the list once it is whole"
 
 
 def _recorded(manifest: Manifest, folder: Path, actor: Actor, reason: str, seconds: float) -> Snapshot:
@@ -139,10 +150,15 @@ def unpacked(raw: BinaryIO) -> Iterator[bytes]:
 
 
 def daily(*, actor: Actor) -> None:
-    """One more, read back, and old ones gone. What went wrong was told of."""
-    with suppress(SlipwayError):
-        verify(create(actor=actor, reason="daily"), actor=actor)
+    """One more, and old ones gone."""
+    keep(actor=actor, reason="daily")
     prune(actor=actor)
+
+
+def keep(*, actor: Actor, reason: str) -> None:
+    """One more, read back. What went wrong was told of."""
+    with suppress(SlipwayError):
+        verify(create(actor=actor, reason=reason), actor=actor)
 
 
 def prune(*, actor: Actor) -> list[str]:

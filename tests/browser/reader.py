@@ -78,7 +78,7 @@ class Reader:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def run(self, script: str, *args: object) -> Any:
-        return self.driver.execute_script(script, *args)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *args)
 
     def complaints(self) -> list[str]:
         """What the browser wrote to its console since it was last asked."""

@@ -27,7 +27,7 @@ def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, brow
     assert warm_ups.carry_out() == 0
     page = browse("Viewer").get("/admin/caching/warmup/").content.decode()
     assert 'max="8" value="3"' in page
-    assert 'http-equiv="refresh"' in page
+    assert 'hx-trigger="every 3s' in page
     WarmUp.objects.update(lease_until=Now() - timedelta(seconds=1))  # and died
     CacheTarget.objects.filter(pk=chosen[4]).delete()
     assert warm_ups.carry_out() == 1

@@ -37,7 +37,7 @@ def test_an_objects_history_has_what_was_before_and_after(db: None, browse: Brow
     policy = edit_policy()
     viewer, address = browse("Viewer"), f"/admin/caching/cachepolicy/{quote(policy.pk)}/"
     said = page(viewer, f"{address}history/")
-    assert '<th scope="row">ttl hours</th><td>1</td><td>2.5</td>' in said
+    assert '<th scope="row">lifetime, h</th><td>1</td><td>2.5</td>' in said
     assert "by anna" in said
     assert f'href="{address}history/"' in page(viewer, f"{address}change/"), "linked from the object"
 

@@ -65,7 +65,7 @@ def test_each_verb_asks_first_naming_the_objects(
 ) -> None:
     before = ProviderState.objects.values().get(pk=state.pk)
     page = choose(browse("Operator"), verb, state)
-    assert f"{VERBS[verb]}?" in page
+    assert f"{VERBS[verb]}: 1 provider state?" in page
     assert "<li>stub NBA</li>" in page
     assert ProviderState.objects.values().get(pk=state.pk) == before
 

@@ -166,7 +166,9 @@ def test_each_verb_needs_its_permission_and_a_post(browse: Browse, verb: str) ->
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(User.objects.create_superuser("root"))
     assert strict.post(address(verb), {"seen": 1}).status_code == 403
-    assert strict.get(address(verb)).status_code == 200
+    means_something = verb in ("advance", "pause", "abort")
+    assert strict.get(address(verb)).status_code == (200 if means_something else 302)
+    assert means_something or f"Running: nothing to {verb}".lower() in page(strict, address()).lower()
     assert rollout().epoch == 1
 
 
@@ -186,7 +188,7 @@ def test_freezing_is_said_wherever_one_looks(browse: Browse) -> None:
     operator.post("/admin/rollout/rollout/freeze/", {"reason": "the finals"})
     assert Activation.objects.get(part="advancing").is_on is False
     for shown in (page(operator, "/admin/rollout/rollout/"), page(operator, address())):
-        assert "Automatic advances are frozen, by operator: the finals." in shown
+        assert "by operator: the finals. Meanwhile no rollout advances by itself" in shown
     assert "Unfreeze automatic advances" in page(operator, "/admin/rollout/rollout/")
     operator.post("/admin/rollout/rollout/unfreeze/", {"reason": ""})
     assert Activation.objects.get(part="advancing").is_on is True

@@ -5,12 +5,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from config.marks import duration
 from rollout.choices import Kind, Outcome
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
 from rollout.recovery import levels, operations, rehearsal
 from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED, Failed
+from rollout.recovery.shown import usually
 
 
 class Command(SlipwayCommand):
@@ -97,10 +99,9 @@ def planned(each: levels.Planned) -> dict[str, Any]:
 
 
 def shown(level: Kind, plan: list[levels.Planned]) -> str:
-    lines = [f"{level.label} rollback, promised in {PROMISED[level] // 60} min:"]
+    lines = [f"{level.label} rollback, promised in {duration(PROMISED[level])}:"]
     for each in plan:
-        usual = "not done yet" if each.seconds is None else f"about {each.seconds:.1f} s"
-        lines.append(f"  {each.name:<22} {usual:>14}  {each.says}")
+        lines.append(f"  {each.name:<22} {usually(each.seconds):>17}  {each.says}")
     return "\n".join(lines)
 
 

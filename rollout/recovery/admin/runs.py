@@ -12,12 +12,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from config.keyset import KeysetAdmin
-from config.marks import ago, badge
+from config.marks import ago, badge, duration
 from config.verbs import typed, verb_page
 from rollout.choices import Kind, Outcome, Part
 from rollout.recovery import activation, background, levels, operations, shown
 from rollout.recovery.models import LEVELS, RecoveryRun
 from rollout.recovery.runs import PROMISED, UnderWay
+from rollout.shown import switched_off
 
 LIST = "admin:rollout_recoveryrun_changelist"
 
@@ -25,7 +26,8 @@ LIST = "admin:rollout_recoveryrun_changelist"
 @admin.register(RecoveryRun)
 class RecoveryRunAdmin(KeysetAdmin):
     intro = "The ways back, what each promises, and every time one was taken or rehearsed."
-    when_empty = "None was needed yet. Rehearse one: python manage.py rollback --level standard --rehearse"
+    when_empty = "None was needed yet. Rehearse one:"
+    command = "python manage.py rollback --level standard --rehearse"
     list_before_template = "console/recovery_runs.html"
     change_form_outer_before_template = "console/recovery_run.html"
     list_display = ["when", "what", "result", "took", "promised", "kept", "actor", "reason"]
@@ -43,7 +45,7 @@ class RecoveryRunAdmin(KeysetAdmin):
         return own + super().get_urls()  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": shown.banners()}
+        more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": switched_off()}
         if more["banners"] and request.user.has_perm("rollout.reactivate_activation"):
             more["reactivate"] = [reverse("admin:rollout_recoveryrun_reactivate")]
         return super().changelist_view(request, (extra_context or {}) | more)
@@ -67,9 +69,10 @@ class RecoveryRunAdmin(KeysetAdmin):
             label="Reactivate",
             subject="all parts that are off",
             permission="rollout.reactivate_activation",
-            plan=[*shown.banners(), "They are switched on; rollouts stay where they are."],
+            plan=[*switched_off(), "They are switched on; rollouts stay where they are."],
             act=lambda filled: _switched_on(activation.reactivate([], actor=request.user, reason=filled["reason"])),
             back=reverse(LIST),
+            idle="" if switched_off() else "Nothing is off",
         )
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -93,12 +96,13 @@ class RecoveryRunAdmin(KeysetAdmin):
                 self,
                 request,
                 label="Roll back",
-                subject=f"{level.label.lower()}, promised within {shown.minutes(PROMISED[level])}",
+                subject=f"{level.label.lower()}, promised within {duration(PROMISED[level])}",
                 permission=f"rollout.{level.value}_recoveryrun",
                 plan=[_planned(each) for each in levels.plan(level)],
                 act=lambda filled: self._begin(request, level, filled["reason"]),
                 back=reverse(LIST),
                 form=typed(level.value),
+                takes_away=True,
             )
 
         return ask
@@ -121,6 +125,7 @@ class RecoveryRunAdmin(KeysetAdmin):
                 act=lambda filled: act(run, request.user, filled["reason"]),
                 back=f"{reverse(LIST)}{run.pk}/change/",
                 form=typed(verb),
+                takes_away=verb == "purge",
             )
 
         return ask
@@ -151,11 +156,11 @@ class RecoveryRunAdmin(KeysetAdmin):
 
 
 def _promise(run: RecoveryRun) -> str:
-    return "–" if run.promised_seconds is None else shown.minutes(run.promised_seconds)
+    return "–" if run.promised_seconds is None else duration(run.promised_seconds)
 
 
 def _planned(each: levels.Planned) -> str:
-    return f"{each.name}: {each.says} ({shown.usually(each.seconds)})"
+    return f"{each.says[0].upper()}{each.says[1:]} ({shown.usually(each.seconds)})"
 
 
 def _switched_on(parts: Sequence[Part]) -> str:

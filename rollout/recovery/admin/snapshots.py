@@ -1,11 +1,19 @@
-"""Recovery in the admin."""
+"""Snapshots in the admin: which there are, and one more."""
+
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from config.keyset import KeysetAdmin
 from config.marks import ago, on_off
+from config.verbs import verb_page
+from rollout.recovery import snapshots
 from rollout.recovery.models import Snapshot
+
+PERMISSION = "rollout.create_snapshot"
 
 
 @admin.register(Snapshot)
@@ -13,11 +21,37 @@ class SnapshotAdmin(KeysetAdmin):
     intro = (
         "All protected tables as they were at one moment, on disk: one every night, and whenever somebody makes one."
     )
-    when_empty = "Make one: python manage.py snapshot create"
+    when_empty = "Make one:"
+    command = "python manage.py snapshot create"
+    list_before_template = "console/snapshots.html"
     list_display = ["name", "made", "whole", "verified", "size", "rows_held", "host", "made_by", "reason"]
     list_filter = ["host"]
     fields = ["name", "host", "folder", "reason", "made_by", "tables", "rows", "size_bytes", "seconds"]
     fields += ["created_at", "verified_at", "problem"]
+
+    def get_urls(self) -> list[URLPattern]:
+        own: URLPattern = path("create/", self.admin_site.admin_view(self.create), name="rollout_snapshot_create")
+        return [own, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        may = request.user.has_perm(PERMISSION)
+        more = {"create": reverse("admin:rollout_snapshot_create") if may else ""}
+        return super().changelist_view(request, (extra_context or {}) | more)
+
+    def create(self, request: HttpRequest) -> HttpResponse:
+        return verb_page(
+            self,
+            request,
+            label="Make a snapshot",
+            subject="all protected tables",
+            permission=PERMISSION,
+            plan=[
+                "A worker writes every protected table, as it is at one moment, to disk while everything goes on.",
+                "It is in this list once it is whole; a nightly one is made in any case.",
+            ],
+            act=lambda filled: snapshots.ask_for_one(actor=request.user, reason=filled["reason"]),
+            back=reverse("admin:rollout_snapshot_changelist"),
+        )
 
     @admin.display(description="Made")
     def made(self, snapshot: Snapshot) -> SafeString | str:

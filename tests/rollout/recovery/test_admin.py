@@ -60,7 +60,7 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
     full()
     before, operator = contents(), browse("Operator")
     asked = page(operator, f"{LIST}begin/emergency/")
-    assert "quarantine: provider states, cache entries" in asked
+    assert "Provider states, cache entries and what hangs on them go into quarantine" in asked
     refused = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "standard"})
     assert "type emergency" in refused.content.decode()
     assert not RecoveryRun.objects.exists()
@@ -70,7 +70,7 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
     assert (run.outcome, run.actor, run.reason) == (Outcome.DONE, "operator", "wrong odds")
     assert not CacheEntry.objects.exists()
     shown = page(operator, f"{LIST}{run.pk}/change/")
-    assert all(text in shown for text in ("switch_off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
+    assert all(text in shown for text in ("Switch off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
     assert "is off since" in page(operator)
     operator.post(f"{LIST}{run.pk}/undo/", {"reason": "", "typed": "undo"})
     assert contents() == before
@@ -97,7 +97,7 @@ def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], C
     operations.recover()
     run = RecoveryRun.objects.get()
     shown = page(operator, f"{LIST}{run.pk}/change/")
-    assert "PARTIAL_ACTIVE 50 %" in shown
+    assert "Partially active, 50 %" in shown
     assert shown.count("to come") == 6
     operator.post(f"{LIST}{run.pk}/pause/", {"typed": "pause"})
     run.refresh_from_db()
