@@ -1,8 +1,9 @@
 from django.contrib import admin
+from django.shortcuts import redirect
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from config import accounts, acts, home, probes
+from config import accounts, acts, home, probes, theme
 from config.api import api
 from rollout import ofrep
 
@@ -16,6 +17,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("ofrep/v1/evaluate/flags", ofrep.bulk),
     re_path(r"^ofrep/v1/evaluate/flags/(?P<key>[\s\S]+)$", ofrep.one),
+    path("favicon.ico", lambda request: redirect(theme.favicon(request))),
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     path("metrics", probes.metrics),

@@ -11,7 +11,7 @@ class Status(Look):
     INACTIVE = "inactive", "○", "gray", "Inactive"
     ACTIVE = "active", "●", "green", "Active"
     ERROR = "error", "✕", "red", "Error"
-    MAINTENANCE = "maintenance", "⏸", "blue", "Maintenance"
+    MAINTENANCE = "maintenance", "‖", "blue", "Maintenance"
 
 
 class Outcome(Look):

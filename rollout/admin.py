@@ -49,8 +49,7 @@ class PolicyInline(TabularInline):
 
 class StagePolicyInline(PolicyInline):
     model = StagePolicy
-    fields = ["stage", *configuration.FIELDS[StagePolicy]]
-    readonly_fields = ["stage"]
+    fields = configuration.FIELDS[StagePolicy]
     show_change_link = True
     verbose_name_plural = "What its stages ask; each one's guards are behind Change"
 

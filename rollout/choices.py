@@ -38,7 +38,7 @@ class RunState(Look):
     IDLE = "idle", "○", "gray", "Idle"
     RUNNING = "running", "▶", "blue", "Running"
     WAITING = "waiting", "?", "orange", "Waits for approval"
-    PAUSED = "paused", "⏸", "orange", "Paused"
+    PAUSED = "paused", "‖", "orange", "Paused"
     DONE = "done", "✓", "green", "Done"
     COOLING = "cooling", "❄", "red", "Cooling down"
 
@@ -82,7 +82,7 @@ class Outcome(Look):
     """Of recovery runs and their steps."""
 
     RUNNING = "running", "▶", "blue", "Running"
-    PAUSED = "paused", "⏸", "orange", "Paused"
+    PAUSED = "paused", "‖", "orange", "Paused"
     DONE = "done", "✓", "green", "Done"
     FAILED = "failed", "✕", "red", "Failed"
     CUT_SHORT = "cut_short", "⤓", "orange", "Cut short"

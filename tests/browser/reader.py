@@ -58,8 +58,12 @@ class Reader:
         found.send_keys(text)
 
     def press(self, text: str) -> None:
-        """A button or link that begins with this."""
-        next(each for each in self.all("button, a") if each.is_displayed() and each.text.startswith(text)).click()
+        """A button or link that begins with this; the theme's icons are words before it."""
+        found = (each for each in self.all("button, a") if each.is_displayed() and self._begins(each.text, text))
+        next(found).click()
+
+    def _begins(self, shown: str, text: str) -> bool:
+        return any(line.startswith(text) for line in shown.splitlines())
 
     def said(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text

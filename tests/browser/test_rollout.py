@@ -1,0 +1,108 @@
+"""A rollout as its operator sees it: started, advanced and taken back while the page stays open; a policy edited."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+
+from rollout import operations, process
+from rollout.actors import SYSTEM
+from rollout.gate import gate
+from rollout.models import Rollout
+from rollout.stages import Arm
+from rollout.ticks import tick
+from tests.browser.reader import Reader
+from tests.conftest import look
+
+NAME = "derived-data"
+SignedIn = Callable[[str], Reader]
+
+
+def address() -> str:
+    return f"/admin/rollout/rollout/{Rollout.objects.get().pk}/change/"
+
+
+def traffic(requests: int = 60, errors: int = 0) -> None:
+    """As consumers make it, in a process beside the site's own."""
+    own = process.own()
+    look(own.views)
+    for number in range(requests):
+        gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
+    own.flush()
+
+
+def its_time_is_over() -> None:
+    past = Now() - timedelta(hours=1)
+    Rollout.objects.update(percent_entered_at=past, stage_entered_at=past)
+
+
+@pytest.fixture
+def operator(signed_in: SignedIn) -> Reader:
+    reader = signed_in("Operator")
+    reader.open(address())
+    return reader
+
+
+def start(operator: Reader) -> None:
+    operator.press("Start")
+    assert operator.sees("It moves from Disabled to Dark mode.")
+    operator.type("reason", "a quiet night")
+    operator.press("Start")
+    assert operator.sees("Dark mode ▶ Running")
+
+
+def test_it_is_watched_advancing_without_reloading(operator: Reader) -> None:
+    start(operator)
+    operator.run("window.opened = 1")
+    traffic()
+    its_time_is_over()
+    assert tick() == 1
+    assert operator.sees("Shadow mode ▶ Running")
+    assert operator.sees("advance: Dark mode → ◑ Shadow mode"), "the timeline has it too"
+    assert operator.run("return window.opened") == 1
+
+
+def test_a_guard_that_falls_is_seen_taking_it_back(operator: Reader) -> None:
+    start(operator)
+    traffic()
+    its_time_is_over()
+    tick()
+    assert operator.sees("Shadow mode ▶ Running")
+    operator.run("window.opened = 1")
+    traffic(errors=6)
+    tick()
+    assert operator.sees("Disabled ❄ Cooling down")
+    assert operator.sees("it fell: a hard limit fell, with 6 errors")
+    operator.open("/admin/")
+    assert operator.sees("Somebody should look")
+    assert operator.sees("derived-data: cooling down")
+
+
+def test_freezing_is_a_banner_and_stops_no_fall(operator: Reader) -> None:
+    operator.open("/admin/rollout/rollout/")
+    operator.press("Freeze all automatic advances")
+    operator.type("reason", "the finals")
+    operator.press("Freeze")
+    assert operator.sees("Advancing is off since")
+    operations.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
+    traffic()
+    its_time_is_over()
+    assert tick() == 0
+    Rollout.objects.update(stage="SHADOW_MODE")
+    traffic(errors=6)
+    assert tick() == 1
+    operator.open(address())
+    assert operator.sees("Disabled ❄ Cooling down")
+    assert operator.sees("by operator: the finals")
+
+
+def test_a_policy_is_edited_and_its_history_tells(signed_in: SignedIn) -> None:
+    admin = signed_in("Admin")
+    admin.open(address())
+    admin.type("policies-0-minutes", "4")
+    admin.press("Save and continue editing")
+    assert admin.sees("minutes 10 → 4")
+    admin.press("History")
+    assert admin.sees("change, by admin")
+    assert [cell.text for cell in admin.all(".sw-words td")] == ["10", "4"]
