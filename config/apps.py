@@ -1,5 +1,8 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
+from django_structlog.signals import bind_extra_request_metadata
+
+from config.logs import bind_address
 
 
 class ConsoleConfig(AppConfig):
@@ -12,3 +15,4 @@ class ConsoleConfig(AppConfig):
         from config.checks import actions_are_guarded  # here, because the admin exists only once apps are loaded
 
         register(actions_are_guarded, Tags.admin)
+        bind_extra_request_metadata.connect(bind_address)

@@ -1,5 +1,6 @@
 """Django's settings. What differs between deployments comes from the environment: see .env.example."""
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -125,6 +126,8 @@ AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one line a request is enough: the one at its end
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # the address is bound by config.logs, as the trusted proxies say it
 AXES_LOCKOUT_TEMPLATE = "429.html"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

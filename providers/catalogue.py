@@ -9,6 +9,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from msgspec import Meta, Struct
 
+from providers.choices import Adapter
 from providers.validators import validate_base_url, validate_credential_env
 from rollout.errors import WrongInput
 
@@ -25,7 +26,7 @@ class SportEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 class ProviderEntry(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
-    adapter: Literal["odds_api", "sportradar", "prizepicks"]
+    adapter: Adapter
     base_url: Annotated[str, Meta(max_length=200)] = ""
     credential_env: Annotated[str, Meta(max_length=64)] = ""
     requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60

@@ -73,7 +73,7 @@ def admin(signed_in: Callable[[str], Reader]) -> Reader:
 
 def faults(reader: Reader) -> list[str]:
     reader.run(AXE)
-    found: list[str] = reader.driver.execute_async_script(FAULTS)  # type: ignore[no-untyped-call]
+    found: list[str] = reader.driver.execute_async_script(FAULTS)
     return found
 
 

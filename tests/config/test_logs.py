@@ -34,10 +34,15 @@ def test_it_hides_secrets_wherever_they_stand() -> None:
 
 
 @pytest.mark.django_db
-def test_a_request_is_logged_with_its_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_is_one_line_with_its_id_and_who_asked(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    client.get("/healthz")
-    assert re.search(r"GET /healthz.*request_id': '[0-9a-f-]{36}'", caplog.text)
+    client.get("/healthz", REMOTE_ADDR="10.1.2.3", HTTP_X_FORWARDED_FOR="192.0.2.7")  # a proxy that is believed
+    client.get("/healthz", REMOTE_ADDR="192.0.2.8", HTTP_X_FORWARDED_FOR="192.0.2.7")
+    lines = [line for line in caplog.text.splitlines() if "GET /healthz" in line]
+    assert len(lines) == 2
+    assert all(re.search(r"request_id': '[0-9a-f-]{36}'", line) for line in lines)
+    assert "192.0.2.7" in lines[0]
+    assert "192.0.2.7" not in lines[1], "whoever claims to be somebody else is nobody"
 
 
 def test_a_program_reads_json() -> None:
