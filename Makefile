@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: no Python found; install Python 3.11" >&2; exit 1; }; \
 	$(PYTHON) config/install.py
 
-.PHONY: help run test test-browser lint docs bench lock clean
+.PHONY: help run test test-browser screenshots lint docs bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +19,9 @@ test: .venv/test.done .venv/suite.done ## run all tests against real PostgreSQL 
 test-browser: .venv/browser.done ## run the tests that need a browser, Debian's chromium and chromium-driver
 	@$(PY) -m pytest tests/browser -n 0
 
+screenshots: .venv/browser.done ## take the documentation's pictures anew (two minutes)
+	@$(PY) -m pytest tests/browser/take_screenshots.py -n 0
+
 lint: export SECRET_KEY = for the linters that load the settings
 lint: export SITE_URL = http://127.0.0.1
 lint: .venv/test.done ## style, types, import contracts, missing migrations
@@ -27,7 +30,8 @@ lint: .venv/test.done ## style, types, import contracts, missing migrations
 	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 
-docs: .venv/docs.done ## build the documentation into var/docs
+docs: .venv/docs.done ## run everything the documentation tells to type, then build it into var/docs
+	@$(PY) -m pytest tests/docs
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir var/docs
 	@echo var/docs/index.html
 

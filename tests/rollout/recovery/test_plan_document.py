@@ -24,7 +24,7 @@ MANAGE = ".venv/bin/python manage.py "
 
 def commands() -> list[str]:
     text = (ROOT / "ROLLBACK_PLAN.md").read_text()
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return [line for block in blocks for line in block.splitlines()]
 
 

@@ -1,0 +1,59 @@
+"""Takes the documentation's pictures: `make screenshots`. What they show was polled, computed, served and judged."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.core.management import call_command
+from pytest_django import Settings
+
+from rollout import operations
+from rollout.actors import Machine
+from rollout.models import Rollout
+from rollout.ticks import tick
+from tests.browser.reader import Reader
+from tests.databases import ROOT
+
+PICTURES = ROOT / "docs" / "pictures"
+SECONDS, TICK_SECONDS = 110, 4.5  # into PARTIAL_ACTIVE, at pace 0.05
+
+
+def picture(reader: Reader, path: str, name: str, height: int) -> None:
+    reader.driver.set_window_size(1280, height)
+    reader.open(path)
+    time.sleep(1)  # fonts
+    reader.driver.save_screenshot(str(PICTURES / f"{name}.png"))
+
+
+def drive(site: str, settings: Settings) -> threading.Thread:
+    settings.SITE_URL, settings.API_TOKEN = site, "let-me-in"
+    driving = threading.Thread(target=call_command, args=("drive", "--rate", "15", f"--seconds={SECONDS}", "--json"))
+    driving.start()
+    return driving
+
+
+def test_take_them(
+    signed_in: Callable[[str], Reader], stub_feed: Callable[..., str], settings: Settings, tmp_path: Path
+) -> None:
+    reader = signed_in("Operator")
+    PICTURES.mkdir(exist_ok=True)
+    stub_feed()
+    call_command("poll_providers", "--once")
+    call_command("snapshot", "create", "--reason", "before the rollout")
+    call_command("snapshot", "verify")
+    for level in ("emergency", "standard", "gradual"):
+        call_command("rollback", "--level", level, "--rehearse")
+    call_command("validate")
+    rollout = Rollout.objects.get()
+    operations.start(rollout, actor=Machine("anna"), reason="the new way, on a quiet night", pace=0.05)
+    driving, ends = drive(reader.site, settings), time.monotonic() + SECONDS - 10
+    while time.monotonic() < ends:
+        tick()
+        time.sleep(TICK_SECONDS)
+    picture(reader, "/admin/", "home", 1000)
+    picture(reader, f"/admin/rollout/rollout/{rollout.pk}/change/", "rollout", 1000)
+    driving.join()
+    picture(reader, "/admin/rollout/recoveryrun/", "recovery", 800)
+    picture(reader, "/admin/validation/validationrun/", "validation", 1000)
+    picture(reader, "/admin/providers/providerstate/", "fleet", 900)

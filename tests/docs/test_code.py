@@ -1,0 +1,130 @@
+"""Every piece of code of the documentation runs as it stands there."""
+
+import configparser
+import contextlib
+import json
+import re
+import secrets
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+
+from caching.models import CacheTarget
+from config.proxies import FORWARDED
+from providers.models import PropLine, ProviderState
+from rollout import criteria
+from rollout.models import Snapshot
+from rollout.recovery import protect
+from tests.databases import ROOT
+from tests.docs.blocks import blocks, titled
+
+TRIED = {
+    "pricing.py",
+    "elsewhere.py",
+    "checks.py",
+    "apps.py",
+    "consumer.py",
+}  # here; the adapter's in a test of its own
+
+
+def run(title: str, **given: Any) -> dict[str, Any]:
+    found = titled(title)
+    namespace: dict[str, Any] = {"__name__": "documented"} | given
+    exec(compile(found.text, title, "exec"), namespace)  # noqa: S102 - our own text
+    return namespace
+
+
+def test_no_piece_of_python_is_left_out() -> None:
+    titles = {block.title for block in blocks("python")}
+    assert {title for title in titles if not title.startswith("providers/")} == TRIED
+
+
+def test_a_gate_of_ones_own(installation: None) -> None:
+    said = run("pricing.py", old_price=lambda line: 1.5, new_price=lambda line: 1.6, cached=lambda line: None)
+    assert said["price"](SimpleNamespace(account="account-7"), "line") == 1.5, "control, until somebody starts it"
+    run("elsewhere.py")
+
+
+def test_a_check_of_ones_own(installation: None, capsys: pytest.CaptureFixture[str]) -> None:
+    run("checks.py")
+    try:
+        assert looked_at(capsys) == "PASS"
+        state = ProviderState.objects.get(provider="stub", sport="NBA")
+        PropLine.objects.create(state=state, bookmaker="b", market="spreads", point=-3.5, price=-110)
+        assert looked_at(capsys) == "FAIL"
+    finally:
+        del criteria._checks["no_negative_prices"]
+
+
+def looked_at(capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    with contextlib.suppress(SystemExit):
+        call_command("validate", "--suite", "extended", "--category", "odds", "--format", "json")
+    return str(json.loads(capsys.readouterr().out)["checks"][0]["status"])
+
+
+def test_a_protected_table_of_ones_own(installation: None, settings: Any, tmp_path: Any) -> None:
+    settings.SNAPSHOT_DIR = tmp_path
+    text = titled("apps.py").text.replace("last_used_at", "last_login")
+    forgotten: list[bool] = []
+    try:
+        exec(text, {"OddsModel": User, "forget_what_is_cached": lambda: forgotten.append(True)})  # noqa: S102
+        User.objects.create_user("ada")
+        call_command("snapshot", "create")
+        User.objects.all().delete()
+        call_command("restore", "--latest", "--no-input")
+        assert User.objects.get().username == "ada"
+        assert forgotten == [True]
+        assert Snapshot.objects.exists()
+    finally:
+        protect._protected.pop(User)
+        protect._restored.pop()
+
+
+def test_a_value_from_code(installation: None) -> None:
+    assert CacheTarget.objects.filter(subject="lebron-james").exists()
+    found = run("consumer.py")["served"].found
+    assert found.value["player"] == "LeBron James"
+
+
+def test_the_database_of_several_machines() -> None:
+    params = connection.get_connection_params()
+    name = f"documented_{secrets.token_hex(4)}"
+    [block] = blocks("sql")
+    statements = [each for each in block.text.replace("slipway", name).split(";") if each.strip()]
+    with psycopg.connect(host=params["host"], user="postgres", dbname="postgres", autocommit=True) as superuser:
+        try:
+            for statement in statements:
+                superuser.execute(statement)
+            role = superuser.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+            assert role == (False, False), "a plain one"
+        finally:
+            superuser.execute(f"DROP DATABASE IF EXISTS {name}")
+            superuser.execute(f"DROP ROLE IF EXISTS {name}")
+
+
+def test_the_units_run_what_the_procfile_does() -> None:
+    procfile = dict(line.split(": exec python ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    units = {block.title.rpartition("slipway-")[2].removesuffix(".service"): block for block in blocks("ini")}
+    assert units.keys() - {"pgbouncer.ini"} == procfile.keys() - {"stub"}
+    for name, command in procfile.items():
+        if name != "stub":
+            unit = configparser.RawConfigParser(strict=False)
+            unit.read_string(units[name].text)
+            wanted = f"/srv/slipway/.venv/bin/python {command}".replace("%h", "%%h")
+            assert unit["Service"]["ExecStart"] == wanted
+            assert unit["Service"]["Restart"] == "always"
+
+
+def test_pgbouncer_and_nginx_say_what_slipway_needs() -> None:
+    bouncer = configparser.RawConfigParser()
+    bouncer.read_string(titled("pgbouncer.ini").text)
+    assert bouncer["pgbouncer"]["pool_mode"] == "transaction"
+    [proxy] = blocks("nginx")
+    sent = set(re.findall(r"proxy_set_header (X-\S+)", proxy.text))
+    assert {f"HTTP_{name.upper().replace('-', '_')}" for name in sent} <= set(FORWARDED)
