@@ -23,6 +23,7 @@ def main() -> None:
 
         from caching import operations
         from caching.models import CacheEntry, CachePolicy
+        from rollout.actors import SYSTEM
 
         CachePolicy.objects.update(grace_hours=1)
 
@@ -31,7 +32,10 @@ def main() -> None:
                 cursor.execute("DELETE FROM portfolio_rationales WHERE expires_at < now() - interval '1 hour'")
                 return int(cursor.rowcount)
 
-        for what, expire in (("in batches of 1000", lambda: operations.expire(1000)), ("one big DELETE", one_delete)):
+        def in_batches() -> int:
+            return operations.expire(1000, actor=SYSTEM)
+
+        for what, expire in (("in batches of 1000", in_batches), ("one big DELETE", one_delete)):
             with connection.cursor() as cursor:
                 cursor.execute("TRUNCATE portfolio_rationales")
             fill_entries(ROWS, "2 days")

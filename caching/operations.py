@@ -16,7 +16,7 @@ from caching.warming import warm
 from providers.models import GameLog
 from rollout.actors import Actor, require
 from rollout.audit import acting
-from rollout.batches import in_batches
+from rollout.batches import PRUNE_BATCH, in_batches
 from rollout.choices import Part
 from rollout.models import Activation
 
@@ -56,10 +56,11 @@ def expirable() -> int:
     return sum(entries) + CacheValue.objects.filter(expires_at__lt=Now()).count()
 
 
-def expire(batch_size: int, *, progress: Callable[[int], None] = lambda more: None) -> int:
+def expire(batch_size: int = PRUNE_BATCH, *, actor: Actor, progress: Callable[[int], None] = lambda more: None) -> int:
     """Delete entries whose grace is over but for flagged ones, and values of the Django cache backend past their
     expiry, a batch per transaction. Returns how many those were.
     """
+    require(actor, "caching.expire_cacheentry")
     statements = (sql.EXPIRE, sql.EXPIRE_VALUES)
     return sum(in_batches(statement, batch_size, progress=progress) for statement in statements)
 

@@ -13,7 +13,7 @@ def warm_due() -> None:
 
 @shared_task(name="caching.expire", ignore_result=True)
 def expire() -> None:
-    operations.expire(1000)
+    operations.expire(actor=SYSTEM)
 
 
 @shared_task(name="caching.prune", ignore_result=True)

@@ -31,7 +31,7 @@ from rollout.models import Activation, RecoveryRun, Rollout, Snapshot, StagePoli
 from rollout.operations import MOVING
 from rollout.recovery import shown as recovery
 from rollout.recovery.models import LEVELS
-from rollout.stages import ORDER, Plan, State, seconds_left, serves
+from rollout.stages import ORDER, State, seconds_left, serves
 from validation.models import ValidationRun
 
 GRID_AT_MOST, CHANGES, OFF = 200, 15, "–"
@@ -71,7 +71,7 @@ def _need(said: str, page: str, query: str = "", *args: Any) -> tuple[str, str]:
 def _is_moving() -> bool:
     """Asked of a table of four rows, so that it is one query."""
     moving: Any = Exists(Rollout.objects.filter(run_state__in=MOVING))
-    moving |= Exists(RecoveryRun.objects.filter(ended_at=None)) | Exists(WarmUp.objects.filter(ended_at=None))
+    moving |= Exists(RecoveryRun.objects.open()) | Exists(WarmUp.objects.filter(ended_at=None))
     return Activation.objects.filter(moving).exists()
 
 
@@ -110,7 +110,7 @@ def _left(each: Rollout, policy: StagePolicy) -> str:
         each.paused_seconds,
         each.pace,
     )
-    seconds = seconds_left(state, Plan(policy.minutes, tuple(policy.percents)), timezone.now())
+    seconds = seconds_left(state, policy.plan, timezone.now())
     return f"{int(seconds // 60)}:{int(seconds % 60):02} left"
 
 
@@ -172,10 +172,9 @@ def _caches() -> dict[str, Any]:
 
 
 def _health(user: Any) -> dict[str, Any]:
-    run = ValidationRun.objects.filter(suite=Suite.EXIT, category="").order_by("-pk").first()
+    run = ValidationRun.objects.whole(Suite.EXIT).first()
     snapshot = Snapshot.objects.first()
-    found = RecoveryRun.objects.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
-    last = {run.kind: run for run in found}
+    last = RecoveryRun.objects.last_rehearsals()
     needs = []
     if run and run.overall != Result.PASS:
         said = f"Validation: {run.passed} of {run.total} passed"
@@ -185,15 +184,11 @@ def _health(user: Any) -> dict[str, Any]:
     return {
         "validation": run and (badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at)),
         "validate": user.has_perm("validation.run_validationrun") and reverse("admin:validate_EXIT"),
-        "snapshot": snapshot and (ago(snapshot.created_at), _whole(snapshot), f"{snapshot.rows:,} rows"),
+        "snapshot": snapshot and (ago(snapshot.created_at), snapshot.state, f"{snapshot.rows:,} rows"),
         "make_snapshot": user.has_perm("rollout.create_snapshot") and reverse("admin:rollout_snapshot_create"),
         "rehearsals": [(badge(level), recovery.rehearsed(last.get(level))) for level in LEVELS],
         "needs": needs,
     }
-
-
-def _whole(snapshot: Snapshot) -> str:
-    return "damaged" if snapshot.problem else "read back" if snapshot.verified_at else "not read back yet"
 
 
 def _changes() -> list[tuple[SafeString | str, SafeString | str]]:

@@ -44,7 +44,8 @@ if NOTIFY_WEBHOOK_URL:
     NOTIFY_WEBHOOK_URL = http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
 REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
 SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
-vars().update(env.mail("EMAIL_URL", default="consolemail://"))
+MAIL = env.mail("EMAIL_URL", default="consolemail://")
+vars().update(MAIL)
 EMAIL_TIMEOUT = 10
 
 INSTALLED_APPS = [
@@ -221,7 +222,16 @@ CELERY_BEAT_SCHEDULE = {
 }
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
-hide([SECRET_KEY, API_TOKEN, DATABASES["default"].get("PASSWORD") or "", urlsplit(REDIS_URL).password or ""])
+hide(
+    [
+        SECRET_KEY,
+        API_TOKEN,
+        DATABASES["default"].get("PASSWORD") or "",
+        MAIL.get("EMAIL_HOST_PASSWORD") or "",
+        *(urlsplit(url).password or "" for url in (REDIS_URL, REHEARSAL_DATABASE_URL)),
+        urlsplit(NOTIFY_WEBHOOK_URL).path.rpartition("/")[2],  # of most webhooks, what lets one post there
+    ]
+)
 configure()
 LOGGING = logging_dict()
 LOGGING_CONFIG = "logging.config.dictConfig"

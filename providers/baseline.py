@@ -1,6 +1,5 @@
 """What a backfill gives a new provider state beside what operators set: a standard rollback sets states back to it."""
 
-import json
 from functools import cache
 from typing import Any
 
@@ -8,6 +7,7 @@ from django.db.models import Model, Q
 from django.db.models.functions import Now
 
 from providers.backfill import CATALOGUE, sync_slots
+from providers.catalogue import read
 from providers.choices import Status
 from providers.models import COUNTERS, Provider, ProviderState, Sport, StatusChange
 from rollout.actors import SYSTEM
@@ -20,8 +20,8 @@ MEASURED = ("status", *COUNTED, *TOLD)
 @cache
 def _statuses() -> dict[tuple[str, str], str]:
     """By provider and sport, where the catalogue says another one than inactive."""
-    states = json.loads(CATALOGUE.read_bytes())["states"]
-    return {(each["provider_name"], each["sport"]): each["status"] for each in states if "status" in each}
+    states = read(CATALOGUE.read_bytes(), set(), set()).states
+    return {(each.provider_name, each.sport): each.status for each in states}
 
 
 def _wrong_status() -> list[tuple[int, str, str, str, str]]:

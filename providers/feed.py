@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from providers.choices import Outcome
 from providers.health import Ended
+
+PLAYERS_AHEAD = timedelta(hours=36)  # books open player lines about a day before the game
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from providers.feed import Answer, Claim, Poll
 from providers.fetch import Caller, CallFailed, Limit
 from providers.ingest import record
 from providers.schedule import HORIZON
+from rollout.errors import first_line
 from rollout.redis import asynchronous_client, key
 
 STORING = timedelta(seconds=15)
@@ -227,7 +228,7 @@ class Poller:
 
 def _kind(error: Exception) -> str:
     """What the database said, without the values that it said it of."""
-    return str(error).splitlines()[0].split('"')[0].strip()[:100]
+    return first_line(error, "no answer").split('"')[0].strip()[:100]
 
 
 def _close_connection(together: threading.Barrier) -> None:

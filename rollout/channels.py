@@ -2,7 +2,6 @@
 own, so that whoever notifies waits for no mail server; the process waits for it as it ends.
 """
 
-import http.client
 import json
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from django.core.mail import send_mail
 from django.db import connection
 
 from rollout.notify import Event
+from rollout.outgoing import connection_to
 from rollout.redact import redact
 
 TIMEOUT_SECONDS = 10.0
@@ -50,12 +50,11 @@ def _mail(event: Event) -> None:
 
 def _post(event: Event) -> None:
     """JSON, to the operator's own address; nothing is followed."""
-    parts = urlsplit(settings.NOTIFY_WEBHOOK_URL)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     said = {"kind": event.kind, "subject": event.subject, "message": redact(event.message), "details": event.details}
-    line = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    line = connection_to(settings.NOTIFY_WEBHOOK_URL, TIMEOUT_SECONDS)
+    path = urlsplit(settings.NOTIFY_WEBHOOK_URL).path or "/"
     try:
-        line.request("POST", parts.path or "/", json.dumps(said, default=str), {"Content-Type": "application/json"})
+        line.request("POST", path, json.dumps(said, default=str), {"Content-Type": "application/json"})
         answer = line.getresponse()
         if answer.status >= 300:
             log.warning("a channel failed", channel="webhook", kind=event.kind, error=f"HTTP {answer.status}")

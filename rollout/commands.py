@@ -29,7 +29,7 @@ class SlipwayCommand(BaseCommand):
         except SlipwayError as error:
             raise CommandError(str(error), returncode=error.exit_code) from error
         except DatabaseError as error:
-            said = first_line(error, "no answer")
+            said = redact(first_line(error, "no answer"))
             raise CommandError(f"the database refused: {said}; check /readyz", returncode=3) from error
         except (CommandError, KeyboardInterrupt):
             raise

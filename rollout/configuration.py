@@ -10,6 +10,7 @@ from rollout import operations
 from rollout.actors import Actor, require
 from rollout.audit import acting
 from rollout.choices import Consequence, Guard, Stage
+from rollout.guards import ALPHA
 from rollout.models import GuardPolicy, Rollout, StagePolicy
 
 # minutes, shares of traffic, window in minutes
@@ -32,7 +33,7 @@ GUARDS: dict[Stage, Asked] = {
     Stage.DARK_MODE: PROBES | COMMON,
     Stage.SHADOW_MODE: CANDIDATE | {Guard.MISMATCH_RATE: (0.01, 50, Consequence.DISABLE)} | COMMON,
     Stage.PARTIAL_ACTIVE: CANDIDATE | COMMON,
-    Stage.FULL_ACTIVE: CANDIDATE | {Guard.ERROR_RATE: (0.001, 1000, Consequence.DISABLE)} | COMMON,
+    Stage.FULL_ACTIVE: CANDIDATE | {Guard.ERROR_RATE: (ALPHA, 1000, Consequence.DISABLE)} | COMMON,
 }
 FIELDS = {  # that an operator edits, and what they are called
     StagePolicy: ("minutes", "percents", "needs_approval", "window_minutes", "errors_in_a_row", "cool_down_minutes"),

@@ -13,6 +13,7 @@ from rollout.append_only import append_only
 from rollout.audit import tracked
 from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
 from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
+from rollout.stages import Plan
 
 __all__ = [
     "Activation",
@@ -161,6 +162,11 @@ class StagePolicy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rollout} {self.get_stage_display()}"
+
+    @property
+    def plan(self) -> Plan:
+        """As the decisions want it."""
+        return Plan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
 
     def clean(self) -> None:
         """What its constraint says too, which no form asks that does not edit the stage itself."""

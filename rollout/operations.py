@@ -235,7 +235,7 @@ def _enter(
     **more: Any,
 ) -> Transition:
     policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
-    percent = stages.share_on_entry(stage, stages.Plan(policy.minutes, tuple(policy.percents))) if policy else 0
+    percent = stages.share_on_entry(stage, policy.plan) if policy else 0
     begun = {"stage_entered_at": Now(), "stage_epoch": F("epoch") + 1, "approved_by": "", "approved_epoch": None}
     if verb not in ("advance", "descend"):  # a fall binds what moves raced it
         begun["settled_epoch"] = F("epoch") + 1

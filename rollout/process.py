@@ -41,6 +41,8 @@ class Process:
     def flush(self) -> None:
         try:
             self.shadows.abandon_overdue()
+            if skipped := self.shadows.take_skipped():
+                log.warning("shadow runs found no place: the comparison is of fewer requests", runs=skipped)
             self.in_flight.count_overdue()
             self.metrics.flush()
         except Exception:  # the next one is a second away, and what was counted stays counted

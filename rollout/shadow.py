@@ -53,6 +53,12 @@ class Shadows:
             return False
         return True
 
+    def take_skipped(self) -> int:
+        """How many found no place since this was last asked."""
+        with self._lock:
+            skipped, self.skipped = self.skipped, 0
+        return skipped
+
     def abandon_overdue(self) -> None:
         """Those past their limit give their places to others; also called by who flushes the counts."""
         now = time.monotonic()

@@ -98,10 +98,8 @@ def signs() -> list[str]:
 
 
 def plans(rollout: Rollout) -> dict[Stage, Plan]:
-    return {
-        Stage(policy.stage): Plan(policy.minutes, tuple(policy.percents), policy.needs_approval)
-        for policy in StagePolicy.objects.filter(rollout=rollout).order_by("pk")
-    }
+    policies = StagePolicy.objects.filter(rollout=rollout).order_by("pk")
+    return {Stage(policy.stage): policy.plan for policy in policies}
 
 
 def standing(rollout: Rollout) -> Standing:

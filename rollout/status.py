@@ -85,8 +85,9 @@ def _until_started(rollout: Rollout, now: datetime) -> str:
     if rollout.run_state != RunState.COOLING or rollout.cool_down_until is None:
         return "nothing, until somebody starts it"
     left = (rollout.cool_down_until - now).total_seconds()
+    fall = rollout.transitions.filter(verb__in=["trip", "abort"]).latest("epoch")
     when = f"after {left:.0f} s more" if left > 0 else "now"
-    return f"a person may start it again {when}, with a reason; it fell: {rollout.transitions.latest('epoch').reason}"
+    return f"a person may start it again {when}, with a reason; it fell: {fall.reason}"
 
 
 def _said(decision: Decision) -> str:

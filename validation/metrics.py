@@ -16,7 +16,7 @@ class ValidationCollector(Collector):
         )
         last = GaugeMetricFamily("slipway_validation_run_timestamp_seconds", "When it was run.", labels=["suite"])
         for suite in Suite:
-            run = ValidationRun.objects.filter(suite=suite, category="").order_by("-pk").first()
+            run = ValidationRun.objects.whole(suite).first()
             if run is None:
                 continue
             last.add_metric([suite], run.started_at.timestamp())

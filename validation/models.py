@@ -1,10 +1,22 @@
 """What validation found, run by run."""
 
+from typing import Self
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from rollout.criteria import Result, Suite
+
+
+class ValidationRunQuerySet(models.QuerySet["ValidationRun"]):
+    def whole(self, suite: str) -> Self:
+        """Of all of a suite, the newest first."""
+        return self.filter(suite=suite, category="").order_by("-pk")
+
+    def by_themselves(self, suite: str) -> Self:
+        """Those that nobody asked for, the newest first."""
+        return self.filter(requested_by="system", suite=suite).order_by("-started_at")
 
 
 class ValidationRun(models.Model):
@@ -21,6 +33,8 @@ class ValidationRun(models.Model):
     seconds = models.FloatField(db_default=0)
     requested_by = models.CharField(max_length=150, db_default="system")
     started_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    objects = ValidationRunQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -12,19 +12,19 @@ from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from rollout.actors import SYSTEM, Actor, require
+from rollout.actors import Actor, require
 from rollout.criteria import Check, Finding, Result, Suite, categories, checks
 from rollout.errors import WrongInput, first_line
 from rollout.notify import Event, notify
 from rollout.redact import redact
 from rollout.redis import client, key
+from validation import sql
 from validation.models import CheckResult, ValidationRun
-from validation.runner import CannotRun, run_at
+from validation.runner import CannotRun, run_checks
 from validation.verdict import Outcome, overall, summary
 
 BAD = (Result.FAIL, Result.ERROR)
 LATE = timedelta(minutes=20)  # one comes every 15
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('validation'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def validate(suite: Suite = Suite.EXIT, category: str | None = None, *, is_full:
         raise WrongInput(f"no check of {suite.value} has the category {category!r}", f"take one of {known}")
     start, full, chosen = time.monotonic(), _last_full(suite), [each for each in chosen if _is_wanted(each)]
     try:
-        moment, outcomes = run_at(chosen, is_full, full.started_at if full else None)
+        moment, outcomes = run_checks(chosen, is_full=is_full, since=full.started_at if full else None)
     except CannotRun as error:
         _tell_once("validation_cannot_run", f"no validation: {error}")
         raise
@@ -117,7 +117,7 @@ def _standing(result: CheckResult) -> Finding:
 def _store(run: ValidationRun, outcomes: Sequence[Outcome]) -> int | None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(ONE_AT_A_TIME)  # or two runs at once would both tell of what turned
+            cursor.execute(sql.ONE_AT_A_TIME)  # or two runs at once would both tell of what turned
             before = _newest(outcomes)
             run.save()
             CheckResult.objects.bulk_create(_row(run, outcome) for outcome in outcomes)
@@ -174,8 +174,8 @@ def _tell(before: dict[str, str], outcomes: Sequence[Outcome]) -> None:
 
 def watch() -> None:
     """Tell once where no run came by itself for too long. On another queue than the runs."""
-    runs = ValidationRun.objects.filter(requested_by=SYSTEM.get_username())
-    last = runs.order_by("-started_at").first()
+    runs = ValidationRun.objects.by_themselves(Suite.EXIT)
+    last = runs.first()
     if last is not None and not runs.filter(started_at__gt=Now() - LATE).exists():
         said = f"no validation came by itself since {last.started_at:%Y-%m-%d %H:%M} UTC; look at the workers of slow"
         _tell_once("validation_missed", said)

@@ -26,13 +26,12 @@ class CannotRun(SlipwayError):
     """No check could run."""
 
 
-def run_checks(chosen: Sequence[Check], *, is_full: bool = False, since: datetime | None = None) -> list[Outcome]:
-    """In their order. Raises CannotRun without a database."""
-    return run_at(chosen, is_full, since)[1]
-
-
-def run_at(chosen: Sequence[Check], is_full: bool, since: datetime | None) -> tuple[datetime, list[Outcome]]:
-    """And the moment, of the database's clock, whose view they all had."""
+def run_checks(
+    chosen: Sequence[Check], *, is_full: bool = False, since: datetime | None = None
+) -> tuple[datetime, list[Outcome]]:
+    """The moment, of the database's clock, whose view they all had, and what each found, in their order. Raises
+    CannotRun without a database.
+    """
     ended: queue.Queue[tuple[Check, Finding]] = queue.Queue()
     with _exported() as (moment, snapshot):
         waiting = deque(chosen)

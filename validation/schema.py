@@ -9,22 +9,12 @@ from django.db import models
 
 from rollout.criteria import View
 from rollout.recovery.shape import Shape, as_modelled, shape
-
-COLUMNS = """
-SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
-UNVALIDATED = "SELECT conname FROM pg_constraint WHERE conrelid = to_regclass(%s) AND NOT convalidated"
-INVALID = """
-SELECT cls.relname FROM pg_index idx JOIN pg_class cls ON cls.oid = idx.indexrelid
- WHERE idx.indrelid = to_regclass(%s) AND NOT idx.indisvalid"""
-REFERENCES = """
-SELECT attname, confrelid::regclass::text
-  FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
- WHERE conrelid = to_regclass(%s) AND contype = 'f'"""
+from validation import sql
 
 
 def columns_of(table: str, view: View) -> list[str]:
     """By name; none where there is no such table."""
-    return [name for (name,) in view.rows(COLUMNS, [table])]
+    return [name for (name,) in view.rows(sql.COLUMNS, [table])]
 
 
 def differences(model: type[models.Model], view: View) -> list[str]:
@@ -34,8 +24,8 @@ def differences(model: type[models.Model], view: View) -> list[str]:
         return [f"the table {table} is missing"]
     return [
         *_different(model, shape(view.connection, table), as_modelled(model) | _triggers(model)),
-        *(f"the constraint {name} was never validated" for (name,) in view.rows(UNVALIDATED, [table])),
-        *(f"the index {name} is invalid" for (name,) in view.rows(INVALID, [table])),
+        *(f"the constraint {name} was never validated" for (name,) in view.rows(sql.UNVALIDATED_OF, [table])),
+        *(f"the index {name} is invalid" for (name,) in view.rows(sql.INVALID_OF, [table])),
         *(f"the foreign key of {each} is missing" for each in _lost_references(model, view)),
     ]
 
@@ -87,7 +77,7 @@ def missing(model: type[models.Model], view: View) -> list[str]:
 
 
 def _lost_references(model: type[models.Model], view: View) -> list[str]:
-    found = view.rows(REFERENCES, [model._meta.db_table])
+    found = view.rows(sql.REFERENCES, [model._meta.db_table])
     wanted = [(column, target._meta.db_table) for column, target in foreign_keys(model)]
     return [f"{column} to {table}" for column, table in wanted if (column, table) not in found]
 

@@ -16,7 +16,7 @@ STRIP = 40  # runs
 
 def board(suite: Suite) -> dict[str, Any]:
     """By category. Nothing before the first run of all of the suite."""
-    last = ValidationRun.objects.filter(suite=suite, category="").order_by("-pk").first()
+    last = ValidationRun.objects.whole(suite).first()
     if last is None:
         return {"suite": suite}
     strips = _strips(suite)
@@ -52,9 +52,7 @@ def _row(name: str, page: str | None) -> SafeString | str:
 
 def _strips(suite: Suite) -> dict[str, SafeString]:
     """Of each check, its last results, the oldest first: a square each, told in words too."""
-    runs = list(
-        ValidationRun.objects.filter(suite=suite, category="").order_by("-pk").values_list("pk", flat=True)[:STRIP]
-    )
+    runs = list(ValidationRun.objects.whole(suite).values_list("pk", flat=True)[:STRIP])
     history: dict[str, list[str]] = defaultdict(list)
     for check, result in CheckResult.objects.filter(run__in=runs).order_by("run").values_list("check_id", "result"):
         history[check].append(result)

@@ -4,13 +4,13 @@ Source: the-odds-api.com/liveapi/guides/v4. A call costs as many credits as it a
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from providers.adapters.fields import BookKey, Id, Moment, Name, each
-from providers.feed import Answer, Claim, Game, Line, distinct
+from providers.feed import PLAYERS_AHEAD, Answer, Claim, Game, Line, distinct
 from providers.fetch import Caller
 
 SPORT_KEYS = {"MLB": "baseball_mlb", "NBA": "basketball_nba", "NFL": "americanfootball_nfl", "NHL": "icehockey_nhl"}
@@ -21,7 +21,6 @@ PLAYER_MARKETS = {
     "NFL": "player_pass_yds,player_rush_yds,player_receptions,player_pass_tds",
     "NHL": "player_points,player_assists,player_shots_on_goal,player_blocked_shots",
 }
-PLAYERS_AHEAD = timedelta(hours=36)  # books open player lines about a day before the game
 # A provider of one of these names is that bookmaker, asked for by name; one of another name takes them all.
 BOOKMAKERS = frozenset(
     """ballybet barstool betmgm betonlineag betparx betrivers betus bovada draftkings espnbet fanatics fanduel fliff

@@ -5,12 +5,12 @@ Source: developer.sportradar.com/odds (prematch, player props). The key goes in 
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from providers.adapters.fields import each
 from providers.adapters.sportradar_shapes import Board, Body, Props, in_order, lines_of
-from providers.feed import Answer, Claim, distinct
+from providers.feed import PLAYERS_AHEAD, Answer, Claim, distinct
 from providers.fetch import Caller
 
 COMPETITIONS = {
@@ -19,7 +19,6 @@ COMPETITIONS = {
     "NFL": "sr:competition:31",
     "NHL": "sr:competition:234",
 }
-PLAYERS_AHEAD = timedelta(hours=36)
 PAGE = 50
 PAGES = 6
 

@@ -2,7 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -10,6 +10,7 @@ from providers.fetch import MAX_BYTES
 from providers.gamelogs.files import Item
 from providers.gamelogs.logs import Log
 from rollout.errors import SlipwayError
+from rollout.outgoing import connection_to
 
 TIMEOUT_SECONDS = 30
 
@@ -32,8 +33,7 @@ def read_stub(url: str, sport: str) -> Iterator[Item]:
 
 
 def _get(url: str, path: str) -> Page:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_SECONDS)
+    connection = connection_to(url, TIMEOUT_SECONDS)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -17,7 +17,7 @@ from rollout.models import Activation, RecoveryRun
 def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part]:
     """Switch these parts on, all of them where none is named. Returns those that were off."""
     require(actor, "rollout.reactivate_activation")
-    under_way = RecoveryRun.objects.filter(ended_at=None, kind__in=[Kind.EMERGENCY, Kind.STANDARD], is_rehearsal=False)
+    under_way = RecoveryRun.objects.open().filter(kind__in=[Kind.EMERGENCY, Kind.STANDARD])
     if run := under_way.first():
         raise Refused(f"{run} is under way", "finish it, or undo it, before")
     wanted = parts or list(Part)

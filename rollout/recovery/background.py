@@ -2,15 +2,11 @@
 
 import threading
 
-import structlog
 from django.db import connection
 
 from rollout.choices import Kind
-from rollout.errors import SlipwayError
 from rollout.recovery import operations
 from rollout.recovery.models import RecoveryRun
-
-log = structlog.get_logger("slipway.recovery")
 
 
 def carry_out(run: RecoveryRun) -> None:
@@ -21,10 +17,7 @@ def carry_out(run: RecoveryRun) -> None:
 
 def _carry_out(run: RecoveryRun) -> None:
     try:
-        operations.carry_out(run)
-    except SlipwayError as error:  # which is on record, and people were told
-        log.warning("a recovery run failed", run=str(run), problem=str(error))
-    except Exception:
-        log.exception("a recovery run broke", run=str(run))
+        with operations.logged(run):
+            operations.carry_out(run)
     finally:
         connection.close()

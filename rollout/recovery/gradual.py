@@ -81,7 +81,7 @@ def drive(run: RecoveryRun) -> Outcome | None:
         return Outcome.CUT_SHORT
     steps = list(run_now.steps.filter(name__in=[place.name for place in LADDER]).order_by("pk"))
     if steps and steps[-1].ended_at is None:
-        if time_left(steps[-1], run_now.pace, _now(run)) > timedelta(0):
+        if time_left(steps[-1], run_now.pace, ticks.database_now(run)) > timedelta(0):
             return Outcome.RUNNING
         evidence = steps[-1].evidence | {"guards": _guards(steps[-1].evidence["moved"])}
         RecoveryStep.objects.filter(pk=steps[-1].pk).update(outcome=Outcome.DONE, ended_at=Now(), evidence=evidence)
@@ -139,32 +139,31 @@ def _fell(run: RecoveryRun) -> Sequence[str]:
 
 
 @transaction.atomic
-def pause(run: RecoveryRun) -> bool:
-    """Its hold stands still. Returns whether it ran."""
+def pause(run: RecoveryRun, note: str) -> bool:
+    """Its hold stands still; the note is added to its reason. Returns whether it ran."""
     found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=Kind.GRADUAL, outcome=Outcome.RUNNING)
-    if found.first() is None:
+    if (now := found.first()) is None:
         return False
     for step in run.steps.filter(ended_at=None):
-        step.evidence["paused_at"] = _now(run).isoformat()
+        step.evidence["paused_at"] = ticks.database_now(run).isoformat()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.PAUSED)
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.PAUSED, reason=_also(now, note))
     return True
 
 
 @transaction.atomic
-def resume(run: RecoveryRun) -> bool:
+def resume(run: RecoveryRun, note: str) -> bool:
     """Returns whether it was paused."""
-    if RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=Outcome.PAUSED).first() is None:
+    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=Outcome.PAUSED)
+    if (now := found.first()) is None:
         return False
     for step in run.steps.filter(ended_at=None, evidence__has_key="paused_at"):
-        length = _now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
+        length = ticks.database_now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
         step.evidence["paused_seconds"] = step.evidence.get("paused_seconds", 0) + length.total_seconds()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.RUNNING)
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.RUNNING, reason=_also(now, note))
     return True
 
 
-def _now(run: RecoveryRun) -> datetime:
-    """The database's."""
-    now: datetime = RecoveryRun.objects.filter(pk=run.pk).values_list(Now(), flat=True).get()
-    return now
+def _also(run: RecoveryRun, note: str) -> str:
+    return f"{run.reason}; {note}".removeprefix("; ")

@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 from rollout import operations
@@ -110,6 +111,18 @@ STEPS = {
         VERIFY,
     ),
 }
+
+
+REHEARSED_WITHIN = timedelta(days=30)
+
+
+def rehearsal_fault(last: RecoveryRun | None, now: datetime) -> str:
+    """What is wrong with the last rehearsal of a level; empty where nothing is."""
+    if last is None or last.ended_at is None:
+        return "was never rehearsed"
+    if not last.has_kept_promise:
+        return "did not keep its promise when it was rehearsed"
+    return f"was last rehearsed on {last.ended_at:%Y-%m-%d}" if now - last.ended_at > REHEARSED_WITHIN else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,22 @@ class Snapshot(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def state(self) -> str:
+        """What reading it back found."""
+        return "damaged" if self.problem else "read back" if self.verified_at else "not read back yet"
+
 
 class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
+    def open(self) -> Self:
+        """The real one that is under way; there is one at most."""
+        return self.filter(ended_at=None, is_rehearsal=False)
+
+    def last_rehearsals(self) -> dict[str, "RecoveryRun"]:
+        """By level."""
+        last = self.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
+        return {run.kind: run for run in last}
+
     def rollbacks(self) -> Self:
         """Real ones, the last first."""
         return self.filter(kind__in=LEVELS, is_rehearsal=False).order_by("-pk")
@@ -127,11 +141,14 @@ class RecoveryRun(models.Model):
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
 
     @property
+    def can_keep_promise(self) -> bool:
+        """Where one was given, and it goes at the pace that it was given for."""
+        return self.promised_seconds is not None and (self.pace == 1 or self.is_rehearsal)
+
+    @property
     def has_kept_promise(self) -> bool | None:
-        """None: nothing was promised, it is not over, or went at another pace. To a rehearsal's time belong the holds
-        that it did not wait for.
-        """
-        if self.promised_seconds is None or self.actual_seconds is None or (self.pace != 1 and not self.is_rehearsal):
+        """None: there is none to keep, or it is not over. Holds that a rehearsal did not wait for count too."""
+        if self.promised_seconds is None or self.actual_seconds is None or not self.can_keep_promise:
             return None
         return self.outcome == Outcome.DONE and self.actual_seconds + self.waived_seconds <= self.promised_seconds
 

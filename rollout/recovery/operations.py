@@ -1,8 +1,8 @@
 """What can be done to get back: one callable per verb, for admin, commands and tasks alike."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import structlog
@@ -75,7 +75,7 @@ def advance(run: RecoveryRun) -> RecoveryRun | None:
     """What is due of a gradual one. Returns the run when it is over, or the standard one that it was cut short into."""
     outcome = gradual.drive(run)
     if outcome is Outcome.CUT_SHORT:
-        return RecoveryRun.objects.get(ended_at=None, kind=Kind.STANDARD, is_rehearsal=False)
+        return RecoveryRun.objects.open().get(kind=Kind.STANDARD)
     if outcome is Outcome.DONE:
         with suppress(UnderWay):  # somebody else looks just now
             return runs.carry_out(run, [VERIFY])
@@ -141,7 +141,7 @@ def undoable() -> RecoveryRun:
     """The last rollback that changed data and was not undone. A gradual one since then does not hide what is in
     quarantine; a standard one it does, for life went on. Raises WrongInput, Refused.
     """
-    if under_way := RecoveryRun.objects.filter(kind=Kind.UNDO, ended_at=None).select_related("undoes").first():
+    if under_way := RecoveryRun.objects.open().filter(kind=Kind.UNDO).select_related("undoes").first():
         return under_way.undoes or under_way
     found = list(RecoveryRun.objects.rollbacks().not_undone())
     if not found:
@@ -165,10 +165,24 @@ def _has_effect(run: RecoveryRun) -> bool:
     return bool(runs.evidence(run, "clean_up"))
 
 
-def undo(*, actor: Actor, reason: str = "", is_for_workers: bool = False) -> RecoveryRun:
-    """Begin to undo the last rollback: its data comes back, never a stage. Raises as `undoable`, and UnderWay."""
+def is_undoable(run: RecoveryRun) -> bool:
+    """Whether it is the one that `undo` would take back."""
+    try:
+        return undoable() == run
+    except SlipwayError:
+        return False
+
+
+def undo(
+    only: RecoveryRun | None = None, *, actor: Actor, reason: str = "", is_for_workers: bool = False
+) -> RecoveryRun:
+    """Begin to undo the last rollback, or that one where it is the last: its data comes back, never a stage. Raises as
+    `undoable`, and UnderWay.
+    """
     require(actor, "rollout.restore_recoveryrun")
     run = undoable()
+    if only not in (None, run):
+        raise UnderWay(f"{only} is not the last rollback any more", "look at the list")
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
     return runs.begin(Kind.UNDO, actor=actor, reason=reason, **more)
 
@@ -218,23 +232,40 @@ def _read_back(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
 
 def recover() -> None:
     """What workers do of the open run; what stopped it is on record, and people were told."""
-    run = RecoveryRun.objects.filter(is_for_workers=True, ended_at=None, is_rehearsal=False).first()
+    run = RecoveryRun.objects.open().filter(is_for_workers=True).first()
     if run is None:
         return
-    try:
+    with logged(run):
         if run.kind == Kind.GRADUAL:
             run = advance(run)
         if run is not None and run.ended_at is None:
             carry_out(run)
-    except UnderWay:
+
+
+@contextmanager
+def logged(run: RecoveryRun) -> Iterator[None]:
+    """What stops it goes no further than the log: it is on record, and people were told."""
+    try:
+        yield
+    except UnderWay:  # somebody else is at it
         pass
     except SlipwayError as error:
         log.warning("a recovery run failed", run=str(run), problem=str(error))
-    except Exception:  # it is on record as failed
+    except Exception:
         log.exception("a recovery run broke", run=str(run))
 
 
-def hold(run: RecoveryRun, pausing: bool, *, actor: Actor) -> bool:
-    """Have a gradual one stay where it is, or go on. Returns whether it did not before."""
+def pause(run: RecoveryRun, *, actor: Actor, reason: str = "") -> bool:
+    """Have a gradual one stay where it is. Returns whether it did not before."""
     require(actor, "rollout.gradual_recoveryrun")
-    return gradual.pause(run) if pausing else gradual.resume(run)
+    return gradual.pause(run, noted("paused", actor, reason))
+
+
+def resume(run: RecoveryRun, *, actor: Actor, reason: str = "") -> bool:
+    """Have it go on. Returns whether it was paused."""
+    require(actor, "rollout.gradual_recoveryrun")
+    return gradual.resume(run, noted("resumed", actor, reason))
+
+
+def noted(did: str, actor: Actor, reason: str) -> str:
+    return f"{did} by {actor.get_username()}{f': {reason}' if reason else ''}"

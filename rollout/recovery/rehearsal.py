@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -35,6 +35,7 @@ from rollout.redact import redact
 PREFIX = "slipway_rehearsal_"
 CHILD = "rollout.recovery.rehearsing"
 AT_MOST_SECONDS = 3600
+DROP_TRIES, DROP_AGAIN_SECONDS = 25, 0.2
 
 
 class CannotRehearse(SlipwayError):
@@ -58,15 +59,18 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
         own |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
         told = [sys.executable, "-m", CHILD, level.value, snapshot.folder]
         parent = partial(die_with, os.getpid(), signal.SIGKILL)
-        done = subprocess.run(  # noqa: PLW1510 - what it returns is looked at
-            told,
-            cwd=settings.BASE_DIR,
-            env=os.environ | own,
-            preexec_fn=parent,
-            capture_output=True,
-            text=True,
-            timeout=AT_MOST_SECONDS,
-        )
+        try:
+            done = subprocess.run(  # noqa: PLW1510 - what it returns is looked at
+                told,
+                cwd=settings.BASE_DIR,
+                env=os.environ | own,
+                preexec_fn=parent,
+                capture_output=True,
+                text=True,
+                timeout=AT_MOST_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"the rehearsal took longer than {AT_MOST_SECONDS} s", "see what holds it up there") from error
     if done.returncode:
         said = redact((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
         raise Failed(f"the rehearsal broke: {said}", "see what it says, and try again")
@@ -89,14 +93,28 @@ def _scratch() -> Iterator[str]:
             try:
                 yield mine
             finally:
-                with suppress(psycopg.Error):  # the next rehearsal drops what is left
-                    server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                _drop(server, name)
     except errors.InsufficientPrivilege as error:
         remedy = "ALTER ROLE ... CREATEDB, or set REHEARSAL_DATABASE_URL"
         raise CannotRehearse("this role may not make a database", remedy) from error
     except psycopg.OperationalError as error:
         said = redact(first_line(error, "no answer"))
         raise CannotRehearse(f"no database could be made: {said}", "check REHEARSAL_DATABASE_URL") from error
+
+
+def _drop(server: "psycopg.Connection[Any]", name: str) -> None:
+    """An autovacuum worker in it, which a plain role may not end, goes by itself in a moment. What is left all the same
+    the next rehearsal drops.
+    """
+    for _ in range(DROP_TRIES):
+        try:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        except errors.InsufficientPrivilege:
+            time.sleep(DROP_AGAIN_SECONDS)
+        except psycopg.Error:
+            return
+        else:
+            return
 
 
 def _server() -> str:

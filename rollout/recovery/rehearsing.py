@@ -37,9 +37,10 @@ def _forget() -> None:
 def _rehearsed(level: str, folder: str) -> dict[str, Any]:
     from rollout.actors import Machine
     from rollout.choices import Kind, Outcome
-    from rollout.errors import SlipwayError
+    from rollout.errors import SlipwayError, first_line
     from rollout.models import Rollout
     from rollout.recovery import operations, snapshots
+    from rollout.redact import redact
 
     actor, problem = Machine(operations.REHEARSER), ""
     operations.carry_out(operations.restore(snapshots.found(str(Path(folder).resolve())), actor=actor))
@@ -53,7 +54,7 @@ def _rehearsed(level: str, folder: str) -> dict[str, Any]:
             undone = operations.carry_out(operations.undo(actor=actor))
             steps = [_told(step) | {"name": f"undo: {step.name}"} for step in undone.steps.order_by("pk")]
     except Exception as error:
-        problem = str(error) if isinstance(error, SlipwayError) else type(error).__name__
+        problem = redact(str(error) if isinstance(error, SlipwayError) else first_line(error, type(error).__name__))
     run.refresh_from_db()
     outcome = run.outcome if not problem and all(s["outcome"] == Outcome.DONE for s in steps) else Outcome.FAILED
     return {

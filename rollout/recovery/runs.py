@@ -53,7 +53,7 @@ def begin(kind: Kind, *, actor: Actor, reason: str = "", **more: Any) -> Recover
     about = {name: value for name, value in more.items() if name in ("snapshot", "undoes", "table", "pace")}
     try:
         with transaction.atomic():
-            found = RecoveryRun.objects.select_for_update().filter(ended_at=None, is_rehearsal=False).first()
+            found = RecoveryRun.objects.open().select_for_update().first()
             if found and found.kind == kind and all(getattr(found, name) == value for name, value in about.items()):
                 return found
             if found:
@@ -181,7 +181,7 @@ def end(run: RecoveryRun, outcome: Outcome) -> None:
         run.steps.filter(ended_at=None).update(outcome=outcome, ended_at=Now())
         seconds = f"{run.actual_seconds:.1f} s"
         told = f"{run} {outcome.label.lower()} after {seconds}"
-        promised = f", promised {run.promised_seconds} s" if run.promised_seconds and run.pace == 1 else ""
+        promised = f", promised {run.promised_seconds} s" if run.can_keep_promise else ""
         transaction.on_commit(lambda: notify(Event("recovery_run", str(run), told + promised)))
 
 

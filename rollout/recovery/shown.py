@@ -1,7 +1,6 @@
 """What the admin shows of recovery: the three levels with their last rehearsal, and a run's steps. Reads only."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -10,11 +9,10 @@ from django.utils.safestring import SafeString
 
 from config.marks import ago, badge, duration, on_off
 from rollout.choices import Kind, Outcome
-from rollout.recovery import gradual, levels, quarantine
+from rollout.recovery import gradual, levels, operations, quarantine
 from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery.runs import PROMISED
 
-REHEARSED_WITHIN = timedelta(days=30)
 SAYS = {
     Kind.EMERGENCY: "All rollouts off, polling, warming and serving off, and the data out of service: nothing is lost.",
     Kind.STANDARD: "All rollouts off, a snapshot, then entries go and provider states go back to a backfill's.",
@@ -43,8 +41,7 @@ def rehearsed(run: RecoveryRun | None) -> SafeString:
     """When a level was rehearsed last; red where that is long ago, or broke its promise."""
     if run is None or run.ended_at is None:
         return format_html('<span class="sw-red">✕ {}</span>', "never rehearsed")
-    is_old = timezone.now() - run.ended_at > REHEARSED_WITHIN
-    is_good = run.has_kept_promise and not is_old
+    is_good = not levels.rehearsal_fault(run, timezone.now())
     holds = f" and {duration(run.waived_seconds)} of holds" if run.waived_seconds else ""
     said = f"{duration(run.actual_seconds or 0)}{holds}"
     mark, colour = ("✓", "green") if is_good else ("✕", "red")
@@ -104,9 +101,8 @@ def verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
     found = []
     if run.kind == Kind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):
         found.append(("pause", "Pause…") if run.outcome == Outcome.RUNNING else ("resume", "Resume…"))
-    is_last = RecoveryRun.objects.rollbacks().not_undone().first() == run
     is_over = run.kind in (Kind.EMERGENCY, Kind.STANDARD) and run.ended_at and not run.is_rehearsal
-    if is_over and is_last and user.has_perm("rollout.restore_recoveryrun"):
+    if is_over and user.has_perm("rollout.restore_recoveryrun") and operations.is_undoable(run):
         found.append(("undo", "Undo…"))
     may_purge = user.has_perm("rollout.purge_recoveryrun")
     if run.kind == Kind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):

@@ -41,7 +41,6 @@ def create(
     reason: str = "",
     also: Sequence[Protection] = (),
     places: Mapping[str, str] = {},
-    progress: Callable[[int], None] = lambda rows: None,
 ) -> Snapshot:
     """also: tables beside the protected ones. places: the schema that a table lies in, where it is not the usual one.
     Raises CannotSnapshot; people are told then.
@@ -49,7 +48,7 @@ def create(
     require(actor, "rollout.create_snapshot")
     start, folder = time.monotonic(), None
     try:
-        manifest, folder = write([*protected(), *also], places, progress)
+        manifest, folder = write([*protected(), *also], places)
         return _recorded(manifest, folder, actor, reason, time.monotonic() - start)
     except (OSError, Error) as error:
         if folder is not None:  # nobody would find it, or delete it

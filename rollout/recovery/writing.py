@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,9 +29,7 @@ ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 Hashes = dict[str, str]
 
 
-def write(
-    tables: Sequence[Protection], places: Mapping[str, str], progress: Callable[[int], None]
-) -> tuple[Manifest, Path]:
+def write(tables: Sequence[Protection], places: Mapping[str, str]) -> tuple[Manifest, Path]:
     """places: the schema of a table, where it is not the usual one. What it began goes where it fails. Raises OSError,
     django.db.Error.
     """
@@ -42,7 +40,7 @@ def write(
         draft, whole = settings.SNAPSHOT_DIR / f"{name}{PARTIAL}", settings.SNAPSHOT_DIR / name
         draft.mkdir(mode=0o700, parents=True)
         try:
-            files = [_file(each, named[each.table], draft, progress) for each in tables]
+            files = [_file(each, named[each.table], draft) for each in tables]
             written = [_table(each, file, hashes) for each, file in zip(tables, files, strict=True)]
             manifest = Manifest(FORMAT, "slipway", name, socket.gethostname(), moment.isoformat(), schema(), written)
             manifest.write(draft)
@@ -94,14 +92,13 @@ class _Written:
         return len(data)
 
 
-def _file(protection: Protection, place: str, folder: Path, progress: Callable[[int], None]) -> "_Written":
+def _file(protection: Protection, place: str, folder: Path) -> "_Written":
     path = folder / f"{protection.table}.copy.zst"
     with path.open("xb", buffering=0) as raw:
         written = _Written(path.name, raw)
         with zstandard.ZstdCompressor(level=LEVEL).stream_writer(written, closefd=False) as packed:  # type: ignore[arg-type]
             written.rows = _copy(copy_out(protection, list(protection.columns), place), packed)
         os.fsync(raw.fileno())
-    progress(written.rows)
     return written
 
 

@@ -211,6 +211,6 @@ def test_the_list_shows_how_far_it_is(browse: Callable[[str], Client]) -> None:
     page = client.get(LIST).content.decode()
     assert "<progress" in page
     assert "1 rows" in page
-    assert 'http-equiv="refresh"' in page  # until it has ended
+    assert 'hx-trigger="every 3s' in page  # until it has ended
     uploads.import_waiting()
-    assert 'http-equiv="refresh"' not in client.get(LIST).content.decode()
+    assert 'hx-trigger="every 3s' not in client.get(LIST).content.decode()

@@ -25,7 +25,7 @@ RIGHT_HASH = "data_hash = encode(sha256(convert_to({}, 'UTF8')), 'hex')"
 
 def found(suite: Suite = Suite.EXIT) -> dict[str, str]:
     """What each check says, by its id, of those that fail."""
-    outcomes = run_checks([each for each in checks(suite) if each.when()])
+    outcomes = run_checks([each for each in checks(suite) if each.when()])[1]
     return {
         each.check.id: f"{each.finding.message} {each.finding.offending}"
         for each in outcomes
@@ -48,7 +48,7 @@ def foreign_key() -> str:
 
 
 def test_a_whole_installation_passes(installation: None) -> None:
-    outcomes = run_checks(checks(Suite.EXIT), is_full=True)
+    outcomes = run_checks(checks(Suite.EXIT), is_full=True)[1]
     assert [(each.check.id, each.finding.message) for each in outcomes if each.finding.result is not Result.PASS] == []
     assert len(outcomes) == 18
     assert found(Suite.POST_ROLLBACK) == {}
@@ -207,7 +207,7 @@ def test_a_fault_in_the_database_is_found(installation: None, statement: str, ex
 
 def test_the_fault_is_named_with_a_remedy(installation: None) -> None:
     execute("ALTER TABLE provider_states DROP COLUMN capabilities CASCADE")
-    [outcome] = [each for each in run_checks(checks(Suite.EXIT)) if each.check.id == "table_exists_provider_states"]
+    [outcome] = [each for each in run_checks(checks(Suite.EXIT))[1] if each.check.id == "table_exists_provider_states"]
     assert "the column capabilities is missing" in outcome.finding.offending
     assert outcome.finding.value == "21 columns"
     assert "manage.py migrate" in outcome.finding.remedy
@@ -256,6 +256,6 @@ def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bo
     execute("ANALYZE portfolio_rationales")
     execute("UPDATE portfolio_rationales SET data_json = data_json || ' ' WHERE cache_key = 'factor:nba:model:v2.1'")
     chosen = [each for each in checks(Suite.EXIT) if each.id == "cache_json_validity"]
-    [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago)
+    [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago)[1]
     assert outcome.finding.result is Result.FAIL
     assert len(outcome.finding.offending) == 1

@@ -6,6 +6,7 @@ from django.db import models
 from caching.models import CacheEntry
 from providers.models import ProviderState
 from rollout.criteria import Finding, View, check, judged
+from validation import sql
 from validation.schema import columns_of, differences, foreign_keys, missing
 
 MAIN = (ProviderState, CacheEntry)
@@ -13,16 +14,6 @@ OURS = ("rollout", "providers", "caching", "validation")
 CATEGORY = "database-schema"
 WAYS = ("seqscan", "indexscan", "indexonlyscan", "bitmapscan")  # of reading, for the planner
 LARGE = 300_000  # rows; of larger tables a full run alone looks at each foreign key
-UNVALIDATED = """
-SELECT conrelid::regclass || ': ' || conname FROM pg_constraint
- WHERE NOT convalidated AND connamespace = current_schema()::regnamespace ORDER BY 1"""
-INVALID = """
-SELECT indrelid::regclass || ': ' || indexrelid::regclass FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
- WHERE NOT (indisvalid AND indisready) AND relnamespace = current_schema()::regnamespace ORDER BY 1"""
-ORPHANS = """
-SELECT count(*) FROM {table} child WHERE child.{column} IS NOT NULL
-   AND NOT EXISTS (SELECT FROM {target} parent WHERE parent.{key} = child.{column})"""
-ROWS = "SELECT reltuples FROM pg_class WHERE oid = to_regclass(%s)"
 
 
 @check("table_exists_provider_states", CATEGORY)
@@ -50,8 +41,8 @@ def _table(model: type[models.Model], columns: int, view: View) -> Finding:
 
 @check("database_integrity", CATEGORY, seconds=60, is_sampled=True)
 def database_integrity(view: View) -> Finding:
-    wrong = [f"never validated: {name}" for (name,) in view.rows(UNVALIDATED)]
-    wrong += [f"invalid index: {name}" for (name,) in view.rows(INVALID)]
+    wrong = [f"never validated: {name}" for (name,) in view.rows(sql.UNVALIDATED)]
+    wrong += [f"invalid index: {name}" for (name,) in view.rows(sql.INVALID)]
     wrong += _orphans(view)
     wrong += [each for model in _ours() if model not in MAIN for each in missing(model, view)]
     wrong += [each for model in MAIN for each in _counted_both_ways(model, view)]
@@ -75,14 +66,14 @@ def _orphans(view: View) -> list[str]:
     found = []
     for model in _ours():
         table = model._meta.db_table
-        rows = view.rows(ROWS, [table])
+        rows = view.rows(sql.ESTIMATED_ROWS, [table])
         if not rows or (rows[0][0] > LARGE and not view.is_full):
             continue
         for column, parent in foreign_keys(model):
             target = parent._meta
             names = {"table": table, "column": column, "target": target.db_table, "key": target.pk.column}
-            if view.rows(ROWS, [target.db_table]) and column in columns_of(table, view):
-                count = view.value(ORPHANS.format(**names))
+            if view.rows(sql.ESTIMATED_ROWS, [target.db_table]) and column in columns_of(table, view):
+                count = view.value(sql.ORPHANS.format(**names))
                 found += [f"{count} rows of {table} whose {column} leads nowhere"] if count else []
     return found
 

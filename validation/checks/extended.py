@@ -27,6 +27,7 @@ from rollout.criteria import Finding, Skipped, Suite, View, check, judged
 from rollout.errors import SlipwayError
 from rollout.models import Activation, Rollout, Transition
 from rollout.redis import client, key
+from validation import sql
 from validation.checks.caches import SAME_SUBJECT, served
 from validation.checks.needs import needing_redis
 from validation.models import ValidationRun
@@ -39,7 +40,6 @@ CLOCKS_SECONDS, QUEUE_LENGTH = 1.0, 100
 TOLD_FOR = timedelta(hours=1)
 LEFT_OVER = timedelta(hours=1)
 QUEUES = ("control", "polls", "slow")
-NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
 
 @check("entries_recomputed", "caches", Suite.EXTENDED, seconds=30)
@@ -119,7 +119,7 @@ def clocks_agree(view: View) -> Finding:
         others = clocks.told()
     ahead = {"Redis": -own} | {name: by - own for name, by in others.items()}
     asked = time.time()
-    ahead["the database"] = view.value(NOW) - (asked + time.time()) / 2
+    ahead["the database"] = view.value(sql.NOW) - (asked + time.time()) / 2
     off = {name: by for name, by in ahead.items() if abs(by) > CLOCKS_SECONDS}
     most = max(map(abs, ahead.values()))
     return judged(
@@ -159,7 +159,7 @@ def beat_alive(view: View) -> Finding:
 @check("validation_runs_on_time", "work", Suite.EXTENDED)
 def validation_runs_on_time(view: View) -> Finding:
     """The exit suite comes by itself every quarter of an hour; what was missed is told of for an hour."""
-    came = ValidationRun.objects.filter(requested_by="system", suite=Suite.EXIT).order_by("-started_at")
+    came = ValidationRun.objects.by_themselves(Suite.EXIT)
     times = [view.value("SELECT now()"), *came.values_list("started_at", flat=True)[:6]]
     if len(times) == 1:
         raise Skipped("none came by itself yet", "wait a quarter of an hour; else start beat and the workers of slow")

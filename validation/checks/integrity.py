@@ -8,31 +8,18 @@ from django.urls import reverse
 from providers.adapters import UPSTREAMS
 from providers.models import ProviderState
 from rollout.criteria import OFFENDING_AT_MOST, Finding, View, check, judged
+from validation import sql
 from validation.payloads import problem
 
 CATEGORY = "data-integrity"
 SAMPLE, AT_ONCE = 10_000, 5_000  # rows
-ADRIFT = """
-SELECT id, provider_name, sport FROM provider_states state
- WHERE NOT EXISTS (SELECT FROM providers_sport WHERE code = state.sport)
-    OR NOT EXISTS (SELECT FROM providers_provider WHERE name = state.provider_name) ORDER BY id"""
-ESTIMATE = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass('portfolio_rationales')"
-ENTRIES = "SELECT id, cache_key, cache_type, data_json, data_hash FROM portfolio_rationales"
-ALL = f"{ENTRIES} WHERE id > %(after)s ORDER BY id LIMIT %(limit)s"
-SAMPLED = f"{ENTRIES} TABLESAMPLE SYSTEM (%(percent)s)"
-CHANGED = (
-    f"{ENTRIES} WHERE soft_expires_at > %(since)s AND updated_at > %(since)s ORDER BY updated_at DESC LIMIT %(limit)s"
-)
-# An entry that changed since then is due later than then: for that there is an index.
-CHANGED = f"""{ENTRIES} WHERE soft_expires_at > %(since)s AND updated_at > %(since)s AND id > %(after)s
- ORDER BY id LIMIT %(limit)s"""
 Entry = tuple[int, str, str, str, str]
 
 
 @check("provider_sports_validity", CATEGORY)
 def provider_sports_validity(view: View) -> Finding:
     """Each state's sport and provider exist, and what is enabled is a sport that its adapter can ask for."""
-    wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(ADRIFT)}
+    wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(sql.ADRIFT)}
     named = ("sport", "provider__name", "provider__adapter")
     for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*named):
         if state.pk in wrong.values():
@@ -82,15 +69,15 @@ def cache_json_validity(view: View) -> Finding:
 
 def _entries(view: View) -> Iterator[Entry]:
     if view.is_full:
-        yield from _paged(view, ALL)
+        yield from _paged(view, sql.ALL_ENTRIES)
         return
-    rows = view.value(ESTIMATE)
+    rows = view.value(sql.ESTIMATED_ENTRIES)
     if rows <= SAMPLE:
-        yield from _paged(view, ALL)
+        yield from _paged(view, sql.ALL_ENTRIES)
         return
-    yield from view.rows(SAMPLED, {"percent": min(100.0, 100.0 * SAMPLE / rows)})
+    yield from view.rows(sql.SAMPLED_ENTRIES, {"percent": min(100.0, 100.0 * SAMPLE / rows)})
     if view.since is not None:
-        yield from _paged(view, CHANGED)
+        yield from _paged(view, sql.CHANGED_ENTRIES)
 
 
 def _paged(view: View, statement: str) -> Iterator[Entry]:

@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from rollout.criteria import Finding, Result, Suite, View, check, judged
 from rollout.models import RecoveryRun, Snapshot
+from rollout.recovery.levels import rehearsal_fault
 from rollout.recovery.models import LEVELS
-from rollout.recovery.shown import REHEARSED_WITHIN
 
 CATEGORY = "recovery"
 DAILY = timedelta(hours=26)  # one comes every night
@@ -36,15 +35,9 @@ def snapshot_recent(view: View) -> Finding:
 @check("levels_rehearsed", CATEGORY, Suite.EXTENDED)
 def levels_rehearsed(view: View) -> Finding:
     """Each within a month, and within its promise."""
-    wrong = []
-    for level in LEVELS:
-        last = RecoveryRun.objects.filter(kind=level, is_rehearsal=True).first()
-        if last is None:
-            wrong.append(f"{level.value} was never rehearsed")
-        elif not last.has_kept_promise:
-            wrong.append(f"{level.value} did not keep its promise when it was rehearsed")
-        elif not RecoveryRun.objects.filter(pk=last.pk, ended_at__gt=Now() - REHEARSED_WITHIN).exists():
-            wrong.append(f"{level.value} was last rehearsed on {last.ended_at:%Y-%m-%d}")
+    last, now = RecoveryRun.objects.last_rehearsals(), timezone.now()
+    faults = {level: rehearsal_fault(last.get(level), now) for level in LEVELS}
+    wrong = [f"{level.value} {fault}" for level, fault in faults.items() if fault]
     said = f"{len(wrong)} levels are not rehearsed" if wrong else "every level was rehearsed"
     remedy = "run: manage.py rollback --level LEVEL --rehearse"
     many, limit = f"{len(LEVELS) - len(wrong)} of {len(LEVELS)}", f"{len(LEVELS)} within 30 days"

@@ -10,12 +10,12 @@ from django.db import connections
 
 from rollout.criteria import Finding, View, check, judged
 from rollout.errors import first_line
+from rollout.outgoing import connection_to
 from rollout.redact import redact
+from validation import sql
 
 CATEGORY = "system-health"
 TIMEOUT_SECONDS, BODY_AT_MOST = 5.0, 10_000
-WRITE = "INSERT INTO validation_validationrun (category) VALUES ('a probe') RETURNING id, category"
-READ = "SELECT id, category FROM validation_validationrun WHERE id = %s"
 
 
 @check("api_health", CATEGORY, seconds=15)
@@ -39,11 +39,9 @@ def api_health(view: View) -> Finding:
 
 
 def _asked(address: str) -> tuple[int, bytes]:
-    parts = urlsplit(address)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    line = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
+    line = connection_to(address, TIMEOUT_SECONDS)
     try:
-        line.request("GET", parts.path, headers={"User-Agent": "slipway-validate"})
+        line.request("GET", urlsplit(address).path, headers={"User-Agent": "slipway-validate"})
         answer = line.getresponse()
         return answer.status, answer.read(BODY_AT_MOST)
     finally:
@@ -58,9 +56,9 @@ def database_connection(view: View) -> Finding:
         own.set_autocommit(False)
         with own.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '2s'")
-            cursor.execute(WRITE)
+            cursor.execute(sql.WRITE)
             written = cursor.fetchone()
-            cursor.execute(READ, [written[0]])
+            cursor.execute(sql.READ, [written[0]])
             found = cursor.fetchone()
         problem = "" if written == found else "what was written is not read back"
     except Exception as error:  # whatever it is: the database does not take a write

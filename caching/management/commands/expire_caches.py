@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from caching import operations
+from rollout.batches import PRUNE_BATCH
 from rollout.commands import SlipwayCommand
 
 
@@ -13,12 +14,12 @@ class Command(SlipwayCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--batch-size", type=int, default=1000, help="rows per transaction")
+        parser.add_argument("--batch-size", type=int, default=PRUNE_BATCH, help="rows per transaction")
         parser.add_argument("--dry-run", action="store_true", help="count them, delete none")
 
     def handle(self, *args: Any, batch_size: int, dry_run: bool, **options: Any) -> None:
         count = operations.expirable()
         if not dry_run:
-            count = operations.expire(max(1, batch_size), progress=self.bar(count))
+            count = operations.expire(max(1, batch_size), actor=self.actor, progress=self.bar(count))
         did = "would be deleted" if dry_run else "deleted"
         self.report({"expired": count, "dry_run": dry_run}, f"{count} entries {did}; flagged ones stay")

@@ -5,14 +5,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from caching import operations
-from caching.choices import CacheType, Outcome
+from caching.choices import Outcome
+from caching.entries import TYPES
 from caching.storing import Warmed
 from caching.warming import warm
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput
 
 ROW = "{:<10} {:<40} {:>7} {:>10} {:>7}  {}"
-SHORT = {cache_type.short: cache_type for cache_type in CacheType}
 
 
 class Command(SlipwayCommand):
@@ -20,13 +20,13 @@ class Command(SlipwayCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--type", choices=list(SHORT), help="only this type")
+        parser.add_argument("--type", choices=list(TYPES), help="only this type")
         parser.add_argument("--sport", type=str.upper, help="only this sport, as NBA")
         parser.add_argument("--force", action="store_true", help="also what is still fresh")
         parser.add_argument("--dry-run", action="store_true", help="list the targets, compute nothing")
 
     def handle(self, *args: Any, type: str | None, sport: str | None, force: bool, **options: Any) -> None:
-        wanted = list(operations.targets(SHORT[type] if type else None, sport))
+        wanted = list(operations.targets(TYPES[type] if type else None, sport))
         if not wanted:
             raise WrongInput("no target matches", "see the targets in the admin, or leave --type and --sport out")
         if options["dry_run"]:

@@ -11,7 +11,8 @@ from providers import operations, polling
 from providers.backfill import Scope
 from providers.polling import Polled
 from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
+from rollout.errors import WrongInput, first_line
+from rollout.redact import redact
 
 TICK_SECONDS = 5.0
 COLUMNS = "{:<9} {:<34} {:<5} {:>5} {:>7} {:>8}  {}"
@@ -51,7 +52,8 @@ class Command(SlipwayCommand):
                 try:
                     operations.poll_due()
                 except DatabaseError as error:
-                    self.stderr.write(f"the database did not answer, trying again: {str(error).splitlines()[0]}")
+                    said = redact(first_line(error, "no answer"))
+                    self.stderr.write(f"the database did not answer, trying again: {said}")
                     close_old_connections()
                 time.sleep(TICK_SECONDS)
         except KeyboardInterrupt:

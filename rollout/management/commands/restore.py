@@ -6,22 +6,22 @@ from django.core.management.base import CommandParser
 
 from rollout.choices import Kind
 from rollout.errors import WrongInput
-from rollout.management.commands import rollback
 from rollout.recovery import operations, snapshots, sources
 from rollout.recovery.differences import Counts
+from rollout.recovery.following import RunCommand
 from rollout.recovery.models import RecoveryRun
 
 ROW = "  {:<28} {:>10,} added {:>10,} changed {:>10,} removed"
 
 
-class Command(rollback.Command):
+class Command(RunCommand):
     help = (
         "Put data back; never a stage. Examples: manage.py restore --undo; manage.py restore --latest --dry-run; "
         "manage.py restore 20261125-023000-1a2b --table portfolio_rationales"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one JSON document")
+        super().add_arguments(parser)
         what = parser.add_mutually_exclusive_group(required=True)
         what.add_argument("snapshot", nargs="?", help="its name, or the path of its folder")
         what.add_argument("--latest", action="store_true", help="the newest snapshot")

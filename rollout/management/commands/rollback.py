@@ -1,21 +1,20 @@
 """manage.py rollback"""
 
-import sys
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from config.marks import duration
-from rollout.choices import Kind, Outcome
-from rollout.commands import SlipwayCommand
+from rollout.choices import Kind
 from rollout.errors import WrongInput
 from rollout.recovery import levels, operations, rehearsal
-from rollout.recovery.models import LEVELS, RecoveryRun, RecoveryStep
-from rollout.recovery.runs import PROMISED, Failed
+from rollout.recovery.following import RunCommand
+from rollout.recovery.models import LEVELS, RecoveryRun
+from rollout.recovery.runs import PROMISED
 from rollout.recovery.shown import usually
 
 
-class Command(SlipwayCommand):
+class Command(RunCommand):
     help = (
         "Go back. Examples: manage.py rollback --level standard --dry-run; "
         "manage.py rollback --level emergency --reason 'wrong odds'; manage.py rollback --level gradual --pace 0.05"
@@ -38,7 +37,7 @@ class Command(SlipwayCommand):
         if options["dry_run"] and (not level or options["rehearse"]):
             raise WrongInput("--dry-run shows the plan of a level", "leave it out, or give --level alone")
         if options["pause"] or options["resume"]:
-            self._hold(options["pause"])
+            self._hold(options["pause"], options["reason"])
         elif purge is not None:
             self._purge(purge, options)
         elif level and options["rehearse"]:
@@ -66,32 +65,18 @@ class Command(SlipwayCommand):
             self.ask(told, f"purge {pk}")
         self.finish(operations.carry_out(operations.purge(pk, actor=self.actor, reason=options["reason"])))
 
-    def _hold(self, pausing: bool) -> None:
-        run = RecoveryRun.objects.filter(kind=Kind.GRADUAL, ended_at=None).first()
+    def _hold(self, pausing: bool, reason: str) -> None:
+        run = RecoveryRun.objects.open().filter(kind=Kind.GRADUAL).first()
         if run is None:
             raise WrongInput("no gradual rollback is under way", "see Recovery runs in the admin")
-        changed = operations.hold(run, pausing, actor=self.actor)
+        act = operations.pause if pausing else operations.resume
+        changed = act(run, actor=self.actor, reason=reason)
         now = "stays where it is" if pausing else "goes on"
         self.report({"run_id": run.pk, "changed": changed}, f"{run} {now}{'' if changed else ', as before'}")
 
     def _rehearse(self, level: Kind) -> None:
         run = rehearsal.rehearse(level, actor=self.actor)
         self.finish(run)
-
-    def tell(self, step: RecoveryStep) -> None:
-        """As each step ends, on stderr: stdout is for the document."""
-        if not self.as_json:
-            outcome = Outcome(step.outcome)
-            self.stderr.write(f"{outcome.symbol} {step.name}  {step.seconds or 0:.1f} s", ending="\n")
-            sys.stderr.flush()
-
-    def finish(self, run: RecoveryRun) -> None:
-        """Say how it ended. Raises Failed where it did not do all it should."""
-        self.report(document(run), told(run))
-        if run.outcome not in (Outcome.DONE, Outcome.CUT_SHORT):
-            failed = run.steps.filter(outcome=Outcome.FAILED)
-            wrong = "; ".join(f"{step.name}: {step.evidence.get('problem')}" for step in failed) or run.reason
-            raise Failed(f"{run}: {wrong}", "see its page in the admin, and ROLLBACK_PLAN.md")
 
 
 def planned(each: levels.Planned) -> dict[str, Any]:
@@ -103,29 +88,3 @@ def shown(level: Kind, plan: list[levels.Planned]) -> str:
     for each in plan:
         lines.append(f"  {each.name:<22} {usually(each.seconds):>17}  {each.says}")
     return "\n".join(lines)
-
-
-def told(run: RecoveryRun) -> str:
-    can_keep = run.promised_seconds and (run.pace == 1 or run.is_rehearsal)
-    promise = f", promised {run.promised_seconds} s" if can_keep else ""
-    snapshot = f"; snapshot {run.snapshot}" if run.snapshot else ""
-    took = 0.0 if run.actual_seconds is None else run.actual_seconds
-    holds = f" and {run.waived_seconds / 60:g} min of holds" if run.waived_seconds else ""
-    rehearsed = "rehearsed, " if run.is_rehearsal else ""
-    return f"{run}: {rehearsed}{Outcome(run.outcome).label.lower()} in {took:.1f} s{holds}{promise}{snapshot}"
-
-
-def document(run: RecoveryRun) -> dict[str, Any]:
-    return {
-        "level": run.kind,
-        "run_id": run.pk,
-        "promised_seconds": run.promised_seconds,
-        "actual_seconds": run.actual_seconds,
-        "outcome": run.outcome,
-        "snapshot": run.snapshot,
-        "pace": run.pace,
-        "steps": [
-            {"name": step.name, "seconds": step.seconds, "outcome": step.outcome, "evidence": step.evidence}
-            for step in run.steps.order_by("pk")
-        ],
-    }

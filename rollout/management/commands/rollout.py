@@ -12,6 +12,7 @@ from rollout.choices import RunState, Stage
 from rollout.commands import SlipwayCommand
 from rollout.errors import WrongInput, first_line
 from rollout.models import Rollout, Transition
+from rollout.redact import redact
 from rollout.stages import ORDER, ROLLED_OUT
 from rollout.status import Status, named, shown_limit, shown_value, status
 from rollout.verbs import act
@@ -93,7 +94,7 @@ class Command(SlipwayCommand):
                 try:
                     seen = status(named(name))
                 except DatabaseError as error:  # just then somebody wants to go on watching
-                    self.stderr.write(f"the database does not answer: {first_line(error)}")
+                    self.stderr.write(f"the database does not answer: {redact(first_line(error, 'no answer'))}")
                     time.sleep(WATCH_SECONDS)
                     continue
                 if self.as_json:

@@ -17,7 +17,7 @@ from config.verbs import typed, verb_page
 from rollout.choices import Kind, Outcome, Part
 from rollout.recovery import activation, background, levels, operations, shown
 from rollout.recovery.models import LEVELS, RecoveryRun
-from rollout.recovery.runs import PROMISED, UnderWay
+from rollout.recovery.runs import PROMISED
 from rollout.shown import switched_off
 
 LIST = "admin:rollout_recoveryrun_changelist"
@@ -174,9 +174,7 @@ def _carried_out(run: RecoveryRun) -> HttpResponse:
 
 def _undo(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
     """Of that one, not of whichever is the last by now."""
-    if operations.undoable() != run:
-        raise UnderWay(f"{run} is not the last rollback any more", "look at the list")
-    return _carried_out(operations.undo(actor=user, reason=reason, is_for_workers=True))
+    return _carried_out(operations.undo(run, actor=user, reason=reason, is_for_workers=True))
 
 
 def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
@@ -184,11 +182,12 @@ def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
 
 
 def _pause(run: RecoveryRun, user: Any, reason: str) -> str:
-    return f"{run} stays where it is" if operations.hold(run, True, actor=user) else f"{run} did not run any more"
+    did = operations.pause(run, actor=user, reason=reason)
+    return f"{run} stays where it is" if did else f"{run} did not run any more"
 
 
 def _resume(run: RecoveryRun, user: Any, reason: str) -> str:
-    return f"{run} goes on" if operations.hold(run, False, actor=user) else f"{run} was not paused"
+    return f"{run} goes on" if operations.resume(run, actor=user, reason=reason) else f"{run} was not paused"
 
 
 # Permission, what it does, and the operation.

@@ -59,9 +59,8 @@ class SnapshotAdmin(KeysetAdmin):
 
     @admin.display(description="Whole")
     def whole(self, snapshot: Snapshot) -> SafeString | str:
-        if snapshot.verified_at is None and not snapshot.problem:
-            return "not read back yet"
-        return on_off(not snapshot.problem, "whole", "damaged")
+        is_known = snapshot.verified_at is not None or bool(snapshot.problem)
+        return on_off(not snapshot.problem, snapshot.state, snapshot.state) if is_known else snapshot.state
 
     @admin.display(description="Read back")
     def verified(self, snapshot: Snapshot) -> SafeString | str:

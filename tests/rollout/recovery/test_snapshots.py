@@ -70,7 +70,7 @@ def test_it_holds_every_protected_table_and_is_read_back(data: None, capsys: Cap
     assert of["caching.CacheEntry"].rows == 1
     assert made["rows"] == sum(table.rows for table in of.values())
     assert made["size_bytes"] == sum(file.stat().st_size for file in Path(snapshot.folder).glob("*.zst"))
-    assert manifest(snapshot).schema["caching"].startswith("0003")
+    assert manifest(snapshot).schema["caching"].startswith("0004")
     assert Path(snapshot.folder).stat().st_mode & 0o777 == 0o700
     call_command("snapshot", "verify")
     assert f"{snapshot.name} is whole" in capsys.readouterr().out
@@ -241,11 +241,11 @@ def test_only_who_may_does(data: None, member: Callable[[str], User]) -> None:
 
 def test_the_admin_tells_which_can_be_relied_on(data: None, browse: Callable[[str], Client]) -> None:
     viewer = browse("Viewer")
-    assert "Make one: python manage.py snapshot create" in viewer.get(LIST).content.decode()
+    assert "Make one: <code>python manage.py snapshot create</code>" in viewer.get(LIST).content.decode()
     snapshot = snapshots.create(actor=SYSTEM, reason="a test")
     assert "not read back yet" in viewer.get(LIST).content.decode()
     snapshots.verify(snapshot, actor=SYSTEM)
-    assert "whole" in viewer.get(LIST).content.decode()
+    assert "✓</span> read back" in viewer.get(LIST).content.decode()
     Snapshot.objects.update(problem="it was cut")
     assert "damaged" in viewer.get(LIST).content.decode()
     assert viewer.get(f"{LIST}{snapshot.pk}/change/").status_code == 200
