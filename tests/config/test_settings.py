@@ -28,6 +28,17 @@ def test_the_production_example_passes_the_deployment_checks() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_no_secret_of_a_setting_is_shown() -> None:
+    given = {
+        "EMAIL_URL": "smtp+tls://slipway:of-the-mail@mail.example.com:587",
+        "REHEARSAL_DATABASE_URL": "postgres://slipway:of-the-rehearsal@db.example.com/slipway",
+        "NOTIFY_WEBHOOK_URL": "https://hooks.example.com/services/of-the-webhook",
+    }
+    told = "of-the-mail of-the-rehearsal of-the-webhook example"
+    done = manage("shell", "-v0", "-c", f"from rollout.redact import redact; print(redact('{told}'))", **given)
+    assert done.stdout == "*** *** *** example\n"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

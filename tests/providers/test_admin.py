@@ -214,6 +214,9 @@ def test_a_state_goes_with_its_lines(state: ProviderState, browse: Callable[[str
     url = f"{STATES}{state.pk}/delete/"
     assert browse("Operator").post(url, {"post": "yes"}).status_code == 403
     client = browse("Admin")
+    assert "Lines: 1" in " ".join(client.get(url).content.decode().split())
+    whole = client.get(f"/admin/providers/provider/{state.provider_id}/delete/").content.decode()
+    assert "Provider states: 4" in " ".join(whole.split())
     client.post(url, {"post": "yes"})
     assert not PropLine.objects.exists()
     assert not ProviderState.objects.filter(pk=state.pk).exists()

@@ -114,6 +114,8 @@ def test_after_a_fall_it_says_why(capsys: Capture) -> None:
     shown = document(capsys, "status")
     assert shown["run_state"] == "cooling"
     assert "it fell: a hard limit fell, with 6 errors; errors 6, limit 5, on 60: VIOLATION" in shown["next"]
+    run("freeze", "--reason", "the finals")
+    assert "it fell: a hard limit fell" in document(capsys, "status")["next"], "not the freeze since"
     with pytest.raises(CommandError, match="say with --reason why it may run again"):
         run("start")
     with pytest.raises(CommandError, match="cools down until"):

@@ -108,6 +108,20 @@ def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], C
     assert run.outcome == Outcome.RUNNING
 
 
+def test_an_emergency_behind_a_gradual_one_can_still_be_undone(
+    installation: None, browse: Callable[[str], Client]
+) -> None:
+    emergency = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    gradual = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    operations.recover()
+    operator = browse("Operator")
+    assert RecoveryRun.objects.get(pk=gradual.pk).outcome == Outcome.DONE
+    assert "verb-undo" in page(operator, f"{LIST}{emergency.pk}/change/")
+    operator.post(f"{LIST}{emergency.pk}/undo/", {"typed": "undo"})
+    assert RecoveryRun.objects.get(kind=Kind.UNDO).undoes == emergency
+    assert "verb-undo" not in page(operator, f"{LIST}{emergency.pk}/change/")
+
+
 def test_a_purge(installation: None, browse: Callable[[str], Client]) -> None:
     run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
     operator = browse("Operator")

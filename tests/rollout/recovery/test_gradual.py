@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from caching.models import CacheEntry
 from rollout import operations as rollouts
-from rollout.actors import SYSTEM
+from rollout.actors import SYSTEM, shell
 from rollout.choices import Kind, Outcome, Stage
 from rollout.errors import WrongInput
 from rollout.models import RecoveryRun, Rollout, Transition
@@ -72,7 +72,7 @@ def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None
     full()
     run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
     operations.recover()
-    assert command(capsys, "rollback", "--pause")["changed"] is True
+    assert command(capsys, "rollback", "--pause", "--reason", "the finals")["changed"] is True
     assert command(capsys, "rollback", "--pause")["changed"] is False
     pass_time(run, 1000)
     operations.recover()
@@ -80,9 +80,12 @@ def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None
     [step] = run.steps.all()
     step.evidence["paused_at"] = step.started_at.isoformat()
     step.save()
-    command(capsys, "rollback", "--resume")
+    command(capsys, "rollback", "--resume", "--reason", "they are over")
     operations.recover()
     assert run.steps.count() == 1
+    run.refresh_from_db()
+    who = f"by {shell().get_username()}"
+    assert run.reason == f"paused {who}: the finals; resumed {who}: they are over"
     pass_time(run, 181)
     operations.recover()
     assert run.steps.count() == 2

@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.test import Client
+from kombu.exceptions import OperationalError
 
 from caching.models import CacheEntry, CacheTarget
 from caching.warming import warm
@@ -27,6 +28,7 @@ from rollout.recovery import snapshots, writing
 from rollout.recovery.manifest import FILE, Manifest, Unusable
 from rollout.recovery.models import Snapshot
 from rollout.recovery.protect import protected
+from rollout.tasks import make_snapshot
 from tests import databases
 from tests.caching.conftest import bring_season
 from tests.conftest import committed
@@ -249,6 +251,33 @@ def test_the_admin_tells_which_can_be_relied_on(data: None, browse: Callable[[st
     Snapshot.objects.update(problem="it was cut")
     assert "damaged" in viewer.get(LIST).content.decode()
     assert viewer.get(f"{LIST}{snapshot.pk}/change/").status_code == 200
+
+
+def test_one_is_asked_for_in_the_admin(
+    data: None, browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, sent = browse("Operator"), []
+    monkeypatch.setattr(make_snapshot, "apply_async", lambda args, **options: sent.append(args))
+    assert "whole" in operator.get(f"{LIST}create/").content.decode()
+    assert sent == []
+    answer = operator.post(f"{LIST}create/", {"reason": "before the upgrade"}, follow=True)
+    assert "A worker makes it" in answer.content.decode()
+    [args] = sent
+    make_snapshot(*args)
+    made = Snapshot.objects.get()
+    assert (made.made_by, made.reason, made.state) == ("operator", "before the upgrade", "read back")
+    assert browse("Viewer").post(f"{LIST}create/").status_code == 403
+
+
+def test_without_a_broker_nobody_is_promised_a_snapshot(
+    data: None, browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(make_snapshot, "apply_async", refuse)
+    answer = browse("Operator").post(f"{LIST}create/", {"reason": ""}, follow=True)
+    assert "no worker could be asked" in answer.content.decode()
 
 
 @pytest.mark.parametrize(
