@@ -4,25 +4,31 @@ import os
 import shutil
 import sys
 import time
+from pathlib import Path
 
 from config.place import VAR, EmbeddedError, place_of
 from config.processes import open_lock, try_lock
 
 PATIENCE_SECONDS = 5
+MEMORY = Path("/dev/shm")  # noqa: S108 - in which the tests have a folder of their own
 
 
 def main() -> None:
-    if not VAR.exists():
-        return
+    for var in (VAR, VAR / "tests"):  # the tests have servers of their own
+        if var.exists():
+            _clean(var)
+
+
+def _clean(var: Path) -> None:
     try:
-        place = place_of()
+        place = place_of(var)
     except EmbeddedError as error:
         sys.exit(f"slipway: {error}")
-    users, run = open_lock(VAR / "users.lock"), open_lock(VAR / "run.lock")
+    users, run = open_lock(var / "users.lock"), open_lock(var / "run.lock")
     if not _both_free(users, run):
         sys.exit("slipway: the embedded servers are in use; stop what uses them (make run), then run it again")
-    shutil.rmtree(place.home, ignore_errors=True)
-    shutil.rmtree(place.sockets, ignore_errors=True)
+    for folder in (place.home, place.sockets, MEMORY / place.sockets.name):
+        shutil.rmtree(folder, ignore_errors=True)
     os.close(users)
 
 

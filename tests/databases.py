@@ -15,6 +15,7 @@ from psycopg import connect, errors, sql
 from config.place import VAR
 from config.processes import open_lock
 from tests.processes import until
+from tests.servers import USED
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "slipway_template_"
@@ -67,8 +68,17 @@ def clone() -> str:
                 execute("DROP DATABASE {} WITH (FORCE)", old)
         if template not in existing:
             make_template(template)
-        execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)
+        copy(template, name)
     return name
+
+
+def copy(template: str, name: str) -> None:
+    """In memory where tests.servers found some."""
+    tablespace = os.environ.get(USED)
+    where = " TABLESPACE {}" if tablespace else ""
+    execute(
+        f"CREATE DATABASE {{}} TEMPLATE {{}} STRATEGY file_copy{where}", name, template, *filter(None, [tablespace])
+    )
 
 
 def is_used(name: str) -> bool:

@@ -39,9 +39,7 @@ def inside(name: str) -> Iterator[None]:
 def whole(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """What a fresh `make run` leaves: 28 states, 25 entries."""
     with django_db_blocker.unblock():
-        databases.execute(
-            "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", WHOLE, databases.TEMPLATE + databases.fingerprint()
-        )
+        databases.copy(databases.TEMPLATE + databases.fingerprint(), WHOLE)
         with inside(WHOLE):
             backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
             for sport in SEASONS:
@@ -56,7 +54,7 @@ def installation(whole: str, django_db_blocker: DjangoDbBlocker, site: None) -> 
     """A copy of it, for the length of a test."""
     copy = f"slipway_broken_{os.getpid()}"
     with django_db_blocker.unblock():
-        databases.execute("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", copy, whole)
+        databases.copy(whole, copy)
         heartbeat.beat()
         try:
             with inside(copy):
