@@ -6,17 +6,14 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-# CTID, since the logs have no other handle on "oldest".
-PRUNE = """
-DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-       SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
-        LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""
+from rollout import sql
+
 PRUNE_BATCH = 1000
 
 
 def prune(kept: Iterable[tuple[type[Model], str, int]]) -> int:
     """Delete what is past its retention, of (table, the column of its age, days). Returns how many rows."""
-    statements = ((PRUNE.format(table=model._meta.db_table, column=column), days) for model, column, days in kept)
+    statements = ((sql.PRUNE.format(table=model._meta.db_table, column=column), days) for model, column, days in kept)
     return sum(in_batches(statement, PRUNE_BATCH, days=days) for statement, days in statements)
 
 

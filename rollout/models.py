@@ -9,6 +9,7 @@ from django.db import connection, models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from rollout import sql
 from rollout.append_only import append_only
 from rollout.audit import tracked
 from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
@@ -35,7 +36,7 @@ class ActivationQuerySet(models.QuerySet["Activation"]):
     def holds(self, part: Part) -> bool:
         """Whether the part may work, for the rest of this transaction: whoever switches it off waits."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT is_on FROM rollout_activation WHERE part = %s FOR SHARE", [part.value])
+            cursor.execute(sql.HOLD_PART, [part.value])
             found = cursor.fetchone()
         return bool(found and found[0])
 

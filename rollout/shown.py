@@ -91,7 +91,10 @@ def signs() -> list[str]:
     told = []
     try:
         if not heartbeat.is_fresh():
-            told.append("No tick of the control loop for 30 s: gates answer control. Look at beat and workers.")
+            told.append(
+                f"No tick of the control loop for {heartbeat.FADES_AFTER_SECONDS} s: gates answer control. "
+                "Look at beat and workers."
+            )
     except redis.RedisError:
         told.append("Redis does not answer: nothing can be measured, and gates answer control within 30 s.")
     return told

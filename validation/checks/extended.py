@@ -20,11 +20,13 @@ from caching.models import CacheEntry, CacheTarget, WarmUp
 from caching.reading import read_games
 from caching.records import decode
 from caching.warmers.entry import TooFewGames, encode
+from config.marks import duration
 from providers.models import PollSlot
 from rollout import clocks, heartbeat
 from rollout.choices import Part, Stage
 from rollout.criteria import Finding, Skipped, Suite, View, check, judged
 from rollout.errors import SlipwayError
+from rollout.heartbeat import FADES_AFTER_SECONDS
 from rollout.models import Activation, Rollout, Transition
 from rollout.redis import client, key
 from validation import sql
@@ -150,9 +152,13 @@ def beat_alive(view: View) -> Finding:
     except redis.RedisError as error:
         fresh, said = False, f"Redis does not answer: {type(error).__name__}"
     else:
-        said = said if fresh else "no tick of the control loop for 30 s: gates answer control"
+        said = said if fresh else f"no tick of the control loop for {FADES_AFTER_SECONDS} s: gates answer control"
     return judged(
-        fresh, "ticks" if fresh else "no tick", "a tick in 30 s", said, remedy="start Redis, beat and the workers"
+        fresh,
+        "ticks" if fresh else "no tick",
+        f"a tick in {FADES_AFTER_SECONDS} s",
+        said,
+        remedy="start Redis, beat and the workers",
     )
 
 
@@ -168,7 +174,7 @@ def validation_runs_on_time(view: View) -> Finding:
     is_good, minutes = longest <= LATE, f"{longest.total_seconds() / 60:.0f} min"
     said = "runs come in time" if is_good else f"nothing was looked at for {minutes} from {since:%Y-%m-%d %H:%M} UTC on"
     remedy = "start beat and the workers of the queue slow"
-    return judged(is_good, minutes, "20 min", said, remedy=remedy)
+    return judged(is_good, minutes, duration(LATE.total_seconds()), said, remedy=remedy)
 
 
 @check("rollout_history_whole", "rollouts", Suite.EXTENDED)

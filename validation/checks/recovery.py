@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from config.marks import duration
 from rollout.criteria import Finding, Result, Suite, View, check, judged
 from rollout.models import RecoveryRun, Snapshot
-from rollout.recovery.levels import rehearsal_fault
+from rollout.recovery.levels import REHEARSED_WITHIN, rehearsal_fault
 from rollout.recovery.models import LEVELS
 
 CATEGORY = "recovery"
@@ -29,7 +30,15 @@ def snapshot_recent(view: View) -> Finding:
     is_bad = bool(newest.problem) or age > DAILY
     remedy = "run: manage.py snapshot create, then manage.py snapshot verify"
     otherwise = Result.FAIL if is_bad else Result.WARN
-    return judged(not wrong, hours, "26 h, read back", said, remedy=remedy, offending=wrong, otherwise=otherwise)
+    return judged(
+        not wrong,
+        hours,
+        f"{duration(DAILY.total_seconds())}, read back",
+        said,
+        remedy=remedy,
+        offending=wrong,
+        otherwise=otherwise,
+    )
 
 
 @check("levels_rehearsed", CATEGORY, Suite.EXTENDED)
@@ -40,5 +49,5 @@ def levels_rehearsed(view: View) -> Finding:
     wrong = [f"{level.value} {fault}" for level, fault in faults.items() if fault]
     said = f"{len(wrong)} levels are not rehearsed" if wrong else "every level was rehearsed"
     remedy = "run: manage.py rollback --level LEVEL --rehearse"
-    many, limit = f"{len(LEVELS) - len(wrong)} of {len(LEVELS)}", f"{len(LEVELS)} within 30 days"
+    many, limit = f"{len(LEVELS) - len(wrong)} of {len(LEVELS)}", f"{len(LEVELS)} within {REHEARSED_WITHIN.days} days"
     return judged(not wrong, many, limit, said, remedy=remedy, offending=wrong, otherwise=Result.WARN)

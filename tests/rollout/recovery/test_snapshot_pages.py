@@ -1,0 +1,53 @@
+"""Snapshots in the admin: which can be relied on, and one more."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from kombu.exceptions import OperationalError
+
+from rollout.actors import SYSTEM
+from rollout.recovery import snapshots
+from rollout.recovery.models import Snapshot
+from rollout.tasks import make_snapshot
+from tests.conftest import committed
+
+pytestmark = [committed, pytest.mark.usefixtures("fleet")]
+LIST = "/admin/rollout/snapshot/"
+
+
+def test_the_admin_tells_which_can_be_relied_on(browse: Callable[[str], Client]) -> None:
+    viewer = browse("Viewer")
+    assert "Make one: <code>python manage.py snapshot create</code>" in viewer.get(LIST).content.decode()
+    snapshot = snapshots.create(actor=SYSTEM, reason="a test")
+    assert "not read back yet" in viewer.get(LIST).content.decode()
+    snapshots.verify(snapshot, actor=SYSTEM)
+    assert "✓</span> read back" in viewer.get(LIST).content.decode()
+    Snapshot.objects.update(problem="it was cut")
+    assert "damaged" in viewer.get(LIST).content.decode()
+    assert viewer.get(f"{LIST}{snapshot.pk}/change/").status_code == 200
+
+
+def test_one_is_asked_for_in_the_admin(browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    operator, sent = browse("Operator"), []
+    monkeypatch.setattr(make_snapshot, "apply_async", lambda args, **options: sent.append(args))
+    assert "whole" in operator.get(f"{LIST}create/").content.decode()
+    assert sent == []
+    answer = operator.post(f"{LIST}create/", {"reason": "before the upgrade"}, follow=True)
+    assert "A worker makes it" in answer.content.decode()
+    [args] = sent
+    make_snapshot(*args)
+    made = Snapshot.objects.get()
+    assert (made.made_by, made.reason, made.state) == ("operator", "before the upgrade", "read back")
+    assert browse("Viewer").post(f"{LIST}create/").status_code == 403
+
+
+def test_without_a_broker_nobody_is_promised_a_snapshot(
+    browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(make_snapshot, "apply_async", refuse)
+    answer = browse("Operator").post(f"{LIST}create/", {"reason": ""}, follow=True)
+    assert "no worker could be asked" in answer.content.decode()
