@@ -28,7 +28,9 @@ async def connection(told: dict[str, Any], ends: float, took: list[float], error
         start = time.perf_counter()
         try:
             status = await ask(reader, writer, request)
-        except (asyncio.IncompleteReadError, ConnectionResetError):  # the server ends a connection now and then
+        except (asyncio.IncompleteReadError, ConnectionResetError) as error:
+            if getattr(error, "partial", b""):  # in the middle of an answer; before it, the server ends what was idle
+                errors.append(0)
             reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**22)
             continue
         took.append(time.perf_counter() - start)

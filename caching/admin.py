@@ -95,10 +95,10 @@ class CacheEntryAdmin(KeysetAdmin):
         ),
     ]
 
-    def of_row(self, row: CacheEntry) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: CacheEntry) -> dict[str, Any]:
         return shown_entry(row)
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         return hit_rates()
 
     @admin.display(description="State")
@@ -182,7 +182,7 @@ class WarmUpAdmin(ReadOnlyAdmin):
         found: QuerySet[WarmUp] = super().get_queryset(request)
         return found.defer("targets")
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_moving": WarmUp.objects.filter(ended_at=None).exists()}
 
     @admin.display(description="Requested", ordering="requested_at")

@@ -16,6 +16,10 @@ from config.marks import ago, on_off
 HIDDEN = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.SolarSchedule, beat.ClockedSchedule)
 
 
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    return request.user.is_superuser or user is None or not user.is_superuser
+
+
 class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
     intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
@@ -25,6 +29,16 @@ class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
         """Only a superuser makes superusers, or gives single permissions."""
         own = ["is_superuser", "user_permissions"]
         return [*super().get_readonly_fields(request, obj), *([] if request.user.is_superuser else own)]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody else changes one, its password included."""
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[User]") -> None:
+        super().delete_queryset(request, queryset if request.user.is_superuser else queryset.filter(is_superuser=False))
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
         found: QuerySet[User] = super().get_queryset(request)
@@ -45,6 +59,11 @@ class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
 
 class Groups(SlipwayAdmin, GroupAdmin):
     intro = "Viewer sees all, Operator also acts, Admin also edits. These three are reset by each upgrade."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """What a group may do a superuser alone says: else whoever edits groups could do anything."""
+        own = [] if request.user.is_superuser else ["permissions"]
+        return [*super().get_readonly_fields(request, obj), *own]
 
 
 def register() -> None:

@@ -25,9 +25,9 @@ class Acts(ReadOnlyAdmin):
     list_per_page = 50
     ordering = ["-created_at", "pk"]
 
-    def of_row(self, row: Context) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: Context) -> dict[str, Any]:
         found = edits_within(row, EDITS_SHOWN + 1)
-        return {"edits": edits.shown(found[:EDITS_SHOWN]), "more": len(found) > EDITS_SHOWN}
+        return {"edits": edits.shown(found[:EDITS_SHOWN], request.user), "more": len(found) > EDITS_SHOWN}
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Context]":
         found: QuerySet[Context] = super().get_queryset(request)

@@ -103,11 +103,11 @@ class SlipwayAdmin(ModelAdmin):
             if request.user.has_perm(getattr(action[0], "permission", "")) or not hasattr(action[0], "permission")
         }
 
-    def of_row(self, row: Any) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What a row's page shows beside its fields, for its templates."""
         return {}
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         """What the list shows beside its rows."""
         return {}
 
@@ -128,18 +128,21 @@ class SlipwayAdmin(ModelAdmin):
         tables = self.edited_with(row) if row else []
         found = [edit for rows in tables for edit in audit.edits(rows, EDITS_SHOWN + 1)]
         found = sorted(found, key=lambda edit: edit.at, reverse=True)
-        more = {"edits": edits.shown(found[:EDITS_SHOWN]) if tables else None, "more": len(found) > EDITS_SHOWN}
+        more = {
+            "edits": edits.shown(found[:EDITS_SHOWN], request.user) if tables else None,
+            "more": len(found) > EDITS_SHOWN,
+        }
         return super().history_view(request, object_id, (extra_context or {}) | more)  # type: ignore[no-any-return]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
-        context |= {"intro": self.intro} | (self.of_row(obj) if obj else {})
+        context |= {"intro": self.intro} | (self.of_row(request, obj) if obj else {})
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         said = {"intro": self.intro, "title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, said | (extra_context or {}) | self.of_list())  # type: ignore[no-any-return]
+        return super().changelist_view(request, said | (extra_context or {}) | self.of_list(request))  # type: ignore[no-any-return]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return List

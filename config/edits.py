@@ -5,16 +5,19 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.admin.utils import quote
-from django.db.models import Model
+from django.db.models import DateTimeField, Model
 from django.urls import NoReverseMatch, reverse
+from django.utils.dateparse import parse_datetime
 
-from config.marks import ago
+from config.marks import ago, number
 from rollout.audit import Edit
 
 DID = {"insert": "made", "update": "changed", "delete": "deleted"}
 
 
-def shown(edits: Sequence[Edit]) -> list[dict[str, Any]]:
+def shown(edits: Sequence[Edit], user: Any) -> list[dict[str, Any]]:
+    """Of those rows that the user may see."""
+    edits = [edit for edit in edits if user.has_perm(_viewing(edit))]
     named = names(edits)
     return [
         {
@@ -49,6 +52,11 @@ def names(edits: Sequence[Edit]) -> dict[tuple[str, str], str]:
     return found
 
 
+def _viewing(edit: Edit) -> str:
+    app, _, model = edit.model.lower().partition(".")
+    return f"{app}.view_{model}"
+
+
 def _model(edit: Edit) -> type[Model]:
     found: type[Model] = apps.get_model(edit.model)
     return found
@@ -75,6 +83,8 @@ def _called(model: type[Model], column: str) -> str:
 def _said(model: type[Model], column: str, value: Any) -> str:
     field = _field(model, column)
     labels = dict(field.flatchoices) if field and field.choices else {}
+    if isinstance(field, DateTimeField) and value:
+        return f"{parse_datetime(value):%Y-%m-%d %H:%M:%S} UTC"
     return str(labels[value]) if isinstance(value, str) and value in labels else plain(value)
 
 
@@ -86,4 +96,4 @@ def plain(value: Any) -> str:
         return ", ".join(map(plain, value)) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{name} {plain(held)}" for name, held in value.items()) or "none"
-    return "none" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
+    return "none" if value in (None, "") else number(value) if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """The admin's home page: one look tells whether all is well. It reads little: its cost does not grow with the rows."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -30,12 +30,16 @@ from rollout.criteria import Result, Suite
 from rollout.models import Activation, RecoveryRun, Rollout, Snapshot, StagePolicy, Transition
 from rollout.operations import MOVING
 from rollout.recovery import shown as recovery
+from rollout.recovery.levels import rehearsal_fault
 from rollout.recovery.models import LEVELS
 from rollout.stages import ORDER, State, seconds_left, serves
+from validation.checks.recovery import DAILY
 from validation.models import ValidationRun
+from validation.operations import LATE
 
 GRID_AT_MOST, CHANGES, OFF = 200, 15, "–"
 DAY = timedelta(days=1)
+Told = tuple[datetime, SafeString]
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -55,12 +59,13 @@ def shown(user: Any) -> dict[str, Any]:
         "fleet": ("providers.view_providerstate", _fleet),
         "caches": ("caching.view_cacheentry", _caches),
         "health": ("rollout.view_recoveryrun", partial(_health, user)),
-        "changes": ("rollout.view_transition", _changes),
+        "changes": ("rollout.view_transition", partial(_changes, user)),
     }
     seen: dict[str, Any] = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
     banners = rollouts.banners() if "rollouts" in seen else []
     needs = [need for part in seen.values() if isinstance(part, dict) for need in part["needs"]]
-    return seen | {"banners": banners, "needs": needs, "every": "3s" if _is_moving() else "60s"}
+    is_well = len(seen) == len(parts) and not banners and not needs  # of what is not seen nothing can be said
+    return seen | {"banners": banners, "needs": needs, "is_well": is_well, "every": "3s" if _is_moving() else "60s"}
 
 
 def _need(said: str, page: str, query: str = "", *args: Any) -> tuple[str, str]:
@@ -154,8 +159,8 @@ def _cell(row: tuple[Any, ...] | None) -> SafeString | str:
     address = reverse("admin:providers_providerstate_change", args=[pk])
     colour, symbol = (look.colour, look.symbol) if is_enabled else ("gray", OFF)
     said = f"{provider} {sport}: {look.label}{'' if is_enabled else ', not enabled'}"
-    html = '<a class="sw-{}" href="{}" title="{}" aria-label="{}">{}</a>'
-    return format_html(html, colour, address, said, said, symbol)
+    html = '<a id="state-{}" class="sw-{}" href="{}" title="{}" aria-label="{}">{}</a>'
+    return format_html(html, pk, colour, address, said, said, symbol)
 
 
 def _caches() -> dict[str, Any]:
@@ -172,42 +177,78 @@ def _caches() -> dict[str, Any]:
 
 
 def _health(user: Any) -> dict[str, Any]:
-    run = ValidationRun.objects.whole(Suite.EXIT).first()
-    snapshot = Snapshot.objects.first()
-    last = RecoveryRun.objects.last_rehearsals()
-    needs = []
-    if run and run.overall != Result.PASS:
-        said = f"Validation: {run.passed} of {run.total} passed"
-        needs.append(_need(said, "validation_validationrun_changelist"))
-    if snapshot and snapshot.problem:
-        needs.append(_need(f"Snapshot {snapshot.name} is damaged", "rollout_snapshot_changelist"))
+    runs = ValidationRun.objects.filter(category="").order_by("suite", "-pk").distinct("suite")
+    by_suite = {run.suite: run for run in runs}
+    run, snapshot, last = by_suite.get(Suite.EXIT), Snapshot.objects.first(), RecoveryRun.objects.last_rehearsals()
     return {
         "validation": run and (badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at)),
         "validate": user.has_perm("validation.run_validationrun") and reverse("admin:validate_EXIT"),
         "snapshot": snapshot and (ago(snapshot.created_at), snapshot.state, f"{snapshot.rows:,} rows"),
         "make_snapshot": user.has_perm("rollout.create_snapshot") and reverse("admin:rollout_snapshot_create"),
         "rehearsals": [(badge(level), recovery.rehearsed(last.get(level))) for level in LEVELS],
-        "needs": needs,
+        "needs": [*_unvalidated(by_suite), *_unsafe(snapshot, last)],
     }
 
 
-def _changes() -> list[tuple[SafeString | str, SafeString | str]]:
+def _unvalidated(last: dict[str, ValidationRun]) -> list[tuple[str, str]]:
+    """What was not looked at lately counts as little as what failed."""
+    page, needs = "validation_validationrun_changelist", []
+    for suite in (Suite.EXIT, Suite.EXTENDED):
+        run = last.get(suite)
+        if run is None or timezone.now() - run.started_at > LATE:
+            needs.append(_need(f"{suite.label} not looked at {'lately' if run else 'yet'}", page))
+        elif run.overall not in (Result.PASS, Result.WARN):
+            needs.append(_need(f"{suite.label}: {run.passed} of {run.total} passed", page))
+    return needs
+
+
+def _unsafe(snapshot: Snapshot | None, last: dict[str, RecoveryRun]) -> list[tuple[str, str]]:
+    """What would be missing on the day when somebody has to go back."""
+    needs, page = [], "rollout_snapshot_changelist"
+    if snapshot is None or timezone.now() - snapshot.created_at > DAILY:
+        needs.append(_need("No snapshot of the last day", page))
+    elif snapshot.problem:
+        needs.append(_need(f"Snapshot {snapshot.name} is damaged", page))
+    if faults := [level.label for level in LEVELS if rehearsal_fault(last.get(level), timezone.now())]:
+        needs.append(_need(f"Not rehearsed well: {', '.join(faults).lower()}", "rollout_recoveryrun_changelist"))
+    return needs
+
+
+def _changes(user: Any) -> list[tuple[SafeString | str, SafeString | str]]:
     """Of the last day, the newest first: who did what to rollouts, fleet, data and configuration."""
-    since = Now() - DAY
-    found: list[tuple[datetime, SafeString | str]] = []
-    for move in Transition.objects.filter(at__gt=since).select_related("rollout").order_by("-at")[:CHANGES]:
-        where = badge(Stage(move.to_stage))
-        found.append((move.at, format_html("{}: {} {} by {}", move.rollout, move.verb, where, move.actor)))
-    for change in StatusChange.objects.filter(changed_at__gt=since).order_by("-changed_at")[:CHANGES]:
-        name, status = f"{change.provider_name} {change.sport}", badge(Status(change.to_status))
-        found.append((change.changed_at, format_html("{}: {} {}", name, status, change.cause)))
-    for run in RecoveryRun.objects.filter(started_at__gt=since)[:CHANGES]:
-        outcome = badge(Outcome(run.outcome))
-        found.append((run.started_at, format_html("{} {} by {}", badge(Kind(run.kind)), outcome, run.actor)))
-    edits = Context.objects.filter(created_at__gt=since).order_by("-created_at")[:CHANGES]
-    for pk, at, told in edits.values_list("pk", "created_at", "metadata"):
-        address = reverse("admin:pghistory_context_change", args=[pk])
-        verb, actor = told.get("verb", "change"), told.get("actor", "somebody")
-        found.append((at, format_html('<a href="{}">configuration: {}</a> by {}', address, verb, actor)))
+    parts = {
+        "rollout.view_transition": _moves,
+        "providers.view_statuschange": _statuses,
+        "rollout.view_recoveryrun": _recoveries,
+        "pghistory.view_context": _edits,
+    }
+    found = [told for permission, read in parts.items() if user.has_perm(permission) for told in read(Now() - DAY)]
     newest = sorted(found, key=lambda told: told[0], reverse=True)[:CHANGES]
     return [(ago(at), said) for at, said in newest]
+
+
+def _moves(since: Any) -> Iterator[Told]:
+    for move in Transition.objects.filter(at__gt=since).select_related("rollout").order_by("-at")[:CHANGES]:
+        where = badge(Stage(move.to_stage))
+        yield move.at, format_html("{}: {} {} by {}", move.rollout, move.verb, where, move.actor)
+
+
+def _statuses(since: Any) -> Iterator[Told]:
+    for change in StatusChange.objects.filter(changed_at__gt=since).order_by("-changed_at")[:CHANGES]:
+        name, status = f"{change.provider_name} {change.sport}", badge(Status(change.to_status))
+        yield change.changed_at, format_html("{}: {} {}", name, status, change.cause)
+
+
+def _recoveries(since: Any) -> Iterator[Told]:
+    for run in RecoveryRun.objects.filter(started_at__gt=since)[:CHANGES]:
+        address, outcome = reverse("admin:rollout_recoveryrun_change", args=[run.pk]), badge(Outcome(run.outcome))
+        html = '<a href="{}">{}</a> {} by {}'
+        yield run.started_at, format_html(html, address, badge(Kind(run.kind)), outcome, run.actor)
+
+
+def _edits(since: Any) -> Iterator[Told]:
+    edits = Context.objects.filter(created_at__gt=since, metadata__has_key="verb").order_by("-created_at")[:CHANGES]
+    for pk, at, told in edits.values_list("pk", "created_at", "metadata"):
+        address = reverse("admin:pghistory_context_change", args=[pk])
+        verb, actor = told["verb"], told.get("actor", "somebody")
+        yield at, format_html('<a href="{}">configuration: {}</a> by {}', address, verb, actor)

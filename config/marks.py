@@ -70,3 +70,10 @@ def duration(seconds: float) -> str:
         return "under 0.1 s"
     size, unit = next(((size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= size), (1, "s"))
     return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def number(value: float) -> str:
+    """Four digits that mean something, and none that was rounded away: 0.001, 17.43, 1,234,567."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"

@@ -108,15 +108,9 @@ class RolloutAdmin(PoliciesAdmin):
         own += [page("<int:pk>/live/", self.live, "live"), page("<int:pk>/timeline/", self.timeline, "timeline")]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def of_row(self, request: HttpRequest, row: Rollout) -> dict[str, Any]:
         """Its policies are saved, not one more rollout."""
-        extra_context = (extra_context or {}) | {"show_save_and_add_another": False}
-        rollout = self.get_object(request, object_id)
-        if rollout is not None and self.has_view_permission(request, rollout):
-            extra_context |= self._shown(request, rollout) | self._timeline(rollout)
-        return super().change_view(request, object_id, form_url, extra_context)  # type: ignore[no-any-return]
+        return {"show_save_and_add_another": False} | self._shown(request, row) | self._timeline(row)
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The part of the page that moves."""
@@ -181,11 +175,10 @@ class RolloutAdmin(PoliciesAdmin):
 
         return ask
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         switch = "freeze" if Activation.objects.allows(Part.ADVANCING) else "unfreeze"
         may = request.user.has_perm(f"rollout.{switch}_rollout")
-        more = {"banners": shown.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
-        return super().changelist_view(request, (extra_context or {}) | more)
+        return {"banners": shown.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
 
     @admin.display(description="Stage")
     def stage_now(self, rollout: Rollout) -> SafeString:

@@ -55,12 +55,18 @@ def edits_within(act: Context, newest: int) -> list[Edit]:
 
 
 def _edits(events: Any, newest: int) -> list[Edit]:
-    found = events.order_by("-pgh_created_at", "-pgh_id")[:newest]
-    return [_edit(event, event.pgh_context or {}, event.pgh_diff or {}) for event in found]
+    return [_edit(event) for event in events.order_by("-pgh_created_at", "-pgh_id")[:newest]]
 
 
-def _edit(event: Any, context: dict[str, str], diff: dict[str, list[Any]]) -> Edit:
-    """An edit that no verb made was made by hand, in SQL."""
-    changes = {name: (was, now) for name, (was, now) in diff.items()}
+def _edit(event: Any) -> Edit:
+    """Of a row that was made nothing was before, of one that was deleted nothing is after. An edit without a context
+    was made by hand, in SQL.
+    """
+    context = event.pgh_context or {}
+    if event.pgh_label == "update":
+        changes = {name: (was, now) for name, (was, now) in (event.pgh_diff or {}).items()}
+    else:
+        made = event.pgh_label == "insert"
+        changes = {name: (None, value) if made else (value, None) for name, value in event.pgh_data.items()}
     actor, verb = context.get("actor", ""), context.get("verb", "")
     return Edit(event.pgh_created_at, actor, verb, event.pgh_label, event.pgh_obj_model, event.pgh_obj_id, changes)

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 from axes.models import AccessAttempt
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.functions import Extract, Now
@@ -190,11 +191,12 @@ def unfreeze(*, actor: Actor, reason: str) -> bool:
 
 
 def prune() -> int:
-    """Delete readings, transitions and failed sign-ins past their retention. Returns how many."""
+    """Delete readings, transitions, failed sign-ins and sessions past their retention. Returns how many."""
     kept: list[tuple[type[Model], str, int]] = [
         (GuardReading, "at", GuardReading.KEEP_DAYS),
         (Transition, "at", Transition.KEEP_DAYS),
         (AccessAttempt, "attempt_time", ATTEMPTS_KEPT_DAYS),
+        (Session, "expire_date", 0),
     ]
     return batches.prune(kept)
 

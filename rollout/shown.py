@@ -166,7 +166,7 @@ def timeline(rollout: Rollout) -> list[dict[str, Any]]:
 
 
 def _changes(policies: Sequence[Model]) -> list[Edit]:
-    return [edit for edit in edits(policies, EDITS) if edit.changes]
+    return [edit for edit in edits(policies, EDITS) if edit.label == "update"]
 
 
 def _edit(edit: Edit, policies: Sequence[Model]) -> dict[str, Any]:

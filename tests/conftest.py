@@ -1,5 +1,6 @@
 """What the tests share: a database per process, users of each group, a stub feed in a thread."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -65,6 +66,9 @@ def nothing_left() -> Iterator[None]:
     """
     process._own.process = process.Process()  # without threads: a test says when it looks, and when it sends
     yield
+    for thread in threading.enumerate():  # a notice that is still being sent would be the next test's
+        if thread.name.startswith("slipway-notify-"):
+            thread.join(10)
     polling.stop_poller()
     hits.forget_counts()
     clock.learn(time.time(), time.monotonic())

@@ -43,11 +43,11 @@ class ValidationRunAdmin(KeysetAdmin):
         ]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         boards = [board(suite) for suite in (Suite.EXIT, Suite.EXTENDED)]
         return {"boards": [each | {"run": _address(each["suite"])} for each in boards]}
 
-    def of_row(self, row: ValidationRun) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: ValidationRun) -> dict[str, Any]:
         return {"results": [shown_result(found) for found in row.results.order_by("pk")]}
 
     def run(self, request: HttpRequest, suite: Suite) -> HttpResponse:

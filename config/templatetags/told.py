@@ -8,7 +8,7 @@ from django import template
 from django.db.models import JSONField
 from django.utils.html import format_html
 
-from config.marks import ago, on_off
+from config.marks import ago, number, on_off
 
 register = template.Library()
 
@@ -25,7 +25,7 @@ def told(field: Any) -> Any:
     if isinstance(value, bool):
         return on_off(value, "yes", "no")
     if isinstance(value, float):
-        return f"{value:,.2f}".rstrip("0").rstrip(".")
+        return number(value)
     if isinstance(column, JSONField) and value:
         return format_html('<pre class="sw-json">{}</pre>', json.dumps(value, indent=1, ensure_ascii=False))
     return field.contents()

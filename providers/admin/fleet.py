@@ -104,10 +104,10 @@ class ProviderStateAdmin(ConfigurationAdmin):
         """What works first, then trouble, then what is off; no column was chosen for it, so that none is marked."""
         return ["-is_enabled", "status", "provider", "sport"]
 
-    def of_row(self, row: ProviderState) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: ProviderState) -> dict[str, Any]:
         return {"history": shown_history(row)}
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         told = "More than half of the fleet fails at once: look on our side first (network, name server, clock)."
         return {"banner": told} if FleetAlert.objects.filter(since__isnull=False).exists() else {}
 

@@ -73,10 +73,10 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
 
-    def of_row(self, row: GameLogUpload) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: GameLogUpload) -> dict[str, Any]:
         return {"is_moving": row.state == ImportState.WAITING}
 
-    def of_list(self) -> dict[str, Any]:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_moving": GameLogUpload.objects.filter(state=ImportState.WAITING).exists()}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

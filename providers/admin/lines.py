@@ -37,7 +37,7 @@ class PropLineAdmin(ReadOnlyAdmin):
     ordering = ["-changed_at"]
     change_form_outer_before_template = "console/chart.html"
 
-    def of_row(self, row: PropLine) -> dict[str, Any]:
+    def of_row(self, request: HttpRequest, row: PropLine) -> dict[str, Any]:
         return {"chart": price_chart(row)}
 
     @admin.display(description="Price", ordering="price")

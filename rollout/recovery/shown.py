@@ -92,6 +92,8 @@ def _step(step: RecoveryStep) -> dict[str, Any]:
         "badge": badge(Outcome(step.outcome)),
         "took": ago(step.started_at) if step.seconds is None else duration(step.seconds),
         "says": problem,
+        # Of a step that has ended it stays as it is, and open where somebody opened it.
+        "key": f"evidence-{step.pk}" if step.ended_at else "",
         "evidence": json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
     }
 

@@ -80,7 +80,10 @@ def _require_not_newer(manifest: Manifest) -> None:
     newer = [f"{app}.{name}" for app, name in manifest.schema.items() if (app, name) not in known]
     if newer:
         said = ", ".join(newer)
-        raise Unusable(f"{manifest.name} was made by a release with other migrations: {said}", "install that release")
+        raise Unusable(
+            f"{manifest.name} was made by a newer release, with migrations that this one lacks: {said}",
+            "install that release",
+        )
 
 
 def _source(folder: Path, table: Table, protection: Protection) -> Source:

@@ -32,6 +32,8 @@ def reader(driver: Chrome, installation: None, settings: Settings, tmp_path: Pat
         yield found
         complaints = found.complaints()
         driver.delete_all_cookies()
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         driver.get("about:blank")
     assert complaints == []
 

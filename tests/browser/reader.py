@@ -65,11 +65,17 @@ class Reader:
 
     def press(self, text: str) -> None:
         """A button or link that begins with this; the theme's icons are words before it."""
-        found = (each for each in self.all("button, a") if each.is_displayed() and self._begins(each.text, text))
-        next(found).click()
+        assert until(lambda: self._pressed(text)), f"nothing says {text!r}"
 
-    def _begins(self, shown: str, text: str) -> bool:
-        return any(line.startswith(text) for line in shown.splitlines())
+    def _pressed(self, text: str) -> bool:
+        for each in self.all("button, a"):
+            try:
+                if each.is_displayed() and any(line.startswith(text) for line in each.text.splitlines()):
+                    each.click()
+                    return True
+            except StaleElementReferenceException:  # the part was exchanged meanwhile
+                return False
+        return False
 
     def said(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text

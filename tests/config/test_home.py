@@ -12,10 +12,12 @@ from django.test.utils import CaptureQueriesContext
 
 from caching.models import WarmUp
 from providers.models import ProviderState, Sport, StatusChange
-from rollout import operations
+from rollout import heartbeat, operations
 from rollout.actors import SYSTEM
 from rollout.choices import Part
 from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
+from rollout.recovery.models import LEVELS
+from validation.models import ValidationRun
 
 HOME, LIVE = "/admin/", "/admin/live/"
 
@@ -105,3 +107,60 @@ def test_only_the_last_day_counts(fleet: None, browse: Callable[[str], Client], 
         kind="standard", outcome="done", actor="ada", ended_at=Now(), started_at=Now() - timedelta(days=days)
     )
     assert "by ada" not in page(browse("Viewer"), LIVE)
+
+
+def healthy() -> None:
+    """Everything that home asks for, of just now."""
+    for suite in ("exit", "extended"):
+        ValidationRun.objects.create(suite=suite, overall="PASS", total=1, passed=1)
+    made = {"name": "a", "host": "h", "folder": "f", "tables": 1, "rows": 1, "size_bytes": 1, "seconds": 1.0}
+    Snapshot.objects.create(**made, verified_at=Now())
+    for level in LEVELS:
+        RecoveryRun.objects.create(
+            kind=level, outcome="done", is_rehearsal=True, promised_seconds=900, ended_at=Now(), actor="a"
+        )
+    heartbeat.beat()
+
+
+WELL = "All is well."
+
+
+def test_all_is_well_when_all_was_measured(fleet: None, browse: Callable[[str], Client]) -> None:
+    viewer = browse("Viewer")
+    said = page(viewer)
+    assert WELL not in said, "nothing measured is never a pass"
+    for need in ("Exit criteria not looked at yet", "No snapshot of the last day", "emergency, standard, gradual"):
+        assert need in said
+    healthy()
+    assert WELL in page(viewer)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "need"),
+    [
+        (lambda: ValidationRun.objects.filter(suite="extended").update(overall="FAIL", passed=0), "0 of 1 passed"),
+        (lambda: ValidationRun.objects.update(started_at=Now() - timedelta(hours=1)), "not looked at lately"),
+        (lambda: Snapshot.objects.update(created_at=Now() - timedelta(days=2)), "No snapshot of the last day"),
+        (lambda: Snapshot.objects.update(problem="cut"), "Snapshot a is damaged"),
+        (lambda: RecoveryRun.objects.filter(kind="gradual").update(outcome="failed"), "Not rehearsed well: gradual"),
+        (lambda: ProviderState.objects.filter(provider="stub").update(status="error"), "4 in error"),
+        (lambda: Rollout.objects.update(run_state="waiting", stage="DARK_MODE"), "derived-data: waits for approval"),
+        (lambda: Activation.objects.filter(part=Part.WARMING).update(is_on=False), "Warming is off since"),
+    ],
+)
+def test_what_is_not_well_is_named(
+    spoil: Callable[[], object], need: str, fleet: None, browse: Callable[[str], Client]
+) -> None:
+    viewer = browse("Viewer")
+    healthy()
+    spoil()
+    said = page(viewer)
+    assert need in said
+    assert WELL not in said
+
+
+def test_who_sees_little_is_not_told_that_all_is_well(fleet: None) -> None:
+    healthy()
+    client = Client()
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    assert WELL not in page(client)

@@ -5,6 +5,8 @@ import contextlib
 import json
 import re
 import secrets
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,13 +15,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import F
 
 from caching.models import CacheTarget
 from config.proxies import FORWARDED
+from providers.gamelogs import uploads
 from providers.models import PropLine, ProviderState
-from rollout import criteria
-from rollout.models import Snapshot
+from rollout import configuration, criteria, process
+from rollout.actors import SYSTEM
+from rollout.models import Rollout, Snapshot
 from rollout.recovery import protect
+from tests.conftest import look
 from tests.databases import ROOT
 from tests.docs.blocks import blocks, titled
 
@@ -45,20 +51,35 @@ def test_no_piece_of_python_is_left_out() -> None:
 
 
 def test_a_gate_of_ones_own(installation: None) -> None:
-    said = run("pricing.py", old_price=lambda line: 1.5, new_price=lambda line: 1.6, cached=lambda line: None)
-    assert said["price"](SimpleNamespace(account="account-7"), "line") == 1.5, "control, until somebody starts it"
+    asked: list[str] = []
+    found = {"new_price": lambda line: 1.6, "cached": asked.append}
+    price = run("pricing.py", old_price=lambda line: 1.5, **found)["price"]
+    user, own = SimpleNamespace(account="account-7"), process.own()
+    made = configuration.create("new-odds", actor=SYSTEM)
+    for stage, percent, wanted in (("DISABLED", 0, 1.5), ("DARK_MODE", 0, 1.5), ("FULL_ACTIVE", 100, 1.6)):
+        Rollout.objects.filter(pk=made.pk).update(
+            stage=stage, percent=percent, run_state="running", epoch=F("epoch") + 1
+        )
+        look(own.views)
+        assert price(user, "line") == wanted, stage
+    assert asked == ["line"], "the probe, in DARK_MODE"
     run("elsewhere.py")
 
 
-def test_a_check_of_ones_own(installation: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_check_of_ones_own(
+    installation: None, stub_feed: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     run("checks.py")
     try:
-        assert looked_at(capsys) == "PASS"
+        stub_feed()
+        call_command("poll_providers", "--once", "--provider", "stub")
+        assert PropLine.objects.count() > 1000
+        assert looked_at(capsys) == "PASS", "on lines as they come"
         state = ProviderState.objects.get(provider="stub", sport="NBA")
-        PropLine.objects.create(state=state, bookmaker="b", market="spreads", point=-3.5, price=-110)
+        PropLine.objects.create(state=state, bookmaker="b", market="spreads", point=-3.5, price=0)
         assert looked_at(capsys) == "FAIL"
     finally:
-        del criteria._checks["no_negative_prices"]
+        del criteria._checks["no_price_of_zero"]
 
 
 def looked_at(capsys: pytest.CaptureFixture[str]) -> str:
@@ -90,6 +111,13 @@ def test_a_value_from_code(installation: None) -> None:
     assert CacheTarget.objects.filter(subject="lebron-james").exists()
     found = run("consumer.py")["served"].found
     assert found.value["player"] == "LeBron James"
+
+
+def test_a_catalogue_of_ones_own(installation: None, tmp_path: Path) -> None:
+    [block] = [block for block in blocks("json") if not block.title]
+    (tmp_path / "mine.json").write_text(block.text)
+    call_command("backfill_providers", "--file", str(tmp_path / "mine.json"))
+    assert ProviderState.objects.get(provider="mine", sport="NBA").is_enabled
 
 
 def test_the_database_of_several_machines() -> None:
@@ -128,3 +156,5 @@ def test_pgbouncer_and_nginx_say_what_slipway_needs() -> None:
     [proxy] = blocks("nginx")
     sent = set(re.findall(r"proxy_set_header (X-\S+)", proxy.text))
     assert {f"HTTP_{name.upper().replace('-', '_')}" for name in sent} <= set(FORWARDED)
+    assert int(re.findall(r"client_max_body_size (\d+)m;", proxy.text)[0]) * 2**20 > uploads.MAX_BYTES
+    assert "ssl_certificate " in proxy.text

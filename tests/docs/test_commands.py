@@ -50,7 +50,7 @@ def documented_check() -> Iterator[None]:
     """That of docs/checks.md, whose commands look at it."""
     exec(titled("checks.py").text, {})  # noqa: S102 - our own text
     yield
-    del criteria._checks["no_negative_prices"]
+    del criteria._checks["no_price_of_zero"]
 
 
 @pytest.mark.usefixtures("documented_check")

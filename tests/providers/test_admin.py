@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -220,6 +220,20 @@ def test_a_state_goes_with_its_lines(state: ProviderState, browse: Callable[[str
     client.post(url, {"post": "yes"})
     assert not PropLine.objects.exists()
     assert not ProviderState.objects.filter(pk=state.pk).exists()
+
+
+def test_an_admin_does_not_become_one(browse: Callable[[str], Client]) -> None:
+    root = User.objects.create_superuser("root", password="not to be taken")
+    admin, group = browse("Admin"), Group.objects.get(name="Viewer")
+    new = {"password1": "taken over 12", "password2": "taken over 12", "usable_password": "true"}
+    assert admin.post(f"/admin/auth/user/{root.pk}/password/", new).status_code == 403
+    assert admin.post(f"/admin/auth/user/{root.pk}/delete/", {"post": "yes"}).status_code == 403
+    admin.post("/admin/auth/user/", {"action": "delete_selected", "_selected_action": [root.pk], "post": "yes"})
+    may = Permission.objects.get(codename="delete_user")
+    admin.post(f"/admin/auth/group/{group.pk}/change/", {"name": "Viewer", "permissions": [may.pk]})
+    root.refresh_from_db()
+    assert root.check_password("not to be taken")
+    assert may not in group.permissions.all()
 
 
 def test_an_admin_does_not_make_superusers(browse: Callable[[str], Client]) -> None:

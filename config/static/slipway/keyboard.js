@@ -23,4 +23,7 @@ function reach() {
   document.querySelector("a[href='/admin/'] > .material-symbols-outlined")?.parentElement.setAttribute("aria-label", "Home");
 }
 
-document.addEventListener("DOMContentLoaded", reach);
+document.addEventListener("DOMContentLoaded", () => {
+  reach();
+  new MutationObserver(reach).observe(document.body, { childList: true, subtree: true });
+});

@@ -44,22 +44,18 @@ class RecoveryRunAdmin(KeysetAdmin):
         own += [page("reactivate/", self.reactivate, "reactivate"), page("<int:pk>/live/", self.live, "live")]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
         more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": switched_off()}
         if more["banners"] and request.user.has_perm("rollout.reactivate_activation"):
             more["reactivate"] = [reverse("admin:rollout_recoveryrun_reactivate")]
-        return super().changelist_view(request, (extra_context or {}) | more)
+        return more
 
     def _level(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
         may = request.user.has_perm(f"rollout.{card['level']}_recoveryrun")
         return card | {"may": may, "begin": reverse(f"admin:rollout_recoveryrun_{card['level']}")}
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        run = self.get_object(request, object_id)
-        more = self._shown(request, run) if run is not None and self.has_view_permission(request, run) else {}
-        return super().change_view(request, object_id, form_url, (extra_context or {}) | more)  # type: ignore[no-any-return]
+    def of_row(self, request: HttpRequest, row: RecoveryRun) -> dict[str, Any]:
+        return self._shown(request, row)
 
     def reactivate(self, request: HttpRequest) -> HttpResponse:
         """All parts that are off."""
@@ -183,11 +179,17 @@ def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
 
 def _pause(run: RecoveryRun, user: Any, reason: str) -> str:
     did = operations.pause(run, actor=user, reason=reason)
-    return f"{run} stays where it is" if did else f"{run} did not run any more"
+    return f"{run} stays where it is" if did else f"{run} does not run: it is {_now(run)}"
 
 
 def _resume(run: RecoveryRun, user: Any, reason: str) -> str:
-    return f"{run} goes on" if operations.resume(run, actor=user, reason=reason) else f"{run} was not paused"
+    did = operations.resume(run, actor=user, reason=reason)
+    return f"{run} goes on" if did else f"{run} was not paused: it is {_now(run)}"
+
+
+def _now(run: RecoveryRun) -> str:
+    run.refresh_from_db()
+    return Outcome(run.outcome).label.lower()
 
 
 # Permission, what it does, and the operation.

@@ -33,10 +33,8 @@ class SnapshotAdmin(KeysetAdmin):
         own: URLPattern = path("create/", self.admin_site.admin_view(self.create), name="rollout_snapshot_create")
         return [own, *super().get_urls()]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        may = request.user.has_perm(PERMISSION)
-        more = {"create": reverse("admin:rollout_snapshot_create") if may else ""}
-        return super().changelist_view(request, (extra_context or {}) | more)
+    def of_list(self, request: HttpRequest) -> dict[str, Any]:
+        return {"create": reverse("admin:rollout_snapshot_create") if request.user.has_perm(PERMISSION) else ""}
 
     def create(self, request: HttpRequest) -> HttpResponse:
         return verb_page(

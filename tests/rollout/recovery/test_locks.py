@@ -100,7 +100,7 @@ def test_clients_at_full_speed_see_no_error(installation: None, monkeypatch: pyt
         while not over.is_set():
             try:
                 list(CacheEntry.objects.all()[:3])
-                ProviderState.objects.filter(provider="stub").update(last_prop_count=7)
+                ProviderState.objects.filter(provider="stub", sport="NBA").update(last_prop_count=7)
                 asked[0] += 1
             except Error as error:
                 failed.append(str(error))

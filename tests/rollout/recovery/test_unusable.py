@@ -56,7 +56,10 @@ def of_other_content(folder: Path) -> None:
     [
         (altered, "portfolio_rationales.copy.zst of .* was altered; take another one"),
         (cut, "portfolio_rationales.copy.zst of .* was cut"),
-        (of_a_newer_release, "made by a release with other migrations: caching.9999_later; install that release"),
+        (
+            of_a_newer_release,
+            "made by a newer release, with migrations that this one lacks: caching.9999_later; install that release",
+        ),
         (of_another_project, "is of another project or format"),
         (lacking_a_table, "lacks provider_states; restore one by one"),
         (of_other_content, "is not what the snapshot holds; nothing was changed"),
