@@ -12,6 +12,7 @@ from config.console import ReadOnlyAdmin, SlipwayAdmin, verb
 from config.marks import ago, badge, on_off
 from providers import operations
 from providers.admin.charts import shown_history
+from providers.admin.filters import ByProvider, ForProvider
 from providers.choices import Outcome, Status
 from providers.models import CONFIGURATION, FetchAttempt, FleetAlert, Provider, ProviderState, StatusChange
 
@@ -60,8 +61,9 @@ class ProviderStateAdmin(ConfigurationAdmin):
     when_empty = "The catalogue brings them:"
     command = "python manage.py backfill_providers"
     list_display = ["name", "status_now", "wanted", "fetched", "success", "lines", "response", "every", "trouble"]
-    list_filter = ["sport", "provider", "status", "is_enabled"]
+    list_filter = ["sport", ByProvider, "status", "is_enabled"]
     search_fields = ["provider__name"]
+    search_help_text = "part of a provider's name"
     list_per_page = 50
     readonly_fields = MEASURED
     actions = [
@@ -171,17 +173,6 @@ class ProviderAdmin(ConfigurationAdmin):
     @admin.display(description="Priority", ordering="is_priority")
     def priority(self, provider: Provider) -> SafeString:
         return on_off(provider.is_priority, "yes", "no")
-
-
-class ForProvider(admin.SimpleListFilter):
-    title = "provider"
-    parameter_name = "provider"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in Provider.objects.order_by("name").values_list("name", flat=True)]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[FetchAttempt]) -> QuerySet[FetchAttempt]:
-        return queryset.filter(providers__contains=[self.value()]) if self.value() else queryset
 
 
 @admin.register(FetchAttempt)

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from config.console import ReadOnlyAdmin
 from config.marks import ago, on_off
 from providers.admin.charts import price_chart
+from providers.admin.filters import OfState
 from providers.models import Event, PropLine
 
 
@@ -30,7 +31,7 @@ class PropLineAdmin(ReadOnlyAdmin):
     when_empty = "Lines come with the first good poll of an enabled provider:"
     command = "python manage.py poll_providers --once"
     list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
-    list_filter = ["state__sport", "state__provider", Offered]
+    list_filter = ["state__sport", OfState, Offered]
     search_fields = ["player__istartswith"]
     search_help_text = "beginning of a player's name"
     list_select_related = ["state", "event"]
