@@ -33,7 +33,7 @@ lint: .venv/test.done ## style, types, import contracts, missing migrations
 docs: .venv/docs.done ## run everything the documentation tells to type, then build it into var/docs
 	@$(PY) -m pytest tests/docs
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir var/docs
-	@echo var/docs/index.html
+	@echo "to read it: $(PY) -m http.server --directory var/docs"
 
 bench: .venv/bench.done ## measure the figures of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -22,6 +22,7 @@ FLAGS += [
     "--window-size=1400,1000",
     "--hide-scrollbars",
 ]
+EXCHANGED = (NoSuchElementException, StaleElementReferenceException)  # the page, or part of it, meanwhile
 MISSING = "install Debian's chromium and chromium-driver"
 
 
@@ -73,7 +74,7 @@ class Reader:
                 if each.is_displayed() and any(line.startswith(text) for line in each.text.splitlines()):
                     each.click()
                     return True
-            except StaleElementReferenceException:  # the part was exchanged meanwhile
+            except EXCHANGED:
                 return False
         return False
 
@@ -87,7 +88,7 @@ class Reader:
     def _says(self, text: str) -> bool:
         try:
             return text in self.said()
-        except StaleElementReferenceException:  # the part was exchanged meanwhile
+        except EXCHANGED:
             return False
 
     def all(self, selector: str) -> list[WebElement]:
