@@ -73,7 +73,7 @@ def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
             raise Failed(f"the rehearsal took longer than {AT_MOST_SECONDS} s", "see what holds it up there") from error
     if done.returncode:
         said = redact((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
-        raise Failed(f"the rehearsal broke: {said}", "see what it says, and try again")
+        raise Failed(f"the rehearsal broke: {said}", "see to that; behind PgBouncer set REHEARSAL_DATABASE_URL")
     return _record(level, snapshot.name, actor, json.loads(done.stdout.splitlines()[-1]))
 
 
