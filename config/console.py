@@ -16,6 +16,7 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
@@ -102,6 +103,11 @@ class SlipwayAdmin(ModelAdmin):
             for name, action in found.items()
             if request.user.has_perm(getattr(action[0], "permission", "")) or not hasattr(action[0], "permission")
         }
+
+    def page(self, address: str, view: Callable[..., HttpResponse], name: str, **more: Any) -> URLPattern:
+        """One more page, for whoever is signed in; the view asks for its own permission."""
+        found: URLPattern = path(address, self.admin_site.admin_view(view), more, name=name)
+        return found
 
     def of_row(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What a row's page shows beside its fields, for its templates."""

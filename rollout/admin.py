@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
@@ -99,13 +99,10 @@ class RolloutAdmin(PoliciesAdmin):
             obj.pk = configuration.create(obj.name, actor=request.user).pk
 
     def get_urls(self) -> list[URLPattern]:
-        def page(address: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-            found: URLPattern = path(address, self.admin_site.admin_view(view), name=f"rollout_{name}")
-            return found
-
-        own = [page(f"{verb}/", self._freezing(verb), verb) for verb in FREEZING]
-        own += [page(f"<int:pk>/{verb}/", self._acting(verb), verb) for verb in shown.VERBS]
-        own += [page("<int:pk>/live/", self.live, "live"), page("<int:pk>/timeline/", self.timeline, "timeline")]
+        own = [self.page(f"{verb}/", self._freezing(verb), f"rollout_{verb}") for verb in FREEZING]
+        own += [self.page(f"<int:pk>/{verb}/", self._acting(verb), f"rollout_{verb}") for verb in shown.VERBS]
+        own.append(self.page("<int:pk>/live/", self.live, "rollout_live"))
+        own.append(self.page("<int:pk>/timeline/", self.timeline, "rollout_timeline"))
         return own + super().get_urls()  # type: ignore[no-any-return]
 
     def of_row(self, request: HttpRequest, row: Rollout) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from config.keyset import KeysetAdmin
@@ -32,15 +32,7 @@ class ValidationRunAdmin(KeysetAdmin):
     fields = ["suite", "category", "is_full", "seconds", "requested_by", "started_at"]
 
     def get_urls(self) -> list[URLPattern]:
-        own: list[URLPattern] = [
-            path(
-                f"run/{suite.value}/",
-                self.admin_site.admin_view(self.run),
-                {"suite": suite},
-                name=f"validate_{suite.name}",
-            )
-            for suite in Suite
-        ]
+        own = [self.page(f"run/{suite.value}/", self.run, f"validate_{suite.name}", suite=suite) for suite in Suite]
         return own + super().get_urls()  # type: ignore[no-any-return]
 
     def of_list(self, request: HttpRequest) -> dict[str, Any]:

@@ -3,10 +3,16 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from axes.models import AccessAttempt
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db.models import F
+from django.db.models.functions import Now
 from django.test import Client
+from django.utils import timezone
+
+from rollout import operations
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/"
@@ -34,3 +40,21 @@ def test_a_right_one_begins_the_count_again() -> None:
     for _ in range(3):
         assert [sign_in("wrong") for _ in range(4)] == [200] * 4
         assert sign_in("a right one") == 302
+
+
+def test_a_session_ends_after_twelve_hours() -> None:
+    client = Client()
+    client.force_login(User.objects.get(username="ada"))
+    with time_machine.travel(timezone.now() + timedelta(hours=11, minutes=59)):
+        assert client.get("/admin/").status_code == 200
+    with time_machine.travel(timezone.now() + timedelta(hours=12, seconds=1)):
+        assert client.get("/admin/").status_code == 302
+
+
+def test_sessions_that_ended_go() -> None:
+    client = Client()
+    client.force_login(User.objects.get(username="ada"))
+    assert operations.prune() == 0
+    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    assert operations.prune() == 1
+    assert not Session.objects.exists()

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from config.keyset import KeysetAdmin
@@ -35,13 +35,11 @@ class RecoveryRunAdmin(KeysetAdmin):
     fields = ["kind", "actor", "reason", "pace", "snapshot", "is_rehearsal", "started_at", "ended_at", "worker"]
 
     def get_urls(self) -> list[URLPattern]:
-        def page(address: str, view: Callable[..., HttpResponse], name: str) -> URLPattern:
-            found: URLPattern = path(address, self.admin_site.admin_view(view), name=f"rollout_recoveryrun_{name}")
-            return found
-
-        own = [page(f"begin/{level.value}/", self._beginning(level), level.value) for level in LEVELS]
-        own += [page(f"<int:pk>/{verb}/", self._acting(verb), verb) for verb in VERBS]
-        own += [page("reactivate/", self.reactivate, "reactivate"), page("<int:pk>/live/", self.live, "live")]
+        name = "rollout_recoveryrun_{}".format
+        own = [self.page(f"begin/{level.value}/", self._beginning(level), name(level.value)) for level in LEVELS]
+        own += [self.page(f"<int:pk>/{verb}/", self._acting(verb), name(verb)) for verb in VERBS]
+        own.append(self.page("reactivate/", self.reactivate, name("reactivate")))
+        own.append(self.page("<int:pk>/live/", self.live, name("live")))
         return own + super().get_urls()  # type: ignore[no-any-return]
 
     def of_list(self, request: HttpRequest) -> dict[str, Any]:

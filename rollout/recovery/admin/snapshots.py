@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from config.keyset import KeysetAdmin
@@ -30,8 +30,7 @@ class SnapshotAdmin(KeysetAdmin):
     fields += ["created_at", "verified_at", "problem"]
 
     def get_urls(self) -> list[URLPattern]:
-        own: URLPattern = path("create/", self.admin_site.admin_view(self.create), name="rollout_snapshot_create")
-        return [own, *super().get_urls()]
+        return [self.page("create/", self.create, "rollout_snapshot_create"), *super().get_urls()]
 
     def of_list(self, request: HttpRequest) -> dict[str, Any]:
         return {"create": reverse("admin:rollout_snapshot_create") if request.user.has_perm(PERMISSION) else ""}
