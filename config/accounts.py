@@ -37,9 +37,6 @@ class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_touch(request, obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[User]") -> None:
-        super().delete_queryset(request, queryset if request.user.is_superuser else queryset.filter(is_superuser=False))
-
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
         found: QuerySet[User] = super().get_queryset(request)
         return found.prefetch_related("groups")

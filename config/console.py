@@ -80,8 +80,10 @@ class List(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Without a filter what is shown is all there is, and the theme need not offer all of it."""
         super().get_results(request)
-        if not (self.has_active_filters or self.query):
-            self.full_result_count = self.result_count
+        self.full_result_count = self.known_in_full()
+
+    def known_in_full(self) -> int | None:
+        return None if self.has_active_filters or self.query else self.result_count
 
 
 class SlipwayAdmin(ModelAdmin):
@@ -187,9 +189,6 @@ class Estimate(Paginator):  # type: ignore[type-arg]
 class ReadOnlyAdmin(SlipwayAdmin):
     paginator = Estimate
 
-    def edited_with(self, row: Any) -> list[Sequence[Model]]:
-        return []
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -248,14 +247,15 @@ def verb(
 
     def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         everything = request.POST.get("select_across") == "1"
+        number = queryset.count()
         context = model_admin.admin_site.each_context(request) | {
-            "title": f"{label}: {_counted(model_admin.opts, queryset.count())}?",
+            "title": f"{label}: {_counted(model_admin.opts, number)}?",
             "variant": "danger" if takes_away else "primary",
             "opts": model_admin.opts,
             "label": label,
             "consequence": consequence,
             "objects": queryset[:NAMED_AT_MOST],
-            "unnamed": max(0, queryset.count() - NAMED_AT_MOST),
+            "unnamed": max(0, number - NAMED_AT_MOST),
             "action": act.__name__,
             "checkbox": ACTION_CHECKBOX_NAME,
             # All of a list are meant by one flag and its filters in the address, not by thousands of fields.

@@ -18,7 +18,7 @@ DID = {"insert": "made", "update": "changed", "delete": "deleted"}
 def shown(edits: Sequence[Edit], user: Any) -> list[dict[str, Any]]:
     """Of those rows that the user may see."""
     edits = [edit for edit in edits if user.has_perm(_viewing(edit))]
-    named = names(edits)
+    named = _names(edits)
     return [
         {
             "at": ago(edit.at),
@@ -35,14 +35,14 @@ def shown(edits: Sequence[Edit], user: Any) -> list[dict[str, Any]]:
 
 def told(edit: Edit) -> list[tuple[str, str, str]]:
     """Of each column: what it is called, what it was, what it became."""
-    model = _model(edit)
+    fields = {name: _field(_model(edit), name) for name in edit.changes}
     return [
-        (_called(model, name), _said(model, name, was), _said(model, name, now))
+        (str(fields[name].verbose_name if fields[name] else name), _said(fields[name], was), _said(fields[name], now))
         for name, (was, now) in edit.changes.items()
     ]
 
 
-def names(edits: Sequence[Edit]) -> dict[tuple[str, str], str]:
+def _names(edits: Sequence[Edit]) -> dict[tuple[str, str], str]:
     """Of the rows that are still there: one query a table, and what their names need."""
     found: dict[tuple[str, str], str] = {}
     for label in {edit.model for edit in edits}:
@@ -75,25 +75,19 @@ def _field(model: type[Model], column: str) -> Any:
     return next(found, None)
 
 
-def _called(model: type[Model], column: str) -> str:
-    field = _field(model, column)
-    return str(field.verbose_name if field else column)
-
-
-def _said(model: type[Model], column: str, value: Any) -> str:
-    field = _field(model, column)
+def _said(field: Any, value: Any) -> str:
     labels = dict(field.flatchoices) if field and field.choices else {}
     if isinstance(field, DateTimeField) and value:
         return f"{parse_datetime(value):%Y-%m-%d %H:%M:%S} UTC"
-    return str(labels[value]) if isinstance(value, str) and value in labels else plain(value)
+    return str(labels[value]) if isinstance(value, str) and value in labels else _plain(value)
 
 
-def plain(value: Any) -> str:
+def _plain(value: Any) -> str:
     """A value as JSON has it, as people would write it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(plain, value)) or "none"
+        return ", ".join(map(_plain, value)) or "none"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(held)}" for name, held in value.items()) or "none"
+        return ", ".join(f"{name} {_plain(held)}" for name, held in value.items()) or "none"
     return "none" if value in (None, "") else number(value) if isinstance(value, float) else str(value)

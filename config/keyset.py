@@ -40,7 +40,7 @@ class KeysetList(List):
         self.newer = self._address(NEWER, page[0].pk) if page and has_newer else None
         self.older = self._address(OLDER, page[-1].pk) if page and has_older else None
         self.newest = self._address("", 0) if has_newer else None
-        self.full_result_count = self.result_count if not (self.has_active_filters or self.query) else None
+        self.full_result_count = self.known_in_full()
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = False, True
         self.paginator = KeysetPaginator(page, size)

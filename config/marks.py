@@ -54,14 +54,14 @@ def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
 
 def elapsed(seconds: float) -> str:
     """A moment so long ago, as people say it; negative ones lie ahead."""
-    amount = abs(seconds)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if amount >= size:
-            text = f"{int(amount // size)} {unit}"
-            break
-    else:
-        text = f"{int(amount)} s"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
+    return f"{whole_units(seconds)} ago" if seconds >= 0 else f"in {whole_units(-seconds)}"
+
+
+def whole_units(seconds: float) -> str:
+    """The largest unit that fits, the rest dropped: 59 s, 2 min, 7 h, 3 d."""
+    units = ((86400, "d"), (3600, "h"), (60, "min"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (1, "s"))
+    return f"{int(seconds // size)} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -211,12 +211,7 @@ class StagePolicyAdmin(PoliciesAdmin):
     intro = "What a stage asks of a rollout before it lets it on, and what takes it back."
     list_display = [
         "__str__",
-        "minutes",
-        "percents",
-        "approval",
-        "window_minutes",
-        "errors_in_a_row",
-        "cool_down_minutes",
+        *("approval" if name == "needs_approval" else name for name in configuration.FIELDS[StagePolicy]),
     ]
     list_filter = ["rollout"]
     list_select_related = ["rollout"]

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from config.charts import Chart
 from config.edits import told
-from config.marks import ago, badge, duration, elapsed
+from config.marks import ago, badge, duration, elapsed, whole_units
 from rollout import configuration, heartbeat, mismatches
 from rollout.actors import Actor
 from rollout.audit import Edit, edits
@@ -127,7 +127,7 @@ def _countdown(now: Status, policies: dict[Stage, Plan]) -> dict[str, Any] | Non
         return None
     steps = max(1, len(plan.percents))
     whole = max(1.0, plan.minutes * 60 * now.rollout.pace / steps)
-    left = elapsed(-now.seconds_left).removeprefix("in ")
+    left = whole_units(now.seconds_left)
     return {"left": left, "max": round(whole), "value": round(max(0.0, whole - now.seconds_left))}
 
 

@@ -1,10 +1,17 @@
-"""Watching other processes without sleeping: a pidfd becomes readable when its process ends."""
+"""Other processes: a port for one, its end awaited without sleeping (a pidfd becomes readable), and who lives."""
 
 import os
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def ended(pid: int, seconds: float = 30) -> bool:

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config.charts import Chart
-from config.marks import ago, badge, elapsed
+from config.marks import ago, badge, elapsed, whole_units
 from providers import history
 from providers.choices import Outcome, Status
 from providers.models import PollSlot, PropLine, ProviderState
@@ -41,7 +41,7 @@ def _schedule(slot: PollSlot) -> SafeString:
         return format_html("It is not to be polled.")
     told = format_html("Next poll {}.", ago(slot.next_poll_at))
     if slot.effective_interval_seconds > slot.interval_seconds:
-        every = elapsed(slot.effective_interval_seconds).removesuffix(" ago")
+        every = whole_units(slot.effective_interval_seconds)
         told += format_html(" Polled every {}, so that the account's credits last the month.", every)
     if slot.backoff_level:
         told += format_html(" It is in error: probed less often, at level {}.", slot.backoff_level)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,15 +15,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from tests import databases
-from tests.processes import until
+from tests.processes import free_port, until
 
 GUNICORN = Path(sys.executable).with_name("gunicorn")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def collect_static_files() -> None:

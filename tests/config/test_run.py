@@ -19,15 +19,9 @@ import psycopg
 import pytest
 
 from config.place import place_of
-from tests.processes import ended, processes, until
+from tests.processes import ended, free_port, processes, until
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

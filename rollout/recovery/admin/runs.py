@@ -57,16 +57,17 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     def reactivate(self, request: HttpRequest) -> HttpResponse:
         """All parts that are off."""
+        off = switched_off()
         return verb_page(
             self,
             request,
             label="Reactivate",
             subject="all parts that are off",
             permission="rollout.reactivate_activation",
-            plan=[*switched_off(), "They are switched on; rollouts stay where they are."],
+            plan=[*off, "They are switched on; rollouts stay where they are."],
             act=lambda filled: _switched_on(activation.reactivate([], actor=request.user, reason=filled["reason"])),
             back=reverse(LIST),
-            idle="" if switched_off() else "Nothing is off",
+            idle="" if off else "Nothing is off",
         )
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
