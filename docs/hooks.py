@@ -1,32 +1,35 @@
-"""What the documentation takes from the project's own files when it is built, so that it is written once."""
+"""MkDocs hooks that insert text from the project's own files, so that each text is written once."""
 
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-ELSEWHERE = {"rollback-plan.md": "ROLLBACK_PLAN.md", "changelog.md": "CHANGELOG.md"}
+PAGES_IN_ROOT = {"rollback-plan.md": "ROLLBACK_PLAN.md", "changelog.md": "CHANGELOG.md"}
 SETTINGS = '--8<-- "settings"'
 
 
-def on_page_markdown(markdown: str, page: Any, **more: Any) -> str:
-    """Pages that lie in the project's root, and the settings, whose words are those of .env.example."""
+def on_page_markdown(markdown: str, page: Any, **_context: Any) -> str:
+    """Return the text of a page, with the files of the project's root and the table of settings inserted.
+
+    MkDocs is installed only for building the documentation, so its types are not imported here.
+    """
     name = page.file.src_uri
-    if name in ELSEWHERE:
-        text = (ROOT / ELSEWHERE[name]).read_text().replace("](docs/", "](")
+    if name in PAGES_IN_ROOT:
+        text = (ROOT / PAGES_IN_ROOT[name]).read_text().replace("](docs/", "](")
         return text.replace("](ROLLBACK_PLAN.md)", "](rollback-plan.md)")
     return markdown.replace(SETTINGS, settings())
 
 
 def settings() -> str:
-    """A table of .env.example: what stands above each variable is said of it."""
-    rows, said = ["| variable | what | example |", "|---|---|---|"], [""]
+    """Return .env.example as a Markdown table: the comment above each variable is its description."""
+    rows, description = ["| variable | what | example |", "|---|---|---|"], [""]
     for line in (ROOT / ".env.example").read_text().splitlines():
         name, is_setting, value = line.lstrip("#").partition("=")
         if is_setting and name.isupper() and " " not in name:
-            rows.append(f"| `{name}` | {' '.join(said).strip()} | `{value or ' '}` |")
-            said = []
+            rows.append(f"| `{name}` | {' '.join(description).strip()} | `{value or ' '}` |")
+            description = []
         elif line.startswith("# ") and not line.startswith("#  "):
-            said.append(line[2:].replace("|", "\\|"))
+            description.append(line[2:].replace("|", "\\|"))
         elif not line:
-            said = []
+            description = []
     return "\n".join(rows)
