@@ -1,8 +1,8 @@
-# Everything Slipway needs comes into .venv and var/ of this folder; nothing is installed by hand.
+# Every target installs what it needs into .venv and var/ of this folder; you install nothing by hand.
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo no-python3)
 PY := .venv/bin/python
-INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: no Python found; install Python 3.11" >&2; exit 1; }; \
-	$(PYTHON) config/install.py
+INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: cannot find Python; install Python 3.11" >&2; exit 1; }; \
+	$(PYTHON) config/dev/install.py
 
 .PHONY: help run test test-browser screenshots lint docs bench lock clean
 .DEFAULT_GOAL := help
@@ -10,43 +10,43 @@ INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: no Python found; 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-run: .venv/run.done ## start everything, ready to use; Ctrl-C stops it
-	@exec $(PY) -m config.run
+run: .venv/run.done ## start the whole system, ready to use; Ctrl-C stops it
+	@exec $(PY) -m config.dev.run
 
 test: .venv/test.done .venv/suite.done ## run all tests against real PostgreSQL and Redis
 	@$(PY) -m pytest
 
-test-browser: .venv/browser.done ## run the tests that need a browser, Debian's chromium and chromium-driver
+test-browser: .venv/browser.done ## run the browser tests; they need Debian's chromium and chromium-driver
 	@$(PY) -m pytest tests/browser -n 0
 
-screenshots: .venv/browser.done ## take the documentation's pictures anew (two minutes)
+screenshots: .venv/browser.done ## take the documentation's screenshots again (two minutes)
 	@$(PY) -m pytest tests/browser/take_screenshots.py -n 0
 
 lint: export SECRET_KEY = for the linters that load the settings
 lint: export SITE_URL = http://127.0.0.1
-lint: .venv/test.done ## style, types, import contracts, missing migrations
+lint: .venv/test.done ## check style, types, import contracts and missing migrations
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(PY) -m mypy --no-error-summary
 	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 
-docs: .venv/docs.done ## run everything the documentation tells to type, then build it into var/docs
+docs: .venv/docs.done ## run every command and piece of code of the documentation, then build it into var/docs
 	@$(PY) -m pytest tests/docs
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir var/docs
 	@echo "to read it: $(PY) -m http.server --directory var/docs"
 
-bench: .venv/bench.done ## measure the figures of docs/benchmarks.md again
+bench: .venv/bench.done ## measure every figure of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
-lock: .venv/test.done ## resolve requirements*.in to requirements*.txt
+lock: .venv/test.done ## resolve requirements*.in into requirements*.txt, with hashes
 	@for set in requirements requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
 
-clean: ## stop the embedded servers, remove .venv, var/ and all data in it
-	@[ ! -x $(PY) ] || $(PY) -m config.clean
+clean: ## stop the embedded servers; remove .venv and var/ with all data
+	@[ ! -x $(PY) ] || $(PY) -m config.embedded.clean
 	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/run.done: requirements.txt config/install.py
+.venv/run.done: requirements.txt config/dev/install.py
 	$(INSTALL) requirements.txt
 	@touch $@
 
@@ -66,6 +66,6 @@ clean: ## stop the embedded servers, remove .venv, var/ and all data in it
 	$(INSTALL) requirements.txt requirements-dev.txt requirements-docs.txt
 	@touch $@
 
-.venv/test.done: requirements.txt requirements-dev.txt config/install.py
+.venv/test.done: requirements.txt requirements-dev.txt config/dev/install.py
 	$(INSTALL) requirements.txt requirements-dev.txt
 	@touch $@ .venv/run.done

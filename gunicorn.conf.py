@@ -2,7 +2,7 @@
 
 import os
 
-from config.entry import start
+from config.startup import start
 
 start()  # here, in the master, so that a wrong setting ends it instead of each worker in turn
 bind = f"127.0.0.1:{os.environ.get('WEB_PORT', '8000')}"

@@ -3,7 +3,7 @@
 
 import sys
 
-from config.entry import start
+from config.startup import start
 
 if __name__ == "__main__":
     start()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a database of their own, a fleet with an account per provider, processes around it."""
+"""Shared setup of the benchmarks: a database per process, a fleet with one account per provider, child processes."""
 
 import json
 import os
@@ -13,25 +13,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import tests.environment  # noqa: E402, F401 - its environment and servers
+import tests.environment  # noqa: E402, F401 - sets the environment and starts the servers
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 SPORTS = ["MLB", "NBA", "NFL", "NHL"]
 
 
 def keys(providers: int) -> dict[str, str]:
-    """Environment variables: a key for each provider, so that each is an account of its own."""
+    """Return environment variables with one API key per provider, so that each provider is an account of its own."""
     return {f"BENCH{number}_API_KEY": f"not-a-secret-{number}" for number in range(providers)}
 
 
 def fleet(providers: int, intervals: Sequence[int] = (60,)) -> bytes:
-    """A catalogue: each provider with all four sports, the intervals taken in turn."""
+    """Return a catalogue as JSON. Each provider has all four sports; the states use the intervals (seconds) in turn."""
     names = [f"bench{number}" for number in range(providers)]
-    said = {"adapter": "odds_api", "requests_per_minute": 1000}
+    shared = {"adapter": "odds_api", "requests_per_minute": 1000}
     return json.dumps(
         {
             "sports": [{"code": sport, "name": sport} for sport in SPORTS],
-            "providers": [{"name": name, "credential_env": f"{name.upper()}_API_KEY"} | said for name in names],
+            "providers": [{"name": name, "credential_env": f"{name.upper()}_API_KEY"} | shared for name in names],
             "states": [
                 {
                     "provider_name": name,
@@ -48,7 +48,7 @@ def fleet(providers: int, intervals: Sequence[int] = (60,)) -> bytes:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """A migrated database of its own, for this process; yields its name."""
+    """Create a migrated database for this process, yield its name, and drop it at the end."""
     import django
 
     django.setup()
@@ -70,7 +70,7 @@ def database() -> Iterator[str]:
 
 @contextmanager
 def processes(database: str, *commands: Sequence[str], extra: Mapping[str, str] | None = None) -> Iterator[list[int]]:
-    """Run Python commands on that database for as long as the block lasts; yields their process ids."""
+    """Run Python commands on that database while the block runs; yield their process ids."""
     from django.conf import settings
 
     from tests import databases
@@ -78,7 +78,9 @@ def processes(database: str, *commands: Sequence[str], extra: Mapping[str, str] 
     environment = os.environ | (extra or {})
     environment |= {"DATABASE_URL": databases.address(database), "REDIS_URL": settings.REDIS_URL}
     started = [
-        subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=-3, stderr=-3)
+        subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         for command in commands
     ]
     try:
@@ -97,16 +99,16 @@ def free_port() -> int:
 
 
 def season() -> None:
-    """The catalogue's fleet, the stub's season, and everything warm."""
+    """Load the catalogue's fleet and the stub's season, and warm every target."""
     from caching.models import CacheTarget
-    from caching.warming import warm
-    from providers.backfill import CATALOGUE, backfill
-    from providers.gamelogs.load import Imported, load
-    from providers.gamelogs.logs import Log
-    from providers.stub_gamelogs import game_logs
-    from providers.stub_season import SEASONS
-    from providers.stub_server import SEED
-    from rollout.actors import SYSTEM
+    from caching.warming.warm import warm
+    from core.actors import SYSTEM
+    from providers.fleet.backfill import CATALOGUE, backfill
+    from providers.gamelogs.loader import Imported, load
+    from providers.gamelogs.rows import Log
+    from providers.stub.game_logs import game_logs
+    from providers.stub.season import SEASONS
+    from providers.stub.server import SEED
 
     backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
     for sport in SEASONS:
@@ -118,19 +120,19 @@ def season() -> None:
 
 @contextmanager
 def site(name: str) -> Iterator[str]:
-    """gunicorn as the Procfile has it."""
+    """Run gunicorn with the command of the Procfile, and yield its address."""
     port = free_port()
-    told = ["-m", "gunicorn", "config.wsgi"]
+    command = ["-m", "gunicorn", "config.wsgi"]
     extra = {"WEB_PORT": str(port), "SITE_URL": f"http://127.0.0.1:{port}"}
     from django.conf import settings
 
-    with processes(name, told, extra=extra | {"REDIS_PREFIX": settings.REDIS_PREFIX}):
+    with processes(name, command, extra=extra | {"REDIS_PREFIX": settings.REDIS_PREFIX}):
         yield f"http://127.0.0.1:{port}"
 
 
 def worker(name: str) -> list[str]:
-    told = ["-n", f"{name}@%h", "--pool", "threads", "--concurrency", "8", "-Q", "polls"]
-    return ["-m", "celery", "-A", "config.celery", "worker", *told, "--without-gossip", "--without-mingle"]
+    options = ["-n", f"{name}@%h", "--pool", "threads", "--concurrency", "8", "-Q", "polls"]
+    return ["-m", "celery", "-A", "config.celery", "worker", *options, "--without-gossip", "--without-mingle"]
 
 
 FILL = """
@@ -145,7 +147,7 @@ SELECT 'player:' || lower(sport) || ':player-' || n || ':v1', 'CACHE_PLAYER', re
 
 
 def fill_entries(rows: int, ago: str) -> None:
-    """Entries of players of all sports, expired for so long; a negative time lies ahead."""
+    """Insert entries of players of all sports that expired `ago` (an interval) before now; a negative one is ahead."""
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The smallest Django there is, for gunicorn: the peer of bench/console.py."""
+"""The smallest possible Django application, served by gunicorn: the peer of bench/console.py."""
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -14,6 +14,6 @@ urlpatterns = [path("", view)]
 settings.configure(
     ROOT_URLCONF=__name__,
     ALLOWED_HOSTS=["*"],
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],  # an answer's length, without which no connection is kept
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],  # sets Content-Length, which keeps connections open
 )
 application = get_wsgi_application()

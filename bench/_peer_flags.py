@@ -1,4 +1,4 @@
-"""The same question put to what else decides flags: is this key among 25 percent? Each from its memory, no network."""
+"""The peers of a gate's decision. Each answers from memory, without a network: is this key among 25 percent?"""
 
 import tempfile
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def growthbook() -> Decide:
 
 
 def openfeature() -> Decide:
-    """Its in-memory provider has no shares: the flag is answered alike for all, which is less to do."""
+    """Return a decision by the in-memory provider. Without shares, every key gets the same answer: less work."""
     from openfeature import api
     from openfeature.evaluation_context import EvaluationContext
     from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
@@ -66,7 +66,7 @@ def unleash() -> Decide:
 
 
 def waffle() -> Decide:
-    """It sticks by a cookie; without one it draws lots, which is what is measured."""
+    """Return a decision by django-waffle. It is sticky by cookie; without one it draws at random, which is measured."""
     from django.core.cache import cache
     from django.test import RequestFactory
     from waffle import flag_is_active
@@ -75,12 +75,12 @@ def waffle() -> Decide:
     flag = Flag(pk=1, name=NAME, percent=SHARE)
     cache.set(Flag._cache_key(NAME), flag)
     factory = RequestFactory()
-    asked: dict[str, Any] = {}
+    requests: dict[str, Any] = {}
 
     def decide(key: str) -> bool:
-        request: Any = asked.get(key)
+        request: Any = requests.get(key)
         if request is None:
-            request = asked[key] = factory.get("/")
+            request = requests[key] = factory.get("/")
         request.waffles = {}
         return bool(flag_is_active(request, NAME))
 

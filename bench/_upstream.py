@@ -1,4 +1,4 @@
-"""A small upstream for the benchmarks: one answer of The Odds API, always the same, from a process of its own."""
+"""A small upstream for the benchmarks: a process of its own that always returns the same answer of The Odds API."""
 
 import json
 import sys
@@ -10,11 +10,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from aiohttp import web
 
-from providers.stub_world import ROSTERS, Board, Game, event, games
+from providers.stub.world import ROSTERS, Board, Game, event, games
 
 
 def answer(count: int) -> bytes:
-    """Games of next week, so that no call for players follows."""
+    """Return an answer with `count` games of next week, so that no call for player lines follows."""
     roster, now = ROSTERS["NBA"], datetime.now(UTC) + timedelta(days=7)
     markets, books = ["h2h", "spreads", "totals"], ["draftkings", "fanduel", "betmgm"]
 
@@ -27,11 +27,11 @@ def answer(count: int) -> bytes:
 def main(port: int, count: int) -> None:
     body = answer(count)
 
-    async def say(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
-    app.router.add_get("/{path:.*}", say)
+    app.router.add_get("/{path:.*}", respond)
     web.run_app(app, host="127.0.0.1", port=port, access_log=None, print=None)
 
 

@@ -1,9 +1,9 @@
-"""Slipway without its first tier, for gunicorn: what bench/console.py measures the second one by."""
+"""Slipway without its first tier, served by gunicorn: bench/console.py measures the second tier with it."""
 
 from importlib import import_module
 
 from config.wsgi import application
 
-# Only now, since Django is set up by that; whatever is put in is too large.
-import_module("caching.entries").ENTRIES.memory._capacity = 0
+# After the import above, which sets up Django. Without capacity, every value is too large to be kept.
+import_module("caching.tiers.entries").ENTRIES.memory._capacity = 0
 __all__ = ["application"]

@@ -1,4 +1,4 @@
-"""The list of 1,000,000 entries in the admin, first page and a deep one; beside it a stock ModelAdmin of the table.
+"""Measure the admin's list of 1,000,000 entries, the first page and a deep one, against a stock ModelAdmin.
 
 make bench, or .venv/bin/python bench/admin.py
 """
@@ -37,12 +37,12 @@ def main() -> None:
             list_display = ["cache_key", "cache_type", "narrative", "confidence", "sample_size", "expires_at"]
             list_filter = ["cache_type", "sport", "is_flagged"]
             search_fields = ["cache_key"]
-            list_per_page = 50  # as ours
+            list_per_page = 50  # the same as Slipway's list
             ordering = ["-pk"]
 
         stock = Stock(CacheEntry, admin.AdminSite())
 
-        def ours(query: str) -> Callable[[], Any]:
+        def slipway(query: str) -> Callable[[], Any]:
             return lambda: client.get(f"/admin/caching/cacheentry/{query}")
 
         def peer(query: str) -> Callable[[], Any]:
@@ -61,19 +61,19 @@ def main() -> None:
             "beginning of a key": ("?q=player:nba:player-99", "?q=player:nba:player-99"),
             "state: to be refreshed": ("?state=due", "?is_flagged__exact=1"),
         }
-        for page, (own_query, peer_query) in pages.items():
-            own, other = measured(ours(own_query)), measured(peer(peer_query))
-            print(f"{page}: {own:.0f} ms, stock ModelAdmin {other:.0f} ms, {other / own:.1f} x")
+        for page, (query, peer_query) in pages.items():
+            ms, peer_ms = median_ms(slipway(query)), median_ms(peer(peer_query))
+            print(f"{page}: {ms:.0f} ms, stock ModelAdmin {peer_ms:.0f} ms, {peer_ms / ms:.1f} x")
 
 
-def measured(get: Callable[[], Any]) -> float:
-    taken = []
+def median_ms(get: Callable[[], Any]) -> float:
+    durations_ms = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
         answer = get()
-        taken.append((time.perf_counter() - start) * 1000)
+        durations_ms.append((time.perf_counter() - start) * 1000)
         assert answer.status_code == 200, answer
-    return statistics.median(taken)
+    return statistics.median(durations_ms)
 
 
 if __name__ == "__main__":

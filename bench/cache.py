@@ -1,4 +1,4 @@
-"""One get from each tier beside what else is used for it, 64 threads on one expired key, and storing many entries.
+"""Measure one get from each tier against its peers, 64 threads on one expired key, and storing many entries.
 
 make bench, or .venv/bin/python bench/cache.py [get|expired|upsert]
 """
@@ -22,7 +22,7 @@ Get = Callable[[], Any]
 
 
 def payload(size: int) -> dict[str, Any]:
-    """A correlation's, of about so many bytes as JSON; no number comes twice."""
+    """Return a correlation's payload of about `size` bytes as JSON, in which no number occurs twice."""
     pairs = [
         {"with": f"rebounds{n}", "r": 0.544 + n / 1e9, "low": 0.493 + n / 1e9, "high": 0.591 + n / 1e9, "n": 800 + n}
         for n in range(size // 89)
@@ -42,10 +42,10 @@ def get() -> None:
         from django_redis.cache import RedisCache as DjangoRedis
         from dogpile.cache import make_region
 
-        from caching import values
-        from caching.link import Link
-        from caching.store import Store
-        from rollout.redis import client
+        from caching.tiers import values
+        from caching.tiers.invalidation import Link
+        from caching.tiers.tiered_store import Store
+        from core.redis import client
 
         class Off(Link):
             is_up = False
@@ -56,12 +56,12 @@ def get() -> None:
             expiration_time=3600,
             arguments={"url": settings.REDIS_URL, "redis_expiration_time": 7200},
         )
-        ours, usual = caches["derived"], {"TIMEOUT": 3600}
+        derived, options = caches["derived"], {"TIMEOUT": 3600}
         peers = {
-            "LocMemCache": LocMemCache("peer", usual),
-            "Django RedisCache": RedisCache(settings.REDIS_URL, usual),
-            "django-redis": DjangoRedis(settings.REDIS_URL, usual),
-            "DatabaseCache": DatabaseCache("peer", usual),
+            "LocMemCache": LocMemCache("peer", options),
+            "Django RedisCache": RedisCache(settings.REDIS_URL, options),
+            "django-redis": DjangoRedis(settings.REDIS_URL, options),
+            "DatabaseCache": DatabaseCache("peer", options),
         }
         online, offline = values.VALUES, Store("values", values.VALUES._read, kind="value", link=Off())
         assert online._link.wait()
@@ -72,15 +72,15 @@ def get() -> None:
                 values.VALUES = store
                 if forget:
                     store.memory.drop(name)
-                return ours.get("key")
+                return derived.get("key")
 
             return one
 
         for size in SIZES:
             value = payload(size)
             data = orjson.dumps(value)
-            values.VALUES = online  # which tells
-            ours.set("key", value, 3600)
+            values.VALUES = online  # so that the write is announced
+            derived.set("key", value, 3600)
             for peer in peers.values():
                 peer.set("key", value)
             region.set("key", value)
@@ -106,9 +106,9 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 def report(size: int, exact: int, gets: dict[str, Get]) -> None:
     taken: dict[str, list[float]] = {label: [] for label in gets}
-    shuffle = random.Random(1).shuffle  # noqa: S311 - nobody is to be surprised
+    shuffle = random.Random(1).shuffle  # noqa: S311 - the same order in every run
     order = list(gets.items())
-    for _ in range(GET_ROUNDS):  # in turn and in another order each time, so that the machine's moods meet all of them
+    for _ in range(GET_ROUNDS):  # in a different order each time, so that a slow moment affects all of them
         shuffle(order)
         for label, one in order:
             start = time.perf_counter()
@@ -121,7 +121,7 @@ def report(size: int, exact: int, gets: dict[str, Get]) -> None:
     pairs = [("L1", "LocMemCache"), ("L2", "redis-py + orjson"), ("L2", "django-redis")]
     pairs += [("L2", "Django RedisCache"), ("L2", "dogpile.cache"), ("L3", "DatabaseCache")]
     for tier, peer in pairs:
-        ratio = statistics.median(theirs / own for own, theirs in zip(taken[tier], taken[peer], strict=True))
+        ratio = statistics.median(peer_us / us for us, peer_us in zip(taken[tier], taken[peer], strict=True))
         print(f"  {tier}: {ratio:.2f} x as fast as {peer}")
 
 
@@ -132,11 +132,11 @@ def expired() -> None:
         from django.db import connection
         from django.db.models.functions import Now
 
-        from caching import serve
-        from caching.entries import ENTRIES, Key
         from caching.models import CacheEntry, CacheTarget
-        from providers.backfill import CATALOGUE, backfill
-        from rollout.actors import SYSTEM
+        from caching.serving import serve
+        from caching.tiers.entries import ENTRIES, Key
+        from core.actors import SYSTEM
+        from providers.fleet.backfill import CATALOGUE, backfill
         from tests.caching import conftest
 
         conftest.NEWEST = 4_000
@@ -144,7 +144,7 @@ def expired() -> None:
         conftest.bring_season("NBA")
         key = Key.parse("correlation", "nba", "points")
         wanted = CacheTarget.objects.filter(cache_type=key.cache_type, sport="NBA", subject="points")
-        for what, past in (("past its grace", timedelta(days=3)), ("within its grace", timedelta(minutes=1))):
+        for state, past in (("past its grace", timedelta(days=3)), ("within its grace", timedelta(minutes=1))):
             waits: list[float] = []
             computations, computing = [], []
             for _ in range(ROUNDS):
@@ -165,13 +165,13 @@ def expired() -> None:
                 computing.append(CacheEntry.objects.get().generation_time_ms)
                 waits += [seconds * 1000 for seconds, _ in answers]
             print(
-                f"{THREADS} threads on a key {what}: {max(computations)} computation, "
-                f"{statistics.median(computing):.0f} ms; an answer took {statistics.median(waits):.0f} ms, "
+                f"{THREADS} threads on a key {state}: computed at most {max(computations)} times, "
+                f"{statistics.median(computing):.0f} ms each; an answer took {statistics.median(waits):.0f} ms, "
                 f"at most {max(waits):.0f} ms"
             )
 
 
-def bulk_create(targets: Sequence[Any], data: str, data_hash: str, given: Any) -> None:
+def bulk_create(targets: Sequence[Any], data: str, data_hash: str, result: Any) -> None:
     from datetime import timedelta
 
     from django.utils import timezone
@@ -184,11 +184,11 @@ def bulk_create(targets: Sequence[Any], data: str, data_hash: str, given: Any) -
         "sport": "NBA",
         "model_version": "v1",
         "data_hash": data_hash,
-        "context_json": given.context,
-        "narrative": given.narrative,
-        "key_points": given.key_points,
-        "confidence": given.confidence,
-        "sample_size": given.sample_size,
+        "context_json": result.context,
+        "narrative": result.narrative,
+        "key_points": result.key_points,
+        "confidence": result.confidence,
+        "sample_size": result.sample_size,
         "generation_time_ms": 1.0,
         "size_bytes": len(data),
         "soft_expires_at": now + timedelta(hours=1),
@@ -207,14 +207,14 @@ def bulk_create(targets: Sequence[Any], data: str, data_hash: str, given: Any) -
     )
 
 
-def upsert() -> None:  # noqa: C901 - one scene
+def upsert() -> None:  # noqa: C901 - one scenario
     with database():
         from django.db import connection
 
         from caching.choices import CacheType
+        from caching.derivations.result import Computed, encode
         from caching.models import CachePolicy, CacheTarget
-        from caching.storing import Result, lease, store
-        from caching.warmers.entry import Computed, encode
+        from caching.warming.leases import Result, lease, store
 
         CacheTarget.objects.bulk_create(
             CacheTarget(cache_type=CacheType.PLAYER, sport="NBA", subject=f"player-{n}", name=f"Player {n}")
@@ -227,37 +227,38 @@ def upsert() -> None:  # noqa: C901 - one scene
             value = payload(1_000) | {"round": number}
             return Computed(value, "A sentence.", ["a", "b", "c"], 0.5, 50, {"newest": "2026-01-04", "source": "stub"})
 
-        def ours(number: int) -> None:
+        def slipway(number: int) -> None:
             for start in range(0, ENTRIES, 1000):
-                some = targets[start : start + 1000]
-                fences = lease(some, force=True)
-                given = computed(number)
-                data = encode(given.payload)
-                done = store([Result(target, fences[target.pk], 1.0, given, data) for target in some], policies)
-                assert len(done) == len(some)
+                batch = targets[start : start + 1000]
+                fences = lease(batch, force=True)
+                result = computed(number)
+                data = encode(result.payload)
+                stored = store([Result(target, fences[target.pk], 1.0, result, data) for target in batch], policies)
+                assert len(stored) == len(batch)
 
         def peer(number: int) -> None:
-            given = computed(number)
-            bulk_create(targets, encode(given.payload).decode(), f"{number:064}", given)
+            result = computed(number)
+            bulk_create(targets, encode(result.payload).decode(), f"{number:064}", result)
 
         taken: dict[str, dict[str, list[float]]] = {}
         for number in range(3):
-            for label, write in (("ours", ours), ("bulk_create", peer)):
+            for label, write in (("slipway", slipway), ("bulk_create", peer)):
                 with connection.cursor() as cursor:
                     cursor.execute("TRUNCATE portfolio_rationales")
-                for what, content in (
+                for change, content in (
                     ("all new", 2 * number),
                     ("all differ", 2 * number + 1),
                     ("all the same", 2 * number + 1),
                 ):
                     start = time.perf_counter()
                     write(content)
-                    taken.setdefault(what, {}).setdefault(label, []).append(time.perf_counter() - start)
-        for what, by in taken.items():
-            ratio = statistics.median(theirs / own for own, theirs in zip(by["ours"], by["bulk_create"], strict=True))
+                    taken.setdefault(change, {}).setdefault(label, []).append(time.perf_counter() - start)
+        for change, by_label in taken.items():
+            pairs = zip(by_label["slipway"], by_label["bulk_create"], strict=True)
+            ratio = statistics.median(peer_seconds / seconds for seconds, peer_seconds in pairs)
             print(
-                f"{ENTRIES} entries, {what}: {statistics.median(by['ours']):.2f} s with leases and announcements, "
-                f"bulk_create {statistics.median(by['bulk_create']):.2f} s, {ratio:.2f} x"
+                f"{ENTRIES} entries, {change}: {statistics.median(by_label['slipway']):.2f} s with leases and "
+                f"announcements, bulk_create {statistics.median(by_label['bulk_create']):.2f} s, {ratio:.2f} x"
             )
 
 

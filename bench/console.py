@@ -1,5 +1,7 @@
-"""The console: server time and queries of its main pages, small and at 5,000 states and 1,000,000 entries; and a
-minute of load on what consumers ask, beside the smallest Django there is.
+"""Measure the console and the consumer API.
+
+pages: server time and queries of the main pages, on a small installation and at 5,000 states and 1,000,000 entries.
+load: a minute of load on the consumer API, against the smallest possible Django.
 
 make bench, or .venv/bin/python bench/console.py [pages|load]
 """
@@ -20,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench._ground import ROOT, database, fill_entries, fleet, free_port, processes, season
 
 ROUNDS, STATES, ENTRIES = 7, 5_000, 1_000_000
-SECONDS, TURNS, CONNECTIONS, WORKERS = 2.0, 5, 8, 4  # a minute in all: six cases in turn, five times
+SECONDS, TURNS, CONNECTIONS, WORKERS = 2.0, 5, 8, 4  # a minute in total: six cases take turns, five times
 
 
 def main() -> None:
@@ -39,31 +41,31 @@ def main() -> None:
             small = pages(user)
             grow()
             for page, large in pages(user).items():
-                told = " and ".join(f"{ms:.0f} ms, {queries} queries" for ms, queries in (small[page], large))
-                print(f"{page}: {told}")
+                figures = " and ".join(f"{ms:.0f} ms, {queries} queries" for ms, queries in (small[page], large))
+                print(f"{page}: {figures}")
 
 
 def grow() -> None:
     from django.db import connection
 
-    from providers.backfill import backfill
-    from rollout.actors import SYSTEM
+    from core.actors import SYSTEM
+    from providers.fleet.backfill import backfill
 
     backfill(fleet(STATES // 4), actor=SYSTEM)
     fill_entries(ENTRIES, "-1 hour")
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")  # as the server would by and by, in the middle of what is measured
+        cursor.execute("VACUUM ANALYZE")  # or autovacuum would run during the measurement
 
 
 def pages(user: Any) -> dict[str, tuple[float, int]]:
-    """Of each page: milliseconds in the server, median of some, and its queries."""
+    """Return, for each page, the median milliseconds in the server and the number of queries."""
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
     client = Client()
     client.force_login(user)
-    found = {}
+    figures = {}
     for name, address in addresses().items():
         client.get(address)
         taken = []
@@ -74,8 +76,8 @@ def pages(user: Any) -> dict[str, tuple[float, int]]:
             assert answer.status_code == 200, (address, answer)
         with CaptureQueriesContext(connection) as queries:
             client.get(address)
-        found[name] = statistics.median(taken), len(queries)
-    return found
+        figures[name] = statistics.median(taken), len(queries)
+    return figures
 
 
 def addresses() -> dict[str, str]:
@@ -87,7 +89,7 @@ def addresses() -> dict[str, str]:
     state = f"/admin/providers/providerstate/{ProviderState.objects.latest('pk').pk}"
     return {
         "home": "/admin/",
-        "home, the part that is asked for again": "/admin/live/",
+        "home, the part that reloads itself": "/admin/live/",
         "rollouts": "/admin/rollout/rollout/",
         "a rollout": rollout,
         "transitions": "/admin/rollout/transition/",
@@ -112,10 +114,10 @@ def under_load(name: str, user: Any) -> None:
     client = Client()
     client.force_login(user)
     cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-    token, sent = {"Authorization": "Bearer let-me-in"}, {"Content-Type": "application/json"}
-    asked = json.dumps({"context": {"targetingKey": "somebody"}})
-    over = threading.Event()
-    beating = threading.Thread(target=keep_beating, args=(over,))
+    token, is_json = {"Authorization": "Bearer let-me-in"}, {"Content-Type": "application/json"}
+    context = json.dumps({"context": {"targetingKey": "account-7"}})
+    is_over = threading.Event()
+    beating = threading.Thread(target=keep_beating, args=(is_over,))
     beating.start()
     try:
         with (
@@ -129,37 +131,38 @@ def under_load(name: str, user: Any) -> None:
                 "a minimal Django view": case(f"{minimal}/"),
                 "a derived value from L1": case(f"{site}{value}", token),
                 "a derived value from L2": case(f"{without_l1}{value}", token),
-                "OFREP, one flag": case(f"{site}{flags}/derived-data", token | sent, "POST", asked),
-                "OFREP, all flags": case(f"{site}{flags}", token | sent, "POST", asked),
+                "OFREP, one flag": case(f"{site}{flags}/derived-data", token | is_json, "POST", context),
+                "OFREP, all flags": case(f"{site}{flags}", token | is_json, "POST", context),
                 "the admin's home page": case(f"{site}/admin/", {"Cookie": cookie}),
             }
-            tell(cases)
+            report(cases)
     finally:
-        over.set()
+        is_over.set()
         beating.join()
 
 
-def keep_beating(over: threading.Event) -> None:
-    from rollout import heartbeat
+def keep_beating(is_over: threading.Event) -> None:
+    from rollout.gate import heartbeat
 
     heartbeat.beat()
-    while not over.wait(5):
+    while not is_over.wait(5):
         heartbeat.beat()
 
 
 def case(address: str, headers: dict[str, str] | None = None, method: str = "GET", body: str = "") -> dict[str, Any]:
-    told = {"address": address, "headers": headers or {}, "method": method, "body": body}
-    return told | {"seconds": SECONDS, "connections": CONNECTIONS}
+    request = {"address": address, "headers": headers or {}, "method": method, "body": body}
+    return request | {"seconds": SECONDS, "connections": CONNECTIONS}
 
 
-def tell(cases: dict[str, dict[str, Any]]) -> None:
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
-    for turn in range(TURNS + 1):  # the first one warms up
-        for name, asked in cases.items():
-            just = load(asked)
-            found[name] += [just] if turn else []
-    peer = statistics.median(each["per_second"] for each in found["a minimal Django view"])
-    for name, of_case in found.items():
+def report(cases: dict[str, dict[str, Any]]) -> None:
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in cases}
+    for turn in range(TURNS + 1):
+        for name, request in cases.items():
+            figure = load(request)
+            if turn > 0:  # the first turn warms up
+                figures[name].append(figure)
+    peer = statistics.median(each["per_second"] for each in figures["a minimal Django view"])
+    for name, of_case in figures.items():
         middle = {key: statistics.median(one[key] for one in of_case) for key in of_case[0]}
         errors = sum(one["errors"] for one in of_case)
         print(
@@ -168,15 +171,15 @@ def tell(cases: dict[str, dict[str, Any]]) -> None:
         )
 
 
-def load(asked: dict[str, Any]) -> dict[str, float]:
+def load(request: dict[str, Any]) -> dict[str, float]:
     command = [sys.executable, str(ROOT / "bench" / "_load.py")]
-    done = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
 @contextmanager
-def served(name: str, application: str, *more: str) -> Iterator[str]:
-    """By gunicorn; yields the address once it answers."""
+def served(name: str, application: str, *options: str) -> Iterator[str]:
+    """Serve the application with gunicorn, and yield its address once it answers."""
     from django.conf import settings
 
     from tests.processes import until
@@ -185,7 +188,7 @@ def served(name: str, application: str, *more: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     extra = {"WEB_PORT": str(port), "SITE_URL": address, "REDIS_PREFIX": settings.REDIS_PREFIX}
     bind = ["--bind", f"127.0.0.1:{port}", "--workers", str(WORKERS)]
-    with processes(name, ["-m", "gunicorn", *more, *bind, application], extra=extra):
+    with processes(name, ["-m", "gunicorn", *options, *bind, application], extra=extra):
         assert until(lambda: answers(port), 60)
         yield address
 

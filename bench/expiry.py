@@ -1,4 +1,4 @@
-"""Expiring 300,000 entries while a writer works: how long the writer waits; beside it one big DELETE.
+"""Measure how long a writer waits while 300,000 entries are expired, in batches and by one big DELETE.
 
 make bench, or .venv/bin/python bench/expiry.py
 """
@@ -23,7 +23,7 @@ def main() -> None:
 
         from caching import operations
         from caching.models import CacheEntry, CachePolicy
-        from rollout.actors import SYSTEM
+        from core.actors import SYSTEM
 
         CachePolicy.objects.update(grace_hours=1)
 
@@ -35,7 +35,7 @@ def main() -> None:
         def in_batches() -> int:
             return operations.expire(1000, actor=SYSTEM)
 
-        for what, expire in (("in batches of 1000", in_batches), ("one big DELETE", one_delete)):
+        for way, expire in (("in batches of 1000", in_batches), ("one big DELETE", one_delete)):
             with connection.cursor() as cursor:
                 cursor.execute("TRUNCATE portfolio_rationales")
             fill_entries(ROWS, "2 days")
@@ -46,28 +46,28 @@ def main() -> None:
             stop.set()
             writer.join()
             print(
-                f"{what}: {deleted} rows in {seconds:.1f} s; a writer of one of them at a time, {len(waits)} writes: "
-                f"p99 {percentile(waits, 0.99) * 1000:.0f} ms, at most {max(waits) * 1000:.0f} ms"
+                f"{way}: {deleted} rows in {seconds:.1f} s; a writer made {len(waits)} writes of one row each "
+                f"and waited: p99 {percentile(waits, 0.99) * 1000:.0f} ms, at most {max(waits) * 1000:.0f} ms"
             )
             assert deleted + len(waits) >= ROWS and CacheEntry.objects.count() <= len(waits)
 
 
 def timed(work: Callable[[], int]) -> tuple[float, int]:
     start = time.perf_counter()
-    done = work()
-    return time.perf_counter() - start, done
+    deleted = work()
+    return time.perf_counter() - start, deleted
 
 
 def write(waits: list[float], stop: threading.Event) -> None:
-    """Refresh one entry after the other, anywhere, as a warmer does."""
+    """Refresh random entries one after the other, as a warm-up does, until `stop` is set."""
     import orjson
     from django.db import connection
 
     from caching import sql
 
-    anywhere = random.Random(1)  # noqa: S311 - nobody is to be surprised
+    random_rows = random.Random(1)  # noqa: S311 - the same rows in every run
     while not stop.is_set():
-        number = anywhere.randint(1, ROWS)
+        number = random_rows.randint(1, ROWS)
         sport = ["MLB", "NBA", "NFL", "NHL"][number % 4]
         row = {
             "cache_key": f"player:{sport.lower()}:player-{number}:v1",

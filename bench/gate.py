@@ -1,4 +1,4 @@
-"""One decision beside what else decides flags, a run around two empty functions, and what each arm of the API bears.
+"""Measure one decision against other flag libraries, one run around two empty functions, and each arm under load.
 
 make bench, or .venv/bin/python bench/gate.py [decide|bear]
 """
@@ -28,17 +28,16 @@ def decide() -> None:
     settings.INSTALLED_APPS += ["waffle"]
     logging.disable(logging.CRITICAL)
     with database():
-        from rollout import heartbeat
-        from rollout.gate import Gate
+        from rollout.decisions.stages import Arm
+        from rollout.gate import Gate, heartbeat
+        from rollout.gate.runtime import Process
         from rollout.models import Rollout
-        from rollout.process import Process
-        from rollout.stages import Arm
 
-        own = Process()
-        flag = Gate(NAME, own.views, own.metrics, own.shadows, own.in_flight)
+        runtime = Process()
+        flag = Gate(NAME, runtime.views, runtime.metrics, runtime.shadows, runtime.in_flight)
         Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE)
         heartbeat.beat()
-        own.views.check()
+        runtime.views.check()
 
         def nothing() -> None:
             return None
@@ -49,40 +48,40 @@ def decide() -> None:
         def observe(key: str) -> None:
             flag.observe(Arm.CANDIDATE, 1.0, is_hit=True)
 
-        asked: dict[str, Callable[[str], Any]] = {"decide": flag.decide, "run": run, "observe": observe}
-        asked |= {name: make() for name, make in PEERS.items()}
-        took: dict[str, list[float]] = {name: [] for name in asked}
+        calls: dict[str, Callable[[str], Any]] = {"decide": flag.decide, "run": run, "observe": observe}
+        calls |= {name: make() for name, make in PEERS.items()}
+        durations_us: dict[str, list[float]] = {name: [] for name in calls}
         keys = [f"user-{number}" for number in range(KEYS)]
         for _ in range(ROUNDS):
-            own.views.check()  # as its thread does; the view is good for 30 s
-            for name, ask in asked.items():
+            runtime.views.check()  # the thread of a real process does this; the state is valid for 30 s
+            for name, call in calls.items():
                 start = time.perf_counter()
                 for key in keys:
-                    ask(key)
-                took[name].append((time.perf_counter() - start) / KEYS * 1e6)
-                own.flush()
-        median = {name: statistics.median(values) for name, values in took.items()}
+                    call(key)
+                durations_us[name].append((time.perf_counter() - start) / KEYS * 1e6)
+                runtime.flush()
+        median = {name: statistics.median(values) for name, values in durations_us.items()}
         for name, us in median.items():
             print(f"{name}: {us:.2f} us, {us / median['decide']:.1f} x a decision")
 
 
 def bear() -> None:
     with database() as name:
-        from caching.drive import Drive
         from caching.operations import targets
-        from rollout import heartbeat
+        from caching.serving.load_driver import Drive
+        from rollout.gate import heartbeat
         from rollout.models import GuardPolicy, Rollout
 
         season()
-        GuardPolicy.objects.update(is_on=False)  # it is to stay where it is
+        GuardPolicy.objects.update(is_on=False)  # so that the rollout stays in its stage
         with site(name) as url:
             paths = (target.about.split(":") for target in targets())
             addresses = [f"{url}/api/v1/derived/{kind}/{sport.lower()}/{subject}" for kind, sport, subject in paths]
 
             def driven(rate: float, seconds: float) -> tuple[float, int, dict[str, int]]:
                 heartbeat.beat()
-                found = asyncio.run(Drive(addresses, "let-me-in", rate, seconds, KEYS).run(lambda done: None))
-                return found.percentile_ms(95), found.failed, dict(found.served_from)
+                load = asyncio.run(Drive(addresses, "let-me-in", rate, seconds, KEYS).run(lambda answered: None))
+                return load.percentile_ms(95), load.failed, dict(load.served_from)
 
             while driven(5, 1)[1]:
                 time.sleep(0.5)
@@ -96,7 +95,7 @@ def bear() -> None:
                     if failed or p95_ms > LIMIT_MS:
                         break
                     best, rate = (rate, p95_ms), rate * STEP
-                print(f"{stage}: bears {best[0]:.0f} requests a second at p95 {best[1]:.0f} ms")
+                print(f"{stage}: takes {best[0]:.0f} requests per second at p95 {best[1]:.0f} ms")
 
 
 PARTS = {"decide": decide, "bear": bear}

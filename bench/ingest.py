@@ -1,4 +1,4 @@
-"""Storing lines, beside bulk_create; importing box scores: rows per second and peak memory.
+"""Measure storing lines against bulk_create, and the rows per second and peak memory of importing box scores.
 
 make bench, or .venv/bin/python bench/ingest.py [lines|logs]
 """
@@ -25,13 +25,13 @@ def lines() -> None:
     with database():
         from django.db import connection
 
-        from providers.backfill import CATALOGUE, Scope, backfill
+        from core.actors import SYSTEM
         from providers.choices import Outcome
-        from providers.feed import Answer, Call, Game, Line, Poll
-        from providers.ingest import record
+        from providers.fleet.backfill import CATALOGUE, Scope, backfill
         from providers.models import Event, PropLine, ProviderState
-        from providers.polling import claim_due
-        from rollout.actors import SYSTEM
+        from providers.polling.ingest import record
+        from providers.polling.messages import Answer, Call, Game, Line, Poll
+        from providers.polling.poller import claim_due
 
         backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
         state = ProviderState.objects.get(provider="stub", sport="NBA")
@@ -39,7 +39,7 @@ def lines() -> None:
         games = tuple(Game(f"game {n}", "Home", "Away", now) for n in range(GAMES))
 
         def offered(price: float) -> tuple[Line, ...]:
-            """Every tenth line at this price, the others as always."""
+            """Return all lines: every tenth at this price, the others at -110."""
             return tuple(
                 Line(
                     games[n % GAMES].id,
@@ -53,13 +53,13 @@ def lines() -> None:
                 for n in range(LINES)
             )
 
-        def ours(found: tuple[Line, ...]) -> None:
+        def slipway(lines: tuple[Line, ...]) -> None:
             [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
             ids = frozenset(game.id for game in games)
-            answer = Answer(games, found, ids, ids, ids)
+            answer = Answer(games, lines, ids, ids, ids)
             assert record(claim, Poll((Call("/odds", now, 1.0, Outcome.OK),), answer, is_good=True))
 
-        def peer(found: tuple[Line, ...]) -> None:
+        def peer(lines: tuple[Line, ...]) -> None:
             events = dict(Event.objects.values_list("external_id", "pk"))
             PropLine.objects.bulk_create(
                 [
@@ -73,42 +73,43 @@ def lines() -> None:
                         point=line.point,
                         price=line.price,
                     )
-                    for line in found
+                    for line in lines
                 ],
                 update_conflicts=True,
                 unique_fields=["state", "event", "bookmaker", "market", "player", "point", "side"],
                 update_fields=["price"],
             )
 
-        usual, moved = offered(-110.0), offered(-120.0)
-        cases = {"all new": [usual], "the same": [usual], "a tenth moved": [moved, usual]}
+        unchanged, moved = offered(-110.0), offered(-120.0)
+        cases = {"all new": [unchanged], "the same": [unchanged], "a tenth moved": [moved, unchanged]}
 
-        def measure(store: Callable[[tuple[Line, ...]], None], what: str) -> float:
-            taken = []
+        def measure(store: Callable[[tuple[Line, ...]], None], case: str) -> float:
+            seconds = []
             for round_number in range(ROUNDS):
-                if what == "all new":
+                if case == "all new":
                     with connection.cursor() as cursor:
                         cursor.execute("TRUNCATE providers_propline, providers_pricemove")
-                answers = cases[what]
+                answers = cases[case]
                 start = time.perf_counter()
                 store(answers[round_number % len(answers)])
-                taken.append(time.perf_counter() - start)
-            return statistics.median(taken)
+                seconds.append(time.perf_counter() - start)
+            return statistics.median(seconds)
 
-        ours(usual)  # so that the peer finds its events
-        for what in cases:
-            mine, other = measure(ours, what), measure(peer, what)
+        slipway(unchanged)  # stores the events that the peer refers to
+        for case in cases:
+            own_seconds, peer_seconds = measure(slipway, case), measure(peer, case)
             print(
-                f"{LINES} lines, {what}: {mine * 1000:.0f} ms, bulk_create {other * 1000:.0f} ms, {other / mine:.1f} x"
+                f"{LINES} lines, {case}: {own_seconds * 1000:.0f} ms, bulk_create {peer_seconds * 1000:.0f} ms, "
+                f"{peer_seconds / own_seconds:.1f} x"
             )
-        ours(usual)
+        slipway(unchanged)
         before = versions()
-        ours(usual)
-        print(f"rows rewritten when the same comes again: {len(before ^ versions())}")
+        slipway(unchanged)
+        print(f"rows rewritten when the same answer arrives again: {len(before ^ versions())}")
 
 
 def versions() -> set[tuple[int, str]]:
-    """Each row with the transaction that wrote it."""
+    """Return each row's id with its transaction id and position: a rewritten row has new ones."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -118,9 +119,9 @@ def versions() -> set[tuple[int, str]]:
 
 def logs() -> None:
     with database(), tempfile.TemporaryDirectory() as folder:
-        from providers.backfill import CATALOGUE, backfill
+        from core.actors import SYSTEM
+        from providers.fleet.backfill import CATALOGUE, backfill
         from providers.gamelogs.operations import import_file
-        from rollout.actors import SYSTEM
 
         backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
         for size in SIZES:
@@ -128,12 +129,13 @@ def logs() -> None:
             write_logs(path, size)
             start = time.perf_counter()
             with path.open("rb") as file:
-                done = import_file(file, "MLB", actor=SYSTEM)
-            taken = time.perf_counter() - start
+                imported = import_file(file, "MLB", actor=SYSTEM)
+            seconds = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             megabytes = path.stat().st_size / 1e6
             print(
-                f"{done.created} rows, {megabytes:.0f} MB: {size / taken:.0f} rows/s, peak memory so far {peak:.0f} MiB"
+                f"{imported.created} rows, {megabytes:.0f} MB: {size / seconds:.0f} rows/s, "
+                f"peak memory so far {peak:.0f} MiB"
             )
 
 
@@ -153,6 +155,6 @@ def write_logs(path: Path, size: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1:]:
         {"lines": lines, "logs": logs}[sys.argv[1]]()
-    else:  # a process each, so that the one's memory is not the other's
+    else:  # a process each, so that the peak memory of one does not include the other's
         for part in ("lines", "logs"):
             subprocess.run([sys.executable, __file__, part], check=True)

@@ -1,4 +1,4 @@
-"""How late polls start: 28 slots due at the same moment, one worker, the stub feed beside it.
+"""Measure how late polls start: 28 slots due at the same moment, one worker, the stub feed on the same machine.
 
     .venv/bin/python bench/lateness.py
 
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._ground import database, fleet, keys, percentile, processes, worker
-from config.development import STUB_PORTS, free_port
+from config.dev.checkout import STUB_PORTS, free_port
 
 PORT = free_port(STUB_PORTS, but=0)
 PROVIDERS, ROUNDS = 7, 5
@@ -24,7 +24,7 @@ os.environ |= keys(PROVIDERS) | {"STUB_FEED_URL": f"http://127.0.0.1:{PORT}"}
 
 
 def one_round() -> list[float]:
-    """Milliseconds from deadline to request, of each slot."""
+    """Return the milliseconds from the deadline to the first request of each slot."""
     from django.db.models import Min
     from django.db.models.functions import Now
 
@@ -44,15 +44,15 @@ def one_round() -> list[float]:
 
 def main() -> None:
     with database() as name:
-        from providers.backfill import backfill
-        from rollout.actors import SYSTEM
+        from core.actors import SYSTEM
+        from providers.fleet.backfill import backfill
 
         backfill(fleet(PROVIDERS), actor=SYSTEM)
         with processes(name, worker("one"), ["manage.py", "stub_feed", "--port", str(PORT)]):
             late = [value for _ in range(ROUNDS) for value in one_round()]
     assert len(late) == 28 * ROUNDS, f"{len(late)} polls"
     middle, p99 = statistics.median(late), percentile(late, 0.99)
-    print(f"28 slots at once, {ROUNDS} rounds: median {middle:.0f} ms, p99 {p99:.0f} ms, most {max(late):.0f} ms")
+    print(f"28 slots at once, {ROUNDS} rounds: median {middle:.0f} ms, p99 {p99:.0f} ms, maximum {max(late):.0f} ms")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Scheduling of 5,000 slots, beside two schedulers of others; the fetch loop beside httpx; decoding beside json.
+"""Measure scheduling 5,000 slots against two other schedulers, the fetch loop against httpx, and decoding against json.
 
     make bench, or .venv/bin/python bench/poll.py [schedule|fetch|decode]
 
-Lateness is from a slot's deadline, by the database's clock, to its HTTP request. Of the peers, which only start things,
-it is from the due moment to the start.
+The lateness of a slot is from its deadline, by the database's clock, to its HTTP request. The peers only start jobs:
+their lateness is from the scheduled time to the start.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._ground import ROOT, database, fleet, keys, percentile, processes, worker
-from config.development import STUB_PORTS, free_port
+from config.dev.checkout import STUB_PORTS, free_port
 
 PORT = free_port(STUB_PORTS, but=0)
 SECONDS = int(os.environ.get("BENCH_SECONDS", "180"))
@@ -36,8 +36,8 @@ ROUNDS = 5
 
 def schedule() -> None:
     with database() as name:
-        from providers.backfill import backfill
-        from rollout.actors import SYSTEM
+        from core.actors import SYSTEM
+        from providers.fleet.backfill import backfill
 
         backfill(fleet(SLOTS // 4, sorted(set(INTERVALS))), actor=SYSTEM)
         workers = worker("one"), worker("two")
@@ -48,7 +48,7 @@ def schedule() -> None:
             begin, used = time.time(), [cpu_seconds(pid) for pid in pids]
             time.sleep(SECONDS)
             end, used = time.time(), [cpu_seconds(pid) - before for pid, before in zip(pids, used, strict=True)]
-        tell(begin, end, used)
+        report(begin, end, used)
     for peer in ("apscheduler", "celery-beat"):
         command = [sys.executable, "-m", "bench._peer_schedulers", peer, str(SECONDS), str(SLOTS)]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
@@ -58,13 +58,13 @@ def schedule() -> None:
 
 
 def spread_out() -> None:
-    """As if each slot had been polled before: its next deadline on its own grid, half a minute from now."""
+    """Set each slot's next deadline as if it had been polled before: on its own grid, 15 s from now at the earliest."""
     from datetime import timedelta
 
     from django.utils import timezone
 
     from providers.models import PollSlot
-    from providers.schedule import on_grid, share
+    from providers.polling.schedule import on_grid, share
 
     slots, start = list(PollSlot.objects.all()), timezone.now() + timedelta(seconds=15)
     for slot in slots:
@@ -79,7 +79,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def tell(begin: float, end: float, used: list[float]) -> None:
+def report(begin: float, end: float, used: list[float]) -> None:
     from providers.models import FetchAttempt, PollSlot
 
     interval = dict(PollSlot.objects.values_list("pk", "interval_seconds"))
@@ -93,7 +93,7 @@ def tell(begin: float, end: float, used: list[float]) -> None:
             deadlines[slot].append(deadline)
             late.append(late_ms)
             assert outcome == "ok", outcome
-    gaps = [(later - sooner) / interval[slot] for slot, found in deadlines.items() for sooner, later in pairwise(found)]
+    gaps = [(later - sooner) / interval[slot] for slot, times in deadlines.items() for sooner, later in pairwise(times)]
     twice, skipped = sum(gap < 0.99 for gap in gaps), sum(gap > 1.01 for gap in gaps)
     due = [slot for slot, seconds in interval.items() if seconds < end - begin]
     skipped += sum(not deadlines[slot] for slot in due)
@@ -102,9 +102,7 @@ def tell(begin: float, end: float, used: list[float]) -> None:
 
 
 def lateness(late: list[float]) -> str:
-    return (
-        f"late: median {statistics.median(late):.0f} ms, p99 {percentile(late, 0.99):.0f} ms, most {max(late):.0f} ms"
-    )
+    return f"late: median {statistics.median(late):.0f} ms, p99 {percentile(late, 0.99):.0f} ms, max {max(late):.0f} ms"
 
 
 class NoLimit:
@@ -117,8 +115,8 @@ class NoLimit:
 REQUESTS, AT_ONCE = 4000, 32
 
 
-async def many(call: Any) -> float:
-    """Requests per second of this process's CPU, so that the server's share does not count."""
+async def requests_per_cpu_second(call: Any) -> float:
+    """Return the requests per second of this process's CPU time, which excludes the server's."""
     left = iter(range(REQUESTS))
 
     async def client() -> None:
@@ -130,16 +128,16 @@ async def many(call: Any) -> float:
     return REQUESTS / (time.process_time() - before)
 
 
-async def ours(limited: bool) -> float:
+async def fetch_loop(is_limited: bool) -> float:
     import aiohttp
 
+    from core.redis import asynchronous_client, key
     from providers.adapters.odds_api import Event
-    from providers.bucket import Bucket
-    from providers.fetch import Caller
-    from rollout.redis import asynchronous_client, key
+    from providers.polling.caller import Caller
+    from providers.polling.rate_limit import Bucket
 
     redis = asynchronous_client()
-    limit = Bucket(redis, key("bucket:bench"), 10_000_000) if limited else NoLimit()
+    limit = Bucket(redis, key("bucket:bench"), 10_000_000) if is_limited else NoLimit()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         loop = asyncio.get_running_loop()
 
@@ -147,9 +145,9 @@ async def ours(limited: bool) -> float:
             caller = Caller(session, os.environ["STUB_FEED_URL"], "", loop.time() + 60, limit)
             await caller.get("/odds", {"regions": "us"}, list[Event])
 
-        found = await many(call)
+        per_second = await requests_per_cpu_second(call)
     await redis.aclose()
-    return found
+    return per_second
 
 
 async def httpx_client() -> float:
@@ -162,7 +160,7 @@ async def httpx_client() -> float:
             answer = await client.get(f"{os.environ['STUB_FEED_URL']}/odds", params={"regions": "us"})
             answer.json()
 
-        return await many(call)
+        return await requests_per_cpu_second(call)
 
 
 def fetch() -> None:
@@ -170,12 +168,12 @@ def fetch() -> None:
         time.sleep(3)
         figures: dict[str, list[float]] = defaultdict(list)
         for _ in range(ROUNDS):
-            figures["fetch loop"].append(asyncio.run(ours(limited=False)))
-            figures["fetch loop with the account's bucket"].append(asyncio.run(ours(limited=True)))
+            figures["fetch loop"].append(asyncio.run(fetch_loop(is_limited=False)))
+            figures["fetch loop with the account's rate limit"].append(asyncio.run(fetch_loop(is_limited=True)))
             figures["httpx.AsyncClient"].append(asyncio.run(httpx_client()))
     peer = statistics.median(figures["httpx.AsyncClient"])
-    for what, found in figures.items():
-        figure = statistics.median(found)
+    for what, rates in figures.items():
+        figure = statistics.median(rates)
         print(f"{what}: {figure:.0f} requests per CPU second, {figure / peer:.1f} x httpx")
 
 
@@ -188,13 +186,13 @@ def decode() -> None:
     body = answer(100)
     typed_decoder = msgspec.json.Decoder(list[Event])
     ways: dict[str, Callable[[bytes], Any]] = {"msgspec, typed": typed_decoder.decode, "json.loads": json.loads}
-    taken: dict[str, list[float]] = defaultdict(list)
+    durations_us: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS * 20):
         for what, way in ways.items():
             start = time.perf_counter()
             way(body)
-            taken[what].append((time.perf_counter() - start) * 1e6)
-    typed, plain = (statistics.median(taken[what]) for what in ways)
+            durations_us[what].append((time.perf_counter() - start) * 1e6)
+    typed, plain = (statistics.median(durations_us[what]) for what in ways)
     print(f"decode {len(body) / 1024:.0f} KiB: typed {typed:.0f} us, json {plain:.0f} us, {plain / typed:.1f} x faster")
 
 

@@ -1,4 +1,4 @@
-"""Snapshots, restores and rollbacks at 1,000,000 cache entries, beside pg_dump and dumpdata with their counterparts.
+"""Measure snapshots, restores and rollbacks at 1,000,000 cache entries, against pg_dump and Django's dumpdata.
 
 make bench, or .venv/bin/python bench/recovery.py [snapshot] [restore] [levels] [djangos]
 """
@@ -20,7 +20,7 @@ from bench._ground import ROOT, database, season
 from tests import databases
 
 ROUNDS, ENTRIES, DJANGOS = 3, 1_000_000, 100_000
-# Entries as a player's are, each with numbers of its own.
+# Entries with a player's payload, each with numbers of its own.
 FILL = """
 INSERT INTO portfolio_rationales
        (cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context_json, narrative, key_points,
@@ -41,15 +41,16 @@ SELECT 'player:nba:player-' || n || ':v1', 'CACHE_PLAYER', data, 'NBA', 'player-
 
 
 def binary(name: str) -> str:
-    from config.place import place_of
-    from config.servers import postgres_binary
+    from config.embedded.location import place_of
+    from config.embedded.servers import postgres_binary
 
     return postgres_binary(place_of(), name)
 
 
-def run(*command: str, **more: object) -> float:
+def run(*command: str) -> float:
+    """Run a command and return the seconds that it took."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=-3, stderr=-3, **more)  # type: ignore[call-overload]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -75,13 +76,13 @@ def protected_tables() -> list[str]:
 
 
 def size(path: Path) -> float:
-    """MB."""
+    """Return the size of a file, or of all files in a folder, in MB."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 @contextmanager
-def ground(rows: int) -> Iterator[str]:
+def installation(rows: int) -> Iterator[str]:
     with database() as name, tempfile.TemporaryDirectory(prefix="sw-bench-") as folder:
         from django.conf import settings
 
@@ -98,23 +99,23 @@ def dump(name: str, file: Path, *options: str) -> float:
 def snapshot(name: str) -> None:
     from django.conf import settings
 
-    from rollout.actors import SYSTEM
-    from rollout.recovery import snapshots
+    from core.actors import SYSTEM
+    from rollout.recovery.snapshots import operations as snapshots
 
     made = [snapshots.create(actor=SYSTEM) for _ in range(ROUNDS)]
     seconds, megabytes = statistics.median(each.seconds for each in made), made[0].size_bytes / 1e6
     print(f"snapshot: {seconds:.1f} s, {megabytes:.0f} MB", flush=True)
     file = settings.SNAPSHOT_DIR / "dump"
-    for told, options in (("its default", []), ("its fastest, gzip 1", ["-Z", "1"])):
+    for setting, options in (("its default", []), ("its fastest, gzip 1", ["-Z", "1"])):
         took = statistics.median(dump(name, file, *options) for _ in range(ROUNDS))
         ratios = f"{took / seconds:.1f} x as fast, {megabytes / size(file):.2f} x the size"
-        print(f"pg_dump -Fc at {told}: {took:.1f} s, {size(file):.0f} MB: the snapshot is {ratios}", flush=True)
+        print(f"pg_dump -Fc at {setting}: {took:.1f} s, {size(file):.0f} MB: the snapshot is {ratios}", flush=True)
     print(f"verify: {timed(lambda: snapshots.verify(made[0], actor=SYSTEM)):.1f} s")
     memory(name)
 
 
 def memory(name: str) -> None:
-    """Peak of the command above that of one that only lists."""
+    """Print the peak memory of `snapshot create` above that of `snapshot list`, which only starts and prints."""
     from django.conf import settings
 
     peaks = []
@@ -124,8 +125,7 @@ def memory(name: str) -> None:
         "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR),
     }
     for verb in ("list", "create"):
-        told = PEAK.format(verb=verb)
-        command = [sys.executable, "-c", told]
+        command = [sys.executable, "-c", PEAK.format(verb=verb)]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     print(f"memory: {peaks[1] - peaks[0]:.0f} MB above the command's {peaks[0]:.0f} MB", flush=True)
@@ -142,8 +142,9 @@ finally:
 
 
 def put_back(snapshot_name: str) -> float:
-    from rollout.actors import SYSTEM
-    from rollout.recovery import operations, snapshots
+    from core.actors import SYSTEM
+    from rollout.recovery import operations
+    from rollout.recovery.snapshots import operations as snapshots
 
     start = time.perf_counter()
     done = operations.carry_out(operations.restore(snapshots.found(snapshot_name), actor=SYSTEM))
@@ -164,72 +165,73 @@ def execute(statement: str) -> None:
 def restore(name: str) -> None:
     from django.conf import settings
 
-    from rollout.actors import SYSTEM
-    from rollout.recovery import snapshots
+    from core.actors import SYSTEM
+    from rollout.recovery.snapshots import operations as snapshots
 
     made = snapshots.create(actor=SYSTEM)
     file = settings.SNAPSHOT_DIR / "dump"
-    # Of that table alone: pg_restore has no functions for the triggers of the others.
+    # That table alone: pg_restore lacks the functions that the triggers of the others call.
     run(binary("pg_dump"), "-Fc", "-t", "portfolio_rationales", "-f", str(file), "-d", databases.address(name))
-    took: dict[str, list[float]] = {"restore, all entries gone": [], "restore, 1 % differs": [], "pg_restore": []}
+    durations: dict[str, list[float]] = {"restore, all entries gone": [], "restore, 1 % differs": [], "pg_restore": []}
     for _ in range(ROUNDS):
         execute("DELETE FROM portfolio_rationales")
         execute("VACUUM portfolio_rationales")
-        took["restore, all entries gone"].append(put_back(made.name))
+        durations["restore, all entries gone"].append(put_back(made.name))
         execute("UPDATE portfolio_rationales SET narrative = 'another' WHERE id % 100 = 0")
-        took["restore, 1 % differs"].append(put_back(made.name))
+        durations["restore, 1 % differs"].append(put_back(made.name))
         databases.execute("CREATE DATABASE {} TEMPLATE template0", f"{name}_again")
         try:
-            took["pg_restore"].append(
+            durations["pg_restore"].append(
                 run(binary("pg_restore"), "--no-owner", "-d", databases.address(f"{name}_again"), str(file))
             )
         finally:
             databases.drop(f"{name}_again")
-    full, few, theirs = (statistics.median(each) for each in took.values())
-    print(f"restore of all: {full:.1f} s; pg_restore: {theirs:.1f} s: {theirs / full:.1f} x as fast")
-    print(f"restore where 1 % differs: {few:.1f} s: {full / few:.1f} x as fast as of all", flush=True)
+    full, partial, pg_restore = (statistics.median(each) for each in durations.values())
+    print(f"restore of all: {full:.1f} s; pg_restore: {pg_restore:.1f} s: {pg_restore / full:.1f} x as fast")
+    print(f"restore where 1 % differs: {partial:.1f} s: {full / partial:.1f} x as fast as of all", flush=True)
 
 
 def levels(name: str) -> None:
-    from rollout.actors import SYSTEM
+    from core.actors import SYSTEM
     from rollout.choices import Kind
     from rollout.recovery import operations
 
     for level in (Kind.EMERGENCY, Kind.STANDARD):
-        # Standard proves that nothing else changed: writers respect what it switched off.
-        done, client = [], Client(writes=level is Kind.EMERGENCY)
+        # Standard proves that nothing else changed, and writers respect the parts that it switched off.
+        runs, client = [], Client(writes=level is Kind.EMERGENCY)
         with client:
             for _ in range(ROUNDS):
-                done.append(operations.carry_out(operations.roll_back(level, actor=SYSTEM, reason="bench")))
-                done.append(operations.carry_out(operations.undo(actor=SYSTEM)))
-        assert all(each.outcome == "done" for each in done)
-        back, undone = done[::2], done[1::2]
+                runs.append(operations.carry_out(operations.roll_back(level, actor=SYSTEM, reason="bench")))
+                runs.append(operations.carry_out(operations.undo(actor=SYSTEM)))
+        assert all(each.outcome == "done" for each in runs)
+        back, undone = runs[::2], runs[1::2]
         steps: dict[str, list[float]] = {}
         for each in back:
             for step in each.steps.order_by("pk"):
                 steps.setdefault(step.name, []).append(step.seconds or 0.0)
-        parts = ", ".join(f"{step} {statistics.median(found):.2f}" for step, found in steps.items())
+        parts = ", ".join(f"{step} {statistics.median(seconds):.2f}" for step, seconds in steps.items())
         total = statistics.median(each.actual_seconds or 0 for each in back)
         undo = statistics.median(each.actual_seconds or 0 for each in undone)
         print(f"{level.value}: {total:.1f} s, promised {back[0].promised_seconds} s ({parts}); undo {undo:.1f} s")
         print(
-            f"  meanwhile {client.asked} reads and writes of clients, {len(client.failed)} errors {client.failed[:3]}"
+            f"  at the same time {client.requests} reads and writes of clients, "
+            f"{len(client.failed)} errors {client.failed[:3]}"
         )
 
 
 class Client:
-    """Threads that read and write all the while."""
+    """Threads that read and write until the block ends."""
 
     def __init__(self, writes: bool) -> None:
         self._writes = writes
-        self.asked, self.failed, self._is_over = 0, list[str](), threading.Event()
+        self.requests, self.failed, self._is_over = 0, list[str](), threading.Event()
 
     def __enter__(self) -> None:
         self._threads = [threading.Thread(target=self._run) for _ in range(4)]
         for thread in self._threads:
             thread.start()
 
-    def __exit__(self, *about: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._is_over.set()
         for thread in self._threads:
             thread.join()
@@ -247,17 +249,17 @@ class Client:
                     ProviderState.objects.filter(provider="stub", sport="NBA").update(last_prop_count=7)
             except Error as error:
                 self.failed.append(str(error))
-            self.asked += 1 + self._writes
+            self.requests += 2 if self._writes else 1
         connection.close()
 
 
 def djangos(name: str) -> None:
-    """dumpdata and loaddata, of fewer entries, for they take their time."""
+    """Measure dumpdata and loaddata, with fewer entries because they are slow."""
     from django.conf import settings
     from django.core.management import call_command
 
-    from rollout.actors import SYSTEM
-    from rollout.recovery import snapshots
+    from core.actors import SYSTEM
+    from rollout.recovery.snapshots import operations as snapshots
 
     execute(f"DELETE FROM portfolio_rationales WHERE id > (SELECT min(id) + {DJANGOS} FROM portfolio_rationales)")
     execute("VACUUM ANALYZE portfolio_rationales")
@@ -267,11 +269,14 @@ def djangos(name: str) -> None:
     execute("DELETE FROM portfolio_rationales")
     loaded = timed(lambda: call_command("loaddata", file, verbosity=0))
     execute("DELETE FROM portfolio_rationales")
-    put = put_back(ours.name)
+    restored = put_back(ours.name)
     print(
         f"{DJANGOS:,} entries: snapshot {ours.seconds:.1f} s, dumpdata {dumped:.1f} s ({dumped / ours.seconds:.0f} x)"
     )
-    print(f"{DJANGOS:,} entries: restore {put:.1f} s, loaddata {loaded:.1f} s ({loaded / put:.0f} x)", flush=True)
+    print(
+        f"{DJANGOS:,} entries: restore {restored:.1f} s, loaddata {loaded:.1f} s ({loaded / restored:.0f} x)",
+        flush=True,
+    )
 
 
 PARTS = {"snapshot": snapshot, "restore": restore, "levels": levels, "djangos": djangos}
@@ -279,6 +284,6 @@ PARTS = {"snapshot": snapshot, "restore": restore, "levels": levels, "djangos": 
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(PARTS)
-    with ground(ENTRIES) as where:
-        for each in chosen:
-            PARTS[each](where)
+    with installation(ENTRIES) as database_name:
+        for part in chosen:
+            PARTS[part](database_name)

@@ -1,8 +1,8 @@
-"""How long until the admin is served: a first `make run` on a fresh checkout, and a second one.
+"""Measure the time until the admin is served: a first `make run` on a fresh checkout, and a second one.
 
     .venv/bin/python bench/start.py
 
-The first includes the downloads: pip's cache is empty. They are also measured by themselves.
+The first includes the downloads: pip's cache is empty. They are also measured alone.
 """
 
 import os
@@ -36,7 +36,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def run(folder: Path) -> float:
-    """Seconds from `make run` to the ready site; then it is stopped."""
+    """Return the seconds from `make run` to the ready site, and stop it."""
     started = time.monotonic()
     process = subprocess.Popen(
         ["make", "run"], cwd=folder, env=environment(folder.parent), stdout=subprocess.PIPE, stderr=2, text=True
@@ -46,15 +46,15 @@ def run(folder: Path) -> float:
         if line.startswith("Slipway is ready"):
             break
     else:
-        sys.exit("it did not come up")
-    took = time.monotonic() - started
+        sys.exit("cannot measure the start: make run ended before the site was ready; run: make run")
+    seconds = time.monotonic() - started
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
-    return took
+    return seconds
 
 
 def download(folder: Path) -> float:
-    """Seconds for the downloads alone, with the checkout's own pip."""
+    """Return the seconds of the downloads alone, with the checkout's own pip."""
     started = time.monotonic()
     command = [".venv/bin/python", "-m", "pip", "download", "--quiet", "--require-hashes", "-r", "requirements.txt"]
     subprocess.run(
@@ -64,15 +64,15 @@ def download(folder: Path) -> float:
 
 
 def main() -> None:
-    firsts, downloads, seconds = [], [], []
+    first_runs, downloads, second_runs = [], [], []
     for _ in range(ROUNDS):
         with checkout() as folder:
-            firsts.append(run(folder))
-            seconds.append(run(folder))
+            first_runs.append(run(folder))
+            second_runs.append(run(folder))
             shutil.rmtree(folder.parent / ".cache", ignore_errors=True)
             downloads.append(download(folder))
-    for name, found in (("first run", firsts), ("of that downloads", downloads), ("second run", seconds)):
-        print(f"{name:<20} {statistics.median(found):6.1f} s   ({', '.join(f'{value:.1f}' for value in found)})")
+    for name, seconds in (("first run", first_runs), ("its downloads", downloads), ("second run", second_runs)):
+        print(f"{name:<20} {statistics.median(seconds):6.1f} s   ({', '.join(f'{value:.1f}' for value in seconds)})")
 
 
 if __name__ == "__main__":

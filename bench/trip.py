@@ -1,4 +1,6 @@
-"""From the sixth error in one process to the last candidate served in another: 100 trials, four processes.
+"""Measure the time from the sixth error in one process to the last candidate served in another.
+
+There are 100 trials with four processes.
 
 make bench, or .venv/bin/python bench/trip.py
 """
@@ -17,13 +19,15 @@ TRIALS, PROCESSES, ERRORS = 100, 4, 6
 LOOK_SECONDS, AT_MOST_SECONDS = 0.0002, 5.0
 
 
-def serve(name: str, prefix: str, line: Connection) -> None:
-    """A process with a gate. Told `see` it waits for the candidate; `fail`: it counts six errors, and when the last one
-    came; `watch`: it decides again and again until control is served, and says when the candidate was served last.
+def serve(name: str, prefix: str, pipe_end: Connection) -> None:
+    """Follow the orders on `pipe_end` with a gate, and answer each with a monotonic time in seconds.
+
+    see: wait until the candidate is served. fail: count six errors, and send the time of the last one. watch: decide
+    repeatedly until control is served, and send the time of the last decision for the candidate. end: return.
     """
     import django
 
-    import bench._ground  # noqa: F401 - the environment
+    import bench._ground  # noqa: F401 - sets the environment
 
     django.setup()
     from django.conf import settings
@@ -33,46 +37,47 @@ def serve(name: str, prefix: str, line: Connection) -> None:
 
     settings.REDIS_PREFIX = prefix
     connection.settings_dict["NAME"] = name
+    from rollout.decisions.stages import Arm
     from rollout.gate import gate
-    from rollout.stages import Arm
 
     flag = gate("derived-data")
-    while (told := line.recv()) != "end":
+    while (order := pipe_end.recv()) != "end":
         deadline, last = time.monotonic() + AT_MOST_SECONDS, 0.0
-        if told == "fail":
+        if order == "fail":
             for _ in range(ERRORS):
                 last = time.monotonic()
                 flag.observe(Arm.CANDIDATE, 1.0, is_error=True)
-        wanted = Arm.CANDIDATE if told == "see" else Arm.CONTROL
-        while told != "fail" and flag.decide("anybody") is not wanted and time.monotonic() < deadline:
+        wanted = Arm.CANDIDATE if order == "see" else Arm.CONTROL
+        while order != "fail" and flag.decide("account-7") is not wanted and time.monotonic() < deadline:
             last = time.monotonic()
             time.sleep(LOOK_SECONDS)
-        line.send(last)
+        pipe_end.send(last)
 
 
-def trial(lines: list[Connection]) -> float:
+def trial(pipe_ends: list[Connection]) -> float:
     from django.db.models import F
 
-    from rollout import heartbeat
+    from core.redis import client, key
+    from rollout.gate import heartbeat
     from rollout.models import Rollout
-    from rollout.redis import client, key
 
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100, epoch=F("epoch") + 1)
     Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
     heartbeat.beat()
     client().publish(key("rollouts"), "derived-data")
-    ask(lines, "see")
-    for line in lines[1:]:
-        line.send("watch")
+    send(pipe_ends, "see")
+    for pipe_end in pipe_ends[1:]:
+        pipe_end.send("watch")
     time.sleep(0.05)
-    [sixth] = ask(lines[:1], "fail")
-    return float(max(line.recv() for line in lines[1:])) - sixth
+    [sixth] = send(pipe_ends[:1], "fail")
+    return float(max(pipe_end.recv() for pipe_end in pipe_ends[1:])) - sixth
 
 
-def ask(lines: list[Connection], what: str) -> list[float]:
-    for line in lines:
-        line.send(what)
-    return [line.recv() for line in lines]
+def send(pipe_ends: list[Connection], order: str) -> list[float]:
+    """Send an order to each process, and return their answers."""
+    for pipe_end in pipe_ends:
+        pipe_end.send(order)
+    return [pipe_end.recv() for pipe_end in pipe_ends]
 
 
 def main() -> None:
@@ -80,18 +85,18 @@ def main() -> None:
     with database() as name:
         from django.conf import settings
 
-        pairs = [spawn.Pipe() for _ in range(PROCESSES)]
-        started = [spawn.Process(target=serve, args=(name, settings.REDIS_PREFIX, theirs)) for _, theirs in pairs]
+        pipes = [spawn.Pipe() for _ in range(PROCESSES)]
+        started = [spawn.Process(target=serve, args=(name, settings.REDIS_PREFIX, child_end)) for _, child_end in pipes]
         for process in started:
             process.start()
-        lines = [ours for ours, _ in pairs]
-        took = [1000 * trial(lines) for _ in range(TRIALS)]
-        for line in lines:
-            line.send("end")
+        pipe_ends = [own_end for own_end, _ in pipes]
+        durations_ms = [1000 * trial(pipe_ends) for _ in range(TRIALS)]
+        for pipe_end in pipe_ends:
+            pipe_end.send("end")
         for process in started:
             process.join()
-    told = ", ".join(f"{label} {percentile(took, share):.1f} ms" for label, share in (("p50", 0.5), ("p99", 0.99)))
-    print(f"{TRIALS} trials, {PROCESSES} processes: {told}, most {max(took):.1f} ms")
+    p50, p99 = percentile(durations_ms, 0.5), percentile(durations_ms, 0.99)
+    print(f"{TRIALS} trials, {PROCESSES} processes: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(durations_ms):.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The exit suite as it runs, without Python's start-up: on a fresh installation, and with 1,000,000 cache entries.
+"""Measure a run of the exit suite, without Python's start-up, on a fresh installation and with 1,000,000 entries.
 
 make bench, or .venv/bin/python bench/validate.py
 """
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench._ground import database, season, site
 
 ROUNDS, ENTRIES = 5, 1_000_000
-# Copies of the four factor models, each whole.
+# Complete copies of the four factor models.
 COPY = """
 INSERT INTO portfolio_rationales
        (cache_key, cache_type, data_json, sport, subject, model_version, data_hash, context_json, narrative, key_points,
@@ -30,25 +30,25 @@ SELECT cache_key || '.' || n, cache_type, data_json, sport, subject, model_versi
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - a loopback address
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
-def measure(told: str, rounds: int, *, is_full: bool = False, since: datetime | None = None) -> None:
-    from rollout.criteria import Suite, checks
+def measure(what: str, rounds: int, *, is_full: bool = False, since: datetime | None = None) -> None:
+    from core.health_checks import Suite, checks
     from validation.runner import run_checks
 
-    took = []
+    durations = []
     for _ in range(rounds):
         start = time.perf_counter()
         outcomes = run_checks(checks(Suite.EXIT), is_full=is_full, since=since)[1]
-        took.append(time.perf_counter() - start)
+        durations.append(time.perf_counter() - start)
     passed = sum(outcome.finding.result.value == "PASS" for outcome in outcomes)
     slowest = max(outcomes, key=lambda outcome: outcome.ms)
     print(
-        f"{told}: {statistics.median(took):.2f} s ({passed} of {len(outcomes)} passed; "
+        f"{what}: {statistics.median(durations):.2f} s ({passed} of {len(outcomes)} passed; "
         f"{slowest.check.id} took {slowest.ms / 1000:.2f} s)",
         flush=True,
     )

@@ -8,7 +8,7 @@ class CachingConfig(AppConfig):
 
     def ready(self) -> None:
         from caching import checks, models, operations  # here, because models exist only once all apps are loaded
-        from providers.gamelogs.load import tell_of_new_logs
+        from providers.gamelogs.loader import tell_of_new_logs
         from rollout.recovery.protect import protect, when_restored
 
         register(checks.derived_cache_is_configured, Tags.caches)

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, memcache_key_warnings
 
-from caching import values
 from caching.choices import State
+from caching.tiers import values
 
 MAX_KEY_BYTES = 255
 NAMES_KEPT = 10_000

@@ -8,15 +8,16 @@ from django.db import connection, transaction
 from django.db.models import F, Model, QuerySet
 from django.db.models.functions import Now
 
-from caching import sql, warm_ups
+from caching import sql
 from caching.choices import CacheType
-from caching.entries import ENTRIES, stamp_now
 from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget, CacheValue
-from caching.warming import warm
+from caching.tiers.entries import ENTRIES, stamp_now
+from caching.warming import requests
+from caching.warming.warm import warm
+from core.actors import Actor, require
+from core.audit import acting
+from core.db.batches import PRUNE_BATCH, in_batches
 from providers.models import GameLog
-from rollout.actors import Actor, require
-from rollout.audit import acting
-from rollout.batches import PRUNE_BATCH, in_batches
 from rollout.choices import Part
 from rollout.models import Activation
 
@@ -110,12 +111,12 @@ def flag(entries: Iterable[int], *, actor: Actor) -> int:
 def warm_entries(entries: Iterable[int], *, actor: Actor) -> int:
     """Have a worker compute the targets of these entries again. Returns how many those are."""
     found = CacheTarget.objects.raw(sql.TARGETS_OF_ENTRIES, {"entries": list(entries)})
-    return warm_ups.request([target.pk for target in found], actor=actor)
+    return requests.request([target.pk for target in found], actor=actor)
 
 
 def warm_targets(pks: Iterable[int], *, actor: Actor) -> int:
     """Have a worker compute these targets again. Returns how many that are."""
-    return warm_ups.request(targets().filter(pk__in=list(pks)).values_list("pk", flat=True), actor=actor)
+    return requests.request(targets().filter(pk__in=list(pks)).values_list("pk", flat=True), actor=actor)
 
 
 @transaction.atomic

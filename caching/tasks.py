@@ -2,8 +2,9 @@
 
 from celery import shared_task
 
-from caching import operations, warm_ups
-from rollout.actors import SYSTEM
+from caching import operations
+from caching.warming import requests
+from core.actors import SYSTEM
 
 
 @shared_task(name="caching.warm_due", ignore_result=True)
@@ -18,9 +19,9 @@ def expire() -> None:
 
 @shared_task(name="caching.prune", ignore_result=True)
 def prune() -> None:
-    warm_ups.prune()
+    requests.prune()
 
 
 @shared_task(name="caching.carry_out_warm_ups", ignore_result=True)
 def carry_out_warm_ups() -> None:
-    warm_ups.carry_out()
+    requests.carry_out()

@@ -9,11 +9,11 @@ from ninja.errors import AuthenticationError, ValidationError
 from ninja.openapi.docs import Swagger
 from ninja.security import APIKeyHeader, HttpBearer
 
-from caching.api import router as derived
-from caching.serve import CannotCompute
-from config.tokens import caller
+from caching.serving.api import router as derived
+from caching.serving.serve import CannotCompute
+from core.errors import SlipwayError, WrongInput
+from core.http.tokens import caller
 from providers.api import router as lines
-from rollout.errors import SlipwayError, WrongInput
 
 RETRY_SECONDS = "30"
 

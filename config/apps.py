@@ -5,14 +5,16 @@ from django_structlog.signals import bind_extra_request_metadata
 from config.logs import bind_address
 
 
-class ConsoleConfig(AppConfig):
-    """Holds the commands and templates of the site as a whole."""
+class SiteConfig(AppConfig):
+    """The commands and templates of the site as a whole."""
 
     name = "config"
-    label = "console"
+    label = "site"
 
     def ready(self) -> None:
-        from config.checks import actions_are_guarded  # here, because the admin exists only once apps are loaded
+        from config.console.checks import (
+            actions_are_guarded,  # here, because the admin exists only once apps are loaded
+        )
 
         register(actions_are_guarded, Tags.admin)
         bind_extra_request_metadata.connect(bind_address)

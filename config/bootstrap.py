@@ -12,10 +12,10 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
 from caching.operations import warm_due
-from config.groups import make_groups
-from providers.backfill import CATALOGUE, backfill
+from config.console.groups import make_groups
+from core.actors import Actor
+from providers.fleet.backfill import CATALOGUE, backfill
 from providers.gamelogs.operations import import_missing_from_stub
-from rollout.actors import Actor
 
 ADMIN = "admin"
 
@@ -79,9 +79,8 @@ def _static_state() -> str:
 
     def parts() -> Iterator[bytes]:
         yield (settings.BASE_DIR / "requirements.txt").read_bytes()
-        for folder in settings.STATICFILES_DIRS:
-            for file in sorted(folder.rglob("*")):
-                if file.is_file():
-                    yield os.fsencode(file) + file.read_bytes()
+        for file in sorted((settings.BASE_DIR / "core" / "console" / "static").rglob("*")):
+            if file.is_file():
+                yield os.fsencode(file) + file.read_bytes()
 
     return hashlib.sha256(b"\0".join(parts())).hexdigest()

@@ -6,7 +6,7 @@ from celery import Celery
 from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from config.entry import start
+from config.startup import start
 
 start()
 app = Celery("slipway")

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.http import HttpRequest
 
-from rollout.redact import redact
+from core.redaction import redact
 
 
 def configure() -> None:
@@ -22,7 +22,7 @@ def configure() -> None:
 
 
 def bind_address(request: HttpRequest, **more: Any) -> None:
-    """In each line of a request: who asked, as config.proxies believes it."""
+    """In each line of a request: who asked, as config.trusted_proxies believes it."""
     structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))
 
 

@@ -10,12 +10,12 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from caching.metrics import CacheCollector
-from config.proxies import is_local
-from config.tokens import caller
-from providers.metrics import ProviderCollector
-from rollout import heartbeat
-from validation.metrics import ValidationCollector
+from caching.prometheus import CacheCollector
+from config.trusted_proxies import is_local
+from core.http.tokens import caller
+from providers.prometheus import ProviderCollector
+from rollout.gate import heartbeat
+from validation.prometheus import ValidationCollector
 
 
 @require_safe

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from celery.schedules import crontab
 
-from config import embedded
+from config.console.theme import UNFOLD  # noqa: F401 - a setting
+from config.csp import STRICT
+from config.embedded import lifecycle
 from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks, port, redis_url
 from config.logs import configure, logging_dict
-from config.policy import STRICT
-from config.theme import UNFOLD  # noqa: F401 - a setting
-from rollout.redact import hide
+from core.redaction import hide
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_env_file()
@@ -49,7 +49,8 @@ vars().update(MAIL)
 EMAIL_TIMEOUT = 10
 
 INSTALLED_APPS = [
-    "config.apps.ConsoleConfig",
+    "config.apps.SiteConfig",
+    "core.console.apps.ConsoleConfig",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -73,11 +74,11 @@ INSTALLED_APPS = [
     "validation",
 ]
 MIDDLEWARE = [
-    "config.proxies.TrustedProxies",
+    "config.trusted_proxies.TrustedProxies",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.policy.ContentSecurityPolicy",
+    "config.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -104,7 +105,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.database("DATABASE_URL") if os.environ.get("DATABASE_URL") else embedded.database()}
+DATABASES = {"default": env.database("DATABASE_URL") if os.environ.get("DATABASE_URL") else lifecycle.database()}
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
@@ -114,7 +115,7 @@ DATABASES["default"] |= {
     | DATABASES["default"].get("OPTIONS", {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else embedded.redis_url()
+REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else lifecycle.redis_url()
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="slipway:")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -151,7 +152,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
-STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

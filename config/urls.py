@@ -3,13 +3,14 @@ from django.shortcuts import redirect
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 
-from config import accounts, acts, home, probes, theme
+from config import probes
 from config.api import api
+from config.console import accounts, edits, home, theme
 from rollout import ofrep
 
 admin.site.index_title = "Overview"
 accounts.register()
-acts.register()
+edits.register()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/live/", admin.site.admin_view(home.live), name="home_live"),

@@ -2,7 +2,7 @@
 
 from django.core.wsgi import get_wsgi_application
 
-from config.entry import start
+from config.startup import start
 
 start()
 application = get_wsgi_application()

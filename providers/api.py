@@ -8,12 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from core.errors import WrongInput
+from core.http.api import Problem
 from providers.models import PropLine, Provider, ProviderState, Sport
-from rollout.api import Problem
 from rollout.choices import Stage
-from rollout.errors import WrongInput
+from rollout.decisions.stages import ROLLED_OUT, Lines
 from rollout.gate import gate
-from rollout.stages import ROLLED_OUT, Lines
 
 PAGE, PAGE_AT_MOST = 100, 1000
 router = Router(tags=["lines"])

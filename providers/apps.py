@@ -6,9 +6,10 @@ class ProvidersConfig(AppConfig):
     verbose_name = "Fleet"
 
     def ready(self) -> None:
-        from providers import baseline, models, operations  # here, because models exist only once all apps are loaded
+        from providers import models, operations  # here, because models exist only once all apps are loaded
+        from providers.fleet import baseline
+        from rollout.control.feeds import watch
         from rollout.recovery.protect import protect, when_restored
-        from rollout.watched import watch
 
         protect(models.Sport)
         protect(models.Provider)

@@ -9,10 +9,15 @@ from django.db import connection, transaction
 from django.db.models import Count, Model, ProtectedError
 from django.db.models.functions import Now
 
-from providers import polling, sql
-from providers.alert import watch_fleet
-from providers.backfill import Scope, sync_slots
+from core.actors import Actor, require
+from core.audit import acting
+from core.db import batches
+from core.errors import Refused
+from providers import sql
 from providers.choices import Status
+from providers.fleet.backfill import Scope, sync_slots
+from providers.fleet.fleet_alert import watch_fleet
+from providers.fleet.status_changes import change_status
 from providers.gamelogs import uploads
 from providers.models import (
     CONFIGURATION,
@@ -23,14 +28,10 @@ from providers.models import (
     ProviderState,
     StatusChange,
 )
-from providers.status import change_status
-from rollout import batches
-from rollout.actors import Actor, require
-from rollout.audit import acting
+from providers.polling import poller
 from rollout.choices import Part
-from rollout.errors import Refused
+from rollout.control.feeds import Feeds
 from rollout.models import Activation
-from rollout.watched import Feeds
 
 KEPT: list[tuple[type[Model], str, int]] = [
     (FetchAttempt, "started_at", FetchAttempt.KEEP_DAYS),
@@ -130,19 +131,19 @@ def goes_along(rows: Sequence[Provider] | Sequence[ProviderState]) -> dict[str, 
 
 def poll_due() -> int:
     """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
-    claims = polling.claim_due()
+    claims = poller.claim_due()
     if claims:
-        polling.poller().dispatch(claims)
+        poller.poller().dispatch(claims)
     watch_fleet()
     return len(claims)
 
 
-def poll_round(scope: Scope, *, actor: Actor) -> list["Future[polling.Polled]"]:
+def poll_round(scope: Scope, *, actor: Actor) -> list["Future[poller.Polled]"]:
     """Start a poll of each enabled slot in scope, due or not. Raises Refused while polling is switched off."""
     require(actor, "providers.poll_providerstate")
     if not Activation.objects.allows(Part.POLLING):
         raise Refused("polling is switched off", "switch it on again: manage.py reactivate polling")
-    return polling.poller().dispatch(polling.claim_due(horizon=timedelta(0), scope=scope, everything=True))
+    return poller.poller().dispatch(poller.claim_due(horizon=timedelta(0), scope=scope, everything=True))
 
 
 def prune() -> int:

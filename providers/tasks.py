@@ -5,8 +5,9 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_shutdown
 
-from providers import operations, polling
+from providers import operations
 from providers.gamelogs import uploads
+from providers.polling import poller
 
 
 @shared_task(name="providers.poll_due", ignore_result=True)
@@ -26,4 +27,4 @@ def import_uploads() -> None:
 
 @worker_shutdown.connect
 def give_claims_back(**kwargs: Any) -> None:
-    polling.stop_poller()
+    poller.stop_poller()

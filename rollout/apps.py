@@ -8,14 +8,16 @@ class RolloutConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, because models exist only once all apps are loaded.
-        from rollout import channels, models, operations
-        from rollout.notify import deliver_with
+        from core import notify_channels
+        from core.notify import deliver_with
+        from rollout import models
+        from rollout.operations import lifecycle
         from rollout.recovery.protect import protect, when_restored
 
         protect(models.StagePolicy, keeps_rows=True)  # with their rollout
         protect(models.GuardPolicy, keeps_rows=True)
-        when_restored(lambda models: operations.tell_gates())
+        when_restored(lambda models: lifecycle.tell_gates())
         if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # which the log is anyway
-            deliver_with(channels.by_mail)
+            deliver_with(notify_channels.by_mail)
         if settings.NOTIFY_WEBHOOK_URL:
-            deliver_with(channels.by_webhook)
+            deliver_with(notify_channels.by_webhook)

@@ -9,13 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from config.tokens import caller
-from rollout import process
-from rollout.api import has_already
+from core.http.api import has_already
+from core.http.tokens import caller
 from rollout.choices import Stage
-from rollout.gate import Gate, gate
-from rollout.stages import Arm
-from rollout.views import View
+from rollout.decisions.stages import Arm
+from rollout.gate import Gate, gate, runtime
+from rollout.gate.view import View
 
 BODY_AT_MOST = 64 * 1024  # bytes
 RETRY_SECONDS = "30"
@@ -77,7 +76,7 @@ def _reason(view: View) -> str:
 def one(request: HttpRequest, key: str) -> HttpResponse:
     if refused := _refused(request):
         return refused
-    if key not in process.own().views.names():
+    if key not in runtime.own().views.names():
         details = f"there is no flag {key[:50]!r}; flags are rollouts, see /admin/rollout/rollout/"
         return _json({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, 404)
     try:
@@ -95,7 +94,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         key = targeting_key(request.body)
     except Unusable as error:
         return _json({"errorCode": error.args[0], "errorDetails": error.args[1]}, 400)
-    answer = _json({"flags": [evaluate(gate(name), key) for name in process.own().views.names()]})
+    answer = _json({"flags": [evaluate(gate(name), key) for name in runtime.own().views.names()]})
     tag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
     if has_already(request, tag):
         answer = HttpResponse(status=304)
@@ -111,7 +110,7 @@ def _refused(request: HttpRequest) -> HttpResponse | None:
     if int(request.headers.get("Content-Length") or 0) > BODY_AT_MOST:
         details = f"the body is larger than {BODY_AT_MOST} bytes"
         return _json({"errorCode": "INVALID_CONTEXT", "errorDetails": details}, 413)
-    if not process.own().views.names():
+    if not runtime.own().views.names():
         answer = _json({"errorDetails": "the rollouts are not known yet; an operator looks at /readyz"}, 503)
         answer["Retry-After"] = RETRY_SECONDS
         return answer

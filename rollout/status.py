@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rollout import ticks, watched
+from core.errors import WrongInput
 from rollout.choices import Guard, Part, RunState, Stage
-from rollout.errors import WrongInput
-from rollout.guards import Judged
+from rollout.control import feeds as watched
+from rollout.control import loop
+from rollout.control.feeds import Feeds
+from rollout.decisions.guards import Judged
+from rollout.decisions.stages import Decision, Next, seconds_left
 from rollout.models import Activation, Rollout
-from rollout.stages import Decision, Next, seconds_left
-from rollout.watched import Feeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,10 @@ def status(rollout: Rollout) -> Status:
     """As a tick would see it now; nothing is changed."""
     feeds, is_frozen = watched.look() or Feeds(), not Activation.objects.allows(Part.ADVANCING)
     if rollout.stage == Stage.DISABLED:
-        now = ticks.database_now(rollout)
+        now = loop.database_now(rollout)
         since = (now - rollout.stage_entered_at).total_seconds()
         return Status(rollout, since, None, _until_started(rollout, now), [], feeds, is_frozen)
-    seen = ticks.look(rollout)
+    seen = loop.look(rollout)
     since = (seen.now - rollout.stage_entered_at).total_seconds()
     left = seconds_left(seen.state, seen.plan, rollout.paused_at or seen.now)
     runs = None if rollout.run_state == RunState.DONE else left

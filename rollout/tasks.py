@@ -2,15 +2,16 @@
 
 from celery import shared_task
 
-from rollout import operations, ticks
-from rollout.actors import SYSTEM, Machine
+from core.actors import SYSTEM, Machine
+from rollout.control import loop
+from rollout.operations import lifecycle
 from rollout.recovery import operations as recovery
-from rollout.recovery import snapshots
+from rollout.recovery.snapshots import operations as snapshots
 
 
 @shared_task(name="rollout.tick", ignore_result=True)
 def tick() -> None:
-    ticks.tick()
+    loop.tick()
 
 
 @shared_task(name="rollout.snapshot", ignore_result=True)
@@ -30,4 +31,4 @@ def recover() -> None:
 
 @shared_task(name="rollout.prune", ignore_result=True)
 def prune() -> None:
-    operations.prune()
+    lifecycle.prune()

@@ -13,30 +13,29 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
-import caching.hits
 import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
-from caching import clock
-from caching.entries import ENTRIES
-from caching.store import hits
-from caching.values import VALUES
-from config.groups import make_groups
-from providers import polling
-from providers.backfill import CATALOGUE, backfill
+from caching.tiers import database_clock, hit_counter
+from caching.tiers.entries import ENTRIES
+from caching.tiers.tiered_store import hits
+from caching.tiers.values import VALUES
+from config.console.groups import make_groups
+from core.actors import SYSTEM
+from core.db.append_only import FLAG
+from core.redis import client, key
+from providers.fleet.backfill import CATALOGUE, backfill
 from providers.models import ProviderState
-from providers.stub_faults import Fault
-from providers.stub_server import make_app, served
-from rollout import heartbeat, process
-from rollout.actors import SYSTEM
-from rollout.append_only import FLAG
+from providers.polling import poller
+from providers.stub.faults import Fault
+from providers.stub.server import make_app, served
+from rollout.gate import heartbeat, runtime
+from rollout.gate.view import Views
 from rollout.models import Rollout
-from rollout.redis import client, key
-from rollout.views import Views
 from tests import databases
 from tests.installation import installation, site, whole
 from tests.processes import until
 
 __all__ = ["installation", "site", "whole"]
-caching.hits.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
+hit_counter.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
 
 
@@ -64,14 +63,14 @@ def nothing_left() -> Iterator[None]:
     """No poller, no look-up counted, and no key in Redis or held in memory: a bucket that one test emptied would hold
     back the next one's calls.
     """
-    process._own.process = process.Process()  # without threads: a test says when it looks, and when it sends
+    runtime._own.process = runtime.Process()  # without threads: a test says when it looks, and when it sends
     yield
     for thread in threading.enumerate():  # a notice that is still being sent would be the next test's
         if thread.name.startswith("slipway-notify-"):
             thread.join(10)
-    polling.stop_poller()
+    poller.stop_poller()
     hits.forget_counts()
-    clock.learn(time.time(), time.monotonic())
+    database_clock.learn(time.time(), time.monotonic())
     ENTRIES.memory.clear()
     VALUES.memory.clear()
     for found in client().scan_iter(key("*"), count=1000):
@@ -143,7 +142,7 @@ def at_stage() -> Callable[..., None]:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
         Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
-        look(process.own().views)
+        look(runtime.own().views)
 
     return be_at
 
@@ -162,6 +161,6 @@ def stub_feed(settings: Settings) -> Iterator[Callable[..., str]]:
         return str(settings.STUB_FEED_URL)
 
     yield start
-    polling.stop_poller()
+    poller.stop_poller()
     while running:
         running.pop().__exit__(None, None, None)

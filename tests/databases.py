@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from psycopg import connect, errors, sql
 
-from config.place import VAR
-from config.processes import open_lock
+from config.embedded.location import VAR
+from core.processes import open_lock
 from tests.processes import until
 from tests.servers import USED
 

@@ -18,8 +18,8 @@ os.environ |= {
     "EMAIL_URL": "memorymail://",
 }
 
-from config import embedded
+from config.embedded import lifecycle
 
 # `bootstrap` collects static files into it; whitenoise warns where nobody has run that yet.
 (Path(__file__).parent.parent / "var" / "static").mkdir(parents=True, exist_ok=True)
-embedded.ensure()
+lifecycle.ensure()

@@ -11,11 +11,11 @@ from django.db import connection, connections
 from pytest_django import DjangoDbBlocker, Settings
 
 from caching.models import CacheTarget
-from caching.warming import warm
-from providers.backfill import CATALOGUE, backfill
-from providers.stub_season import SEASONS
-from rollout import heartbeat
-from rollout.actors import SYSTEM
+from caching.warming.warm import warm
+from core.actors import SYSTEM
+from providers.fleet.backfill import CATALOGUE, backfill
+from providers.stub.season import SEASONS
+from rollout.gate import heartbeat
 from tests import databases
 from tests.caching.conftest import bring_season
 

@@ -10,10 +10,10 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote
 
-from config import embedded
-from config.clean import MEMORY
-from config.place import EmbeddedError, place_of
-from config.servers import DATABASE, ROLE
+from config.embedded import lifecycle
+from config.embedded.clean import MEMORY
+from config.embedded.location import EmbeddedError, place_of
+from config.embedded.servers import DATABASE, ROLE
 
 VAR = Path(__file__).resolve().parent.parent / "var" / "tests"
 USED = "SLIPWAY_TEST_TABLESPACE"  # by the workers of this run
@@ -25,13 +25,13 @@ def start() -> None:
         return
     VAR.mkdir(parents=True, exist_ok=True)
     try:
-        embedded.ensure(VAR)
+        lifecycle.ensure(VAR)
     except EmbeddedError:  # nothing in it is worth keeping
         shutil.rmtree(place_of(VAR).home, ignore_errors=True)
-        embedded.ensure(VAR)
+        lifecycle.ensure(VAR)
     place = place_of(VAR)
     os.environ["DATABASE_URL"] = f"postgres://{ROLE}@{quote(str(place.sockets), safe='')}/{DATABASE}"
-    os.environ["REDIS_URL"] = embedded.redis_url(VAR)
+    os.environ["REDIS_URL"] = lifecycle.redis_url(VAR)
     os.environ[USED] = in_memory(str(place.sockets), place.user)
 
 

@@ -8,13 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
-from config.keyset import KeysetAdmin
-from config.marks import ago, badge
-from config.verbs import verb_page
-from rollout.criteria import Result, Suite, checks
+from core.console.badges import ago, badge
+from core.console.confirm import verb_page
+from core.console.keyset import KeysetAdmin
+from core.health_checks import Result, Suite, checks
+from validation.board import board, shown_result
 from validation.models import ValidationRun
 from validation.operations import Report, validate
-from validation.shown import board, shown_result
 
 PERMISSION = "validation.run_validationrun"
 

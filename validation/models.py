@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from rollout.criteria import Result, Suite
+from core.health_checks import Result, Suite
 
 
 class ValidationRunQuerySet(models.QuerySet["ValidationRun"]):

@@ -12,12 +12,12 @@ from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from rollout.actors import Actor, require
-from rollout.criteria import Check, Finding, Result, Suite, categories, checks
-from rollout.errors import WrongInput, first_line
-from rollout.notify import Event, notify
-from rollout.redact import redact
-from rollout.redis import client, key
+from core.actors import Actor, require
+from core.errors import WrongInput, first_line
+from core.health_checks import Check, Finding, Result, Suite, categories, checks
+from core.notify import Event, notify
+from core.redaction import redact
+from core.redis import client, key
 from validation import sql
 from validation.models import CheckResult, ValidationRun
 from validation.runner import CannotRun, run_checks

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from rollout.criteria import Result
+from core.health_checks import Result
 from validation.verdict import Outcome, summary
 
 COLOURS = {"green": "32", "red": "31", "orange": "33", "blue": "34", "gray": "90"}

@@ -11,9 +11,9 @@ from datetime import datetime
 import structlog
 from django.db import Error, connection, connections, transaction
 
-from rollout.criteria import Check, Finding, Result, Skipped, View
-from rollout.errors import SlipwayError, first_line
-from rollout.redact import redact
+from core.errors import SlipwayError, first_line
+from core.health_checks import Check, Finding, Result, Skipped, View
+from core.redaction import redact
 from validation.verdict import Outcome
 
 AT_ONCE = 4

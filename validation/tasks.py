@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from rollout.actors import SYSTEM
-from rollout.criteria import Suite
+from core.actors import SYSTEM
+from core.health_checks import Suite
 from validation import operations
 
 

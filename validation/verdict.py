@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.criteria import Check, Finding, Result
+from core.health_checks import Check, Finding, Result
 
 WARNINGS_AT_MOST = 3
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from providers.adapters import odds_api, prizepicks, sportradar
 from providers.choices import Adapter
-from providers.feed import Answer, Claim, Line
-from providers.fetch import Caller
+from providers.polling.caller import Caller
+from providers.polling.messages import Answer, Claim, Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from providers.adapters.fields import BookKey, Id, Moment, Name, each
-from providers.feed import PLAYERS_AHEAD, Answer, Claim, Game, Line, distinct
-from providers.fetch import Caller
+from providers.polling.caller import Caller
+from providers.polling.messages import PLAYERS_AHEAD, Answer, Claim, Game, Line, distinct
 
 SPORT_KEYS = {"MLB": "baseball_mlb", "NBA": "basketball_nba", "NFL": "americanfootball_nfl", "NHL": "icehockey_nhl"}
 GAME_MARKETS = "h2h,spreads,totals"

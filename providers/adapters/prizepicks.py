@@ -9,8 +9,8 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from providers.adapters.fields import Id, Moment, Name
-from providers.feed import Answer, Claim, Game, Line, distinct
-from providers.fetch import Caller
+from providers.polling.caller import Caller
+from providers.polling.messages import Answer, Claim, Game, Line, distinct
 
 LEAGUES = {"MLB": "2", "NBA": "7", "NFL": "9", "NHL": "8"}
 BOOKMAKER = "prizepicks"

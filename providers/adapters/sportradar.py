@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from providers.adapters.fields import each
 from providers.adapters.sportradar_shapes import Board, Body, Props, in_order, lines_of
-from providers.feed import PLAYERS_AHEAD, Answer, Claim, distinct
-from providers.fetch import Caller
+from providers.polling.caller import Caller
+from providers.polling.messages import PLAYERS_AHEAD, Answer, Claim, distinct
 
 COMPETITIONS = {
     "MLB": "sr:competition:109",

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from providers.adapters.fields import BookKey, Id, Moment, Name
-from providers.feed import Game, Line
+from providers.polling.messages import Game, Line
 
 Number = str | float | None
 

@@ -6,9 +6,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.charts import Chart
-from config.marks import ago, badge, elapsed, whole_units
-from providers import history
+from core.console.badges import ago, badge, elapsed, whole_units
+from core.console.charts import Chart
+from providers.admin import history
 from providers.choices import Outcome, Status
 from providers.models import PollSlot, PropLine, ProviderState
 

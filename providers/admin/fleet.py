@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin, SlipwayAdmin, verb
-from config.marks import ago, badge, on_off
+from core.console.admin import ReadOnlyAdmin, SlipwayAdmin, verb
+from core.console.badges import ago, badge, on_off
 from providers import operations
 from providers.admin.charts import shown_history
 from providers.admin.filters import ByProvider, ForProvider

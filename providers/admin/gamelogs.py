@@ -8,14 +8,14 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from config.console import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField
-from config.marks import ago, badge
+from core.console.admin import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField
+from core.console.badges import ago, badge
+from core.errors import WrongInput
 from providers.choices import ImportState
 from providers.gamelogs import uploads
 from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
 from providers.models import GameLog, GameLogUpload, Sport
-from rollout.errors import WrongInput
 
 
 @admin.register(GameLog)

@@ -7,8 +7,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from config.console import ReadOnlyAdmin
-from config.marks import ago, on_off
+from core.console.admin import ReadOnlyAdmin
+from core.console.badges import ago, on_off
 from providers.admin.charts import price_chart
 from providers.admin.filters import OfState
 from providers.models import Event, PropLine

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from providers.gamelogs.logs import STATISTICS, BadRow, Count, Log, day, number, printable, text
-from rollout.errors import WrongInput
+from core.errors import WrongInput
+from providers.gamelogs.rows import STATISTICS, BadRow, Count, Log, day, number, printable, text
 
 Schedule = Mapping[tuple[str, str, str], tuple[str, str]]  # season, week, team: to game and date
 Row = Sequence[str]

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
+from core.errors import WrongInput
 from providers.gamelogs.columns import Reader, Schedule, reader
-from providers.gamelogs.logs import Bad, BadRow, Log, printable
-from rollout.errors import WrongInput
+from providers.gamelogs.rows import Bad, BadRow, Log, printable
 
 LONGEST_LINE = 256 * 1024  # characters
 SCHEDULED = 50_000  # games; a season has less than three hundred

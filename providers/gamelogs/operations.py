@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from core.actors import Actor, require
+from core.errors import WrongInput
 from providers.gamelogs.files import open_logs, read_schedule
-from providers.gamelogs.load import Imported, load
-from providers.gamelogs.stub import read_stub
+from providers.gamelogs.loader import Imported, load
+from providers.gamelogs.stub_source import read_stub
 from providers.models import Sport
-from rollout.actors import Actor, require
-from rollout.errors import WrongInput
 
 PERMISSION = "providers.import_gamelog"
 
@@ -46,8 +46,8 @@ def import_missing_from_stub(*, actor: Actor) -> list[Imported]:
     missing = list(Sport.objects.filter(gamelog=None).order_by("pk").values_list("pk", flat=True))
     if not missing:
         return []
-    from providers.stub_season import SEASONS  # here, since a start that has all it needs should not wait for numpy
-    from providers.stub_server import SEED, make_app, served
+    from providers.stub.season import SEASONS  # here, since a start that has all it needs should not wait for numpy
+    from providers.stub.server import SEED, make_app, served
 
     with served(make_app(SEED)) as url:
         return [import_stub(url, sport, actor=actor) for sport in missing if sport in SEASONS]

@@ -14,15 +14,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from core.actors import Actor, Machine, require
+from core.errors import SlipwayError, WrongInput
+from core.redis import client, key
+from core.tasks import wake
 from providers.choices import ImportState
-from providers.gamelogs.load import BadFile
-from providers.gamelogs.logs import printable
+from providers.gamelogs.loader import BadFile
 from providers.gamelogs.operations import PERMISSION, import_file
+from providers.gamelogs.rows import printable
 from providers.models import GameLogUpload, UploadedPart
-from rollout.actors import Actor, Machine, require
-from rollout.errors import SlipwayError, WrongInput
-from rollout.redis import client, key
-from rollout.wake import wake
 
 PART_BYTES = 1024 * 1024
 MAX_BYTES = 500 * 1024 * 1024  # some ten million rows; a command takes larger ones

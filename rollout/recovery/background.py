@@ -5,8 +5,8 @@ import threading
 from django.db import connection
 
 from rollout.choices import Kind
+from rollout.models import RecoveryRun
 from rollout.recovery import operations
-from rollout.recovery.models import RecoveryRun
 
 
 def carry_out(run: RecoveryRun) -> None:

@@ -7,14 +7,18 @@ from functools import partial
 
 import structlog
 
-from rollout.actors import Actor, Machine, require
+from core.actors import Actor, Machine, require
+from core.errors import Refused, SlipwayError, WrongInput
 from rollout.choices import Kind, Outcome
-from rollout.errors import Refused, SlipwayError, WrongInput
-from rollout.recovery import gradual, quarantine, restoring, runs, snapshots, sources
-from rollout.recovery.levels import STEPS, VERIFY, snapshot_of
-from rollout.recovery.manifest import Unusable
-from rollout.recovery.models import RecoveryRun, RecoveryStep, Snapshot
-from rollout.recovery.runs import Evidence, Step, UnderWay
+from rollout.models import RecoveryRun, RecoveryStep, Snapshot
+from rollout.recovery import runner
+from rollout.recovery.restore import restore as restoring
+from rollout.recovery.restore import sources
+from rollout.recovery.rollback import gradual, quarantine
+from rollout.recovery.rollback.levels import STEPS, VERIFY, snapshot_of
+from rollout.recovery.runner import Evidence, Step, UnderWay
+from rollout.recovery.snapshots import operations
+from rollout.recovery.snapshots.manifest import Unusable
 
 FOLLOW_SECONDS = 1.0
 REHEARSER = "rehearsal"  # who alone need not wait
@@ -32,7 +36,7 @@ def roll_back(
     if pace != 1 and level is not Kind.GRADUAL:
         raise WrongInput(f"{level.value} holds nowhere", "leave --pace out: only gradual has one")
     by_workers = is_for_workers or level is Kind.GRADUAL
-    return runs.begin(level, actor=actor, reason=reason, pace=pace, is_for_workers=by_workers)
+    return runner.begin(level, actor=actor, reason=reason, pace=pace, is_for_workers=by_workers)
 
 
 def carry_out(run: RecoveryRun, *, progress: Progress = lambda step: None) -> RecoveryRun:
@@ -41,7 +45,7 @@ def carry_out(run: RecoveryRun, *, progress: Progress = lambda step: None) -> Re
     """
     if run.kind == Kind.GRADUAL:
         return _follow(run, progress)
-    return runs.carry_out(run, steps_of(run), progress=progress)
+    return runner.carry_out(run, steps_of(run), progress=progress)
 
 
 def _follow(run: RecoveryRun, progress: Progress) -> RecoveryRun:
@@ -78,7 +82,7 @@ def advance(run: RecoveryRun) -> RecoveryRun | None:
         return RecoveryRun.objects.open().get(kind=Kind.STANDARD)
     if outcome is Outcome.DONE:
         with suppress(UnderWay):  # somebody else looks just now
-            return runs.carry_out(run, [VERIFY])
+            return runner.carry_out(run, [VERIFY])
     return None
 
 
@@ -98,7 +102,7 @@ def _restore(run: RecoveryRun) -> Evidence:
 
 def sources_of(run: RecoveryRun) -> list[sources.Source]:
     """What it puts back: of a standard rollback just the tables that this changed."""
-    found = sources.sources(snapshots.found(run.snapshot), run.table)
+    found = sources.sources(operations.found(run.snapshot), run.table)
     is_undo = run.kind in (Kind.UNDO, Kind.STANDARD)
     return [each for each in found if each.protection.on_standard] if is_undo else found
 
@@ -115,16 +119,16 @@ def _compare(run: RecoveryRun) -> Evidence:
     """Raises Failed for a table that is not what was quarantined."""
     told = "these are the very tables that were taken out"
     try:
-        held = sources.sources(snapshots.found(run.snapshot)) if run.snapshot else []
+        held = sources.sources(operations.found(run.snapshot)) if run.snapshot else []
     except (Unusable, WrongInput) as error:
         return {"inconclusive": f"{error}; {told} all the same"}
     if not held:
         return {"inconclusive": f"no snapshot was made; {told} all the same"}
-    tables = runs.evidence(run, "quarantine").get("tables", [])
+    tables = runner.evidence(run, "quarantine").get("tables", [])
     found = {each.protection.table: sources.is_as_held(each) for each in held if each.protection.table in tables}
     if wrong := sorted(name for name, is_same in found.items() if is_same is False):
         remedy = f"look at them: manage.py restore {run.snapshot} --dry-run"
-        raise runs.Failed(f"not as they were: {', '.join(wrong)}", remedy)
+        raise runner.Failed(f"not as they were: {', '.join(wrong)}", remedy)
     equal = sorted(name for name, is_same in found.items() if is_same)
     return {"equal": equal, "not_compared": sorted(set(tables) - set(equal))}
 
@@ -134,7 +138,7 @@ def restore(snapshot: Snapshot, *, only: str = "", actor: Actor, reason: str = "
     require(actor, "rollout.restore_recoveryrun")
     sources.sources(snapshot, only)
     name = snapshot.name if snapshot.pk else snapshot.folder
-    return runs.begin(Kind.RESTORE, actor=actor, reason=reason, snapshot=name, table=only)
+    return runner.begin(Kind.RESTORE, actor=actor, reason=reason, snapshot=name, table=only)
 
 
 def undoable() -> RecoveryRun:
@@ -162,7 +166,7 @@ def undoable() -> RecoveryRun:
 def _has_effect(run: RecoveryRun) -> bool:
     if run.kind == Kind.EMERGENCY:
         return quarantine.is_held(run)
-    return bool(runs.evidence(run, "clean_up"))
+    return bool(runner.evidence(run, "clean_up"))
 
 
 def is_undoable(run: RecoveryRun) -> bool:
@@ -184,7 +188,7 @@ def undo(
     if only not in (None, run):
         raise UnderWay(f"{only} is not the last rollback any more", "look at the list")
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
-    return runs.begin(Kind.UNDO, actor=actor, reason=reason, **more)
+    return runner.begin(Kind.UNDO, actor=actor, reason=reason, **more)
 
 
 def purgeable(pk: int) -> RecoveryRun:
@@ -200,7 +204,7 @@ def purge(pk: int, *, actor: Actor, reason: str = "", is_for_workers: bool = Fal
     require(actor, "rollout.purge_recoveryrun")
     run = purgeable(pk)
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
-    return runs.begin(Kind.PURGE, actor=actor, reason=reason, **more)
+    return runner.begin(Kind.PURGE, actor=actor, reason=reason, **more)
 
 
 def _purging(purging: RecoveryRun) -> list[Step]:
@@ -222,7 +226,7 @@ def _keep(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
 
 def _read_back(purging: RecoveryRun, *, run: RecoveryRun) -> Evidence:
     """Raises Unusable, or Refused where it lacks a table that would be dropped."""
-    manifest = snapshots.read_back(snapshots.found(run.snapshot))
+    manifest = operations.read_back(operations.found(run.snapshot))
     if lacking := set(quarantine.tables_of(run)) - {table.table for table in manifest.tables}:
         raise Refused(
             f"{run.snapshot} lacks {', '.join(sorted(lacking))}", f"copy them yourself: pg_dump -n {run.schema}"

@@ -9,10 +9,10 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
-from rollout import operations
-from rollout.actors import Machine
+from core.actors import Machine
+from rollout.control.loop import tick
 from rollout.models import Rollout
-from rollout.ticks import tick
+from rollout.operations import lifecycle
 from tests.browser.reader import Reader
 from tests.databases import ROOT
 
@@ -53,7 +53,7 @@ def test_take_them(
     call_command("validate")
     call_command("validate", "--suite", "extended")
     rollout = Rollout.objects.get()
-    operations.start(rollout, actor=Machine("anna"), reason="the new way, on a quiet night", pace=0.05)
+    lifecycle.start(rollout, actor=Machine("anna"), reason="the new way, on a quiet night", pace=0.05)
     driving, ends = drive(reader.site, settings), time.monotonic() + SECONDS - 10
     while time.monotonic() < ends:
         tick()

@@ -10,14 +10,14 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from caching.models import CacheEntry
+from core.actors import SYSTEM
+from core.health_checks import Suite
 from providers.models import ProviderState
-from rollout import operations
-from rollout.actors import SYSTEM
 from rollout.choices import Kind
-from rollout.criteria import Suite
 from rollout.models import Rollout, StagePolicy
+from rollout.operations import lifecycle
 from rollout.recovery import operations as recovery
-from rollout.recovery import snapshots
+from rollout.recovery.snapshots import operations as snapshots
 from tests.browser.reader import Reader
 from validation.operations import validate
 
@@ -40,7 +40,7 @@ def pages() -> list[str]:
     recovery.carry_out(recovery.undo(actor=SYSTEM))
     snapshots.create(actor=SYSTEM, reason="a test")
     stored = validate(Suite.EXIT, actor=SYSTEM).stored_as
-    operations.start(rollout, actor=SYSTEM, reason="a test")
+    lifecycle.start(rollout, actor=SYSTEM, reason="a test")
     return [
         "/admin/",
         "/admin/rollout/rollout/",

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from rollout import operations, process
-from rollout.actors import SYSTEM
-from rollout.gate import gate
+from core.actors import SYSTEM
+from rollout.control.loop import tick
+from rollout.decisions.stages import Arm
+from rollout.gate import gate, runtime
 from rollout.models import Rollout
-from rollout.stages import Arm
-from rollout.ticks import tick
+from rollout.operations import lifecycle
 from tests.browser.reader import Reader
 from tests.conftest import look
 
@@ -25,7 +25,7 @@ def address() -> str:
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
     """As consumers make it, in a process beside the site's own."""
-    own = process.own()
+    own = runtime.own()
     look(own.views)
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
@@ -85,7 +85,7 @@ def test_freezing_is_a_banner_and_stops_no_fall(operator: Reader) -> None:
     operator.type("reason", "the finals")
     operator.press("Freeze")
     assert operator.sees("Advancing is off since")
-    operations.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
+    lifecycle.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
     traffic()
     its_time_is_over()
     assert tick() == 0

@@ -13,18 +13,18 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from caching import clock
-from caching.entries import read_entry
-from caching.link import RUN_DIGITS, Link, own_link
-from caching.store import Store
-from config.servers import wheel
-from providers.gamelogs.load import Imported, load
-from providers.gamelogs.logs import Log
+from caching.tiers import database_clock
+from caching.tiers.entries import read_entry
+from caching.tiers.invalidation import RUN_DIGITS, Link, own_link
+from caching.tiers.tiered_store import Store
+from config.embedded.servers import wheel
+from core.redis import client
+from providers.gamelogs.loader import Imported, load
+from providers.gamelogs.rows import Log
 from providers.models import Sport
-from providers.stub_gamelogs import game_logs
-from providers.stub_season import SEASONS
-from providers.stub_server import SEED
-from rollout.redis import client
+from providers.stub.game_logs import game_logs
+from providers.stub.season import SEASONS
+from providers.stub.server import SEED
 from tests.processes import until
 
 NEWEST = 800  # box scores of a sport: as good as all of them here, and sooner there
@@ -51,7 +51,7 @@ def nba(db: None) -> None:
 
 def pass_time(seconds: float) -> None:
     """For what this process compares by its own idea of the database's time, until it asks the database again."""
-    clock.learn(clock.now() + seconds, time.monotonic())
+    database_clock.learn(database_clock.now() + seconds, time.monotonic())
 
 
 class OwnRedis:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching.models import CacheEntry, CacheTarget
-from rollout import process
+from rollout.gate import runtime
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +61,7 @@ def test_stale_is_said(nba: None) -> None:
 
 def test_with_serving_off_it_is_computed_fresh(nba: None) -> None:
     Activation.objects.filter(part="serving").update(is_on=False)
-    process.own().views.check()
+    runtime.own().views.check()
     answer = ask()
     assert (answer.json()["served_from"], answer["Cache-Control"]) == ("computed", "private, no-cache")
     assert not CacheEntry.objects.exists()

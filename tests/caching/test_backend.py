@@ -20,9 +20,9 @@ from caching import checks, operations
 from caching.backend import encode
 from caching.choices import Tier
 from caching.models import CacheValue
-from caching.values import VALUES
-from rollout.actors import SYSTEM
-from rollout.redis import client, key
+from caching.tiers.values import VALUES
+from core.actors import SYSTEM
+from core.redis import client, key
 from tests import databases
 from tests.caching.conftest import pass_time
 from tests.conftest import committed

@@ -12,15 +12,15 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caching.derived import is_close
-from caching.entries import ENTRIES
 from caching.models import CacheEntry, CacheTarget
-from caching.warming import warm
+from caching.serving.gated import is_close
+from caching.tiers.entries import ENTRIES
+from caching.warming.warm import warm
+from core.actors import SYSTEM
 from providers.models import GameLog
-from rollout import metrics, mismatches, process
-from rollout.actors import SYSTEM
-from rollout.guards import Counts
-from rollout.stages import Arm
+from rollout.decisions.guards import Counts
+from rollout.decisions.stages import Arm
+from rollout.gate import counters, mismatches, runtime
 from tests.conftest import committed
 from tests.processes import until
 
@@ -39,11 +39,11 @@ def ask(url: str = URL, by: str = IN) -> dict[str, Any]:
 
 
 def counted(arm: Arm) -> Counts:
-    own = process.own()
+    own = runtime.own()
     own.flush()
     visit = own.views.visit_of(NAME)
     assert visit is not None
-    return metrics.read(NAME, arm, visit)
+    return counters.read(NAME, arm, visit)
 
 
 def warmed() -> None:

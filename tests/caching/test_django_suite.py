@@ -10,8 +10,8 @@ import pytest
 from django.db.models import F
 from django.test import SimpleTestCase, override_settings
 
-from caching import values
 from caching.models import CacheValue
+from caching.tiers import values
 from tests.fetch_suite import SUITE
 
 if not (SUITE / "cache" / "tests.py").exists():

@@ -11,9 +11,9 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from caching.models import CacheTarget
-from caching.warming import warm
-from rollout.actors import SYSTEM
-from rollout.bucketing import bucket
+from caching.warming.warm import warm
+from core.actors import SYSTEM
+from rollout.gate.bucketing import bucket
 from tests.conftest import committed
 
 Capture = pytest.CaptureFixture[str]

@@ -12,14 +12,15 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
-from caching import compute, serve, storing, warming
 from caching.choices import State
-from caching.entries import ENTRIES, Key
+from caching.derivations.result import Computed
 from caching.models import CacheEntry, CacheTarget
-from caching.serve import CannotCompute, NoTarget, Served
-from caching.warmers.entry import Computed
+from caching.serving import serve
+from caching.serving.serve import CannotCompute, NoTarget, Served
+from caching.tiers.entries import ENTRIES, Key
+from caching.warming import compute, leases, warm
+from core.actors import SYSTEM
 from providers.models import GameLog
-from rollout.actors import SYSTEM
 from rollout.models import Activation
 from tests import databases
 from tests.conftest import committed
@@ -59,8 +60,8 @@ def test_64_threads_on_a_missing_key_are_one_computation() -> None:
 def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
     script = (
         "import django; django.setup()\n"
-        "from caching import serve\n"
-        "from caching.entries import Key\n"
+        "from caching.serving import serve\n"
+        "from caching.tiers.entries import Key\n"
         "print('ready', flush=True)\n"
         "input()\n"
         "print(serve.serve(Key.parse('factor', 'nba', 'model')).found.record.digest.hex())"
@@ -101,7 +102,7 @@ def test_a_due_key_is_refreshed_by_one_and_the_others_get_what_there_is(
         during.extend(asked_by(4))  # while this caller computes
         return real(*args)
 
-    monkeypatch.setattr(warming, "compute", slow)
+    monkeypatch.setattr(warm, "compute", slow)
     first = serve.serve(KEY)
     assert (first.is_computed, target().fence) == (True, 2)
     assert [(answer.is_computed, answer.found.state, answer.found.is_due) for answer in during] == [
@@ -120,7 +121,7 @@ def test_stale_is_served_where_it_cannot_be_refreshed_and_tried_again_later(
     def broken(*args: object) -> Computed:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(warming, "compute", broken)
+    monkeypatch.setattr(warm, "compute", broken)
     try:
         for _ in range(3):
             found = serve.serve(KEY).found
@@ -171,15 +172,15 @@ def test_what_cannot_be_computed_says_why() -> None:
 
 
 def test_what_another_stored_since_one_looked_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, others = storing.lease, list[str]()
+    real, others = leases.lease, list[str]()
 
     def late(*args: Any, **more: Any) -> dict[int, int]:
         if not others:  # another process computes and stores it, between the look and the lease
             others.append("one")
-            monkeypatch.setattr(warming, "lease", real)
-            warming.warm([target()], actor=SYSTEM)
+            monkeypatch.setattr(warm, "lease", real)
+            warm.warm([target()], actor=SYSTEM)
         return real(*args, **more)
 
-    monkeypatch.setattr(warming, "lease", late)
+    monkeypatch.setattr(warm, "lease", late)
     assert serve.serve(KEY).found.state is State.FRESH
     assert target().fence == 1

@@ -11,14 +11,15 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from caching import compute, operations, warming
+from caching import operations
 from caching.choices import State
-from caching.entries import ENTRIES
+from caching.derivations.result import Computed
 from caching.models import CacheEntry, CacheTarget
-from caching.storing import Warmed
-from caching.warmers.entry import Computed
+from caching.tiers.entries import ENTRIES
+from caching.warming import compute, warm
+from caching.warming.leases import Warmed
+from core.actors import SYSTEM
 from providers.gamelogs.operations import import_file
-from rollout.actors import SYSTEM
 from rollout.models import Activation
 from tests import databases
 from tests.conftest import committed
@@ -43,8 +44,8 @@ def test_switched_off_during_a_computation_it_writes_nothing(season: None, monke
         Activation.objects.filter(part="warming").update(is_on=False)
         return real(*args)
 
-    monkeypatch.setattr(warming, "compute", switched_off)
-    [done] = warming.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
+    monkeypatch.setattr(warm, "compute", switched_off)
+    [done] = warm.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
     assert (done.outcome, CacheEntry.objects.count()) == ("off", 0)
     assert target("factor:nba:model:v2.1").last_error == "warming was switched off"
 
@@ -52,9 +53,9 @@ def test_switched_off_during_a_computation_it_writes_nothing(season: None, monke
 def test_one_worker_computes_at_a_time(season: None) -> None:
     one = target("factor:nba:model:v2.1")
     CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() + timedelta(seconds=30))
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
+    assert outcomes(warm.warm([one], actor=SYSTEM)) == {"busy"}
     CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(seconds=1))
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"written"}
+    assert outcomes(warm.warm([one], actor=SYSTEM)) == {"written"}
 
 
 def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +65,8 @@ def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch)
         CacheTarget.objects.filter(pk=one.pk).update(fence=99)
         return real(*args)
 
-    monkeypatch.setattr(warming, "compute", overtaken)
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
+    monkeypatch.setattr(warm, "compute", overtaken)
+    assert outcomes(warm.warm([one], actor=SYSTEM)) == {"busy"}
     assert not CacheEntry.objects.exists()
 
 
@@ -76,8 +77,8 @@ def test_an_entry_that_the_database_refuses_costs_no_other(season: None, monkeyp
         computed = real(wanted, *args)
         return replace(computed, confidence=2.0) if wanted.sport == "NHL" else computed
 
-    monkeypatch.setattr(warming, "compute", too_sure)
-    done = {warmed.cache_key: warmed for warmed in warming.warm(operations.targets(), actor=SYSTEM)}
+    monkeypatch.setattr(warm, "compute", too_sure)
+    done = {warmed.cache_key: warmed for warmed in warm.warm(operations.targets(), actor=SYSTEM)}
     refused = done.pop("factor:nhl:model:v1.5")
     assert refused.outcome == "failed"
     assert "cache_entry_confidence_0_to_1" in target("factor:nhl:model:v1.5").last_error
@@ -92,12 +93,12 @@ def test_a_warmer_of_a_version_no_longer_wanted_writes_nothing(season: None, mon
         row = target("factor:nba:model:v2.1")
         row.model_version = "v3"
         operations.save(row, actor=SYSTEM)
-        monkeypatch.setattr(warming, "compute", real)
-        assert outcomes(warming.warm([row], actor=SYSTEM)) == {"written"}  # it need not wait for the old one
+        monkeypatch.setattr(warm, "compute", real)
+        assert outcomes(warm.warm([row], actor=SYSTEM)) == {"written"}  # it need not wait for the old one
         return real(*args)
 
-    monkeypatch.setattr(warming, "compute", overtaken)
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"busy"}
+    monkeypatch.setattr(warm, "compute", overtaken)
+    assert outcomes(warm.warm([one], actor=SYSTEM)) == {"busy"}
     assert list(CacheEntry.objects.values_list("cache_key", flat=True)) == ["factor:nba:model:v3"]
 
 
@@ -112,8 +113,8 @@ def test_what_was_computed_from_old_box_scores_is_not_stored(nba: None, monkeypa
             brought.append(import_file(io.BytesIO(NEWER), "NBA", actor=SYSTEM))
         return computed
 
-    monkeypatch.setattr(warming, "compute", overtaken)
-    assert outcomes(warming.warm(operations.targets(sport="NBA"), actor=SYSTEM)) == {"busy"}
+    monkeypatch.setattr(warm, "compute", overtaken)
+    assert outcomes(warm.warm(operations.targets(sport="NBA"), actor=SYSTEM)) == {"busy"}
     assert operations.warm_due(actor=SYSTEM) >= 8
     newest = {entry.context_json["newest"] for entry in CacheEntry.objects.filter(sport="NBA")}
     assert newest == {"2026-01-06"}
@@ -133,8 +134,8 @@ def test_a_connection_that_breaks_during_a_computation_costs_nothing(
         databases.execute(f"SELECT pg_terminate_backend({backend})")
         return computed
 
-    monkeypatch.setattr(warming, "compute", broken)
-    assert outcomes(warming.warm([one], actor=SYSTEM)) == {"written"}
+    monkeypatch.setattr(warm, "compute", broken)
+    assert outcomes(warm.warm([one], actor=SYSTEM)) == {"written"}
 
 
 @committed
@@ -147,7 +148,7 @@ def test_a_target_that_is_deleted_while_its_entry_is_stored_is_served_no_more(nb
         deletion.start()
         with connection.cursor() as cursor:
             assert until(lambda: waits_for_a_lock(cursor))
-        warming.warm([one], actor=SYSTEM)
+        warm.warm([one], actor=SYSTEM)
     deletion.join()
     assert ENTRIES.get(one.about).state is State.MISSING
 

@@ -12,16 +12,16 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import serve
 from caching.choices import State, Tier
-from caching.entries import ENTRIES
-from caching.link import FAILURES
 from caching.models import CacheEntry, CacheTarget
-from caching.store import Store
-from caching.warming import warm
-from rollout.actors import SYSTEM
-from rollout.redis import client as redis_client
-from rollout.redis import get, key
+from caching.serving import serve
+from caching.tiers.entries import ENTRIES
+from caching.tiers.invalidation import FAILURES
+from caching.tiers.tiered_store import Store
+from caching.warming.warm import warm
+from core.actors import SYSTEM
+from core.redis import client as redis_client
+from core.redis import get, key
 from tests import databases
 from tests.caching.conftest import OwnRedis, make_store, pass_time
 from tests.conftest import committed

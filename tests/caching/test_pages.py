@@ -11,11 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from caching import operations, warming
+from caching import operations
+from caching.admin.pictures import bars, heat_map, ranges
 from caching.models import CacheEntry, CacheLookup, CacheTarget
-from caching.pictures import bars, heat_map, ranges
-from config import keyset
-from rollout.actors import SYSTEM
+from caching.warming import warm
+from core.actors import SYSTEM
+from core.console import keyset
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/caching/cacheentry/"
@@ -126,7 +127,7 @@ def test_many_are_estimated_and_never_all_read(
 
 
 def test_each_type_has_its_picture_in_words_too(season: None, browse: Callable[[str], Client]) -> None:
-    warming.warm(operations.targets(), actor=SYSTEM)
+    warm.warm(operations.targets(), actor=SYSTEM)
     client = browse("Viewer")
     said = {
         "correlation:nba:points:v1": "Correlations of points. C: rebounds +0.",
@@ -169,7 +170,7 @@ def test_markup_in_a_payload_stays_text() -> None:
 
 
 def test_a_failed_refresh_is_said_on_the_entrys_page(season: None, browse: Callable[[str], Client]) -> None:
-    warming.warm(operations.targets(), actor=SYSTEM)
+    warm.warm(operations.targets(), actor=SYSTEM)
     CacheTarget.objects.update(last_error="no game of anybody")
     page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
     assert "The last computation failed, and this is the value before: no game of anybody" in page

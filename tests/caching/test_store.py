@@ -12,13 +12,13 @@ from django.test.utils import CaptureQueriesContext
 
 from caching import operations
 from caching.choices import State, Tier
-from caching.entries import ENTRIES
 from caching.models import CacheEntry, CacheLookup, CachePolicy, CacheTarget
-from caching.records import pack
-from caching.store import Store, hits
-from caching.warming import warm
-from rollout.actors import SYSTEM
-from rollout.redis import client, key
+from caching.tiers.entries import ENTRIES
+from caching.tiers.records import pack
+from caching.tiers.tiered_store import Store, hits
+from caching.warming.warm import warm
+from core.actors import SYSTEM
+from core.redis import client, key
 from tests.caching.conftest import make_store
 from tests.conftest import committed
 from tests.processes import until

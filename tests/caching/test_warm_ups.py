@@ -8,12 +8,13 @@ import pytest
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import operations, warm_ups, warming
+from caching import operations
 from caching.choices import Outcome
 from caching.models import CacheEntry, CacheTarget, WarmUp
-from caching.storing import Warmed
-from rollout.actors import SYSTEM
-from rollout.errors import Refused
+from caching.warming import requests, warm
+from caching.warming.leases import Warmed
+from core.actors import SYSTEM
+from core.errors import Refused
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
@@ -24,17 +25,17 @@ def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, brow
     assert operations.warm_targets(chosen, actor=SYSTEM) == 8
     [row] = WarmUp.objects.all()
     WarmUp.objects.update(done=3, lease_until=Now() + timedelta(seconds=30), fence=1)  # somebody is at it
-    assert warm_ups.carry_out() == 0
+    assert requests.carry_out() == 0
     page = browse("Viewer").get("/admin/caching/warmup/").content.decode()
     assert 'max="8" value="3"' in page
     assert 'hx-trigger="every 3s' in page
     WarmUp.objects.update(lease_until=Now() - timedelta(seconds=1))  # and died
     CacheTarget.objects.filter(pk=chosen[4]).delete()
-    assert warm_ups.carry_out() == 1
+    assert requests.carry_out() == 1
     row.refresh_from_db()
     assert (row.done, row.failed, row.ended_at is not None) == (8, 0, True)
     assert CacheEntry.objects.count() == 4
-    assert warm_ups.carry_out() == 0
+    assert requests.carry_out() == 0
 
 
 def test_a_warm_up_that_another_worker_has_by_now_is_left_to_it(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,15 +45,15 @@ def test_a_warm_up_that_another_worker_has_by_now_is_left_to_it(season: None, mo
         WarmUp.objects.update(fence=99, lease_until=Now() + timedelta(seconds=30))
         kwargs["progress"](Warmed("", "", "", "", Outcome.WRITTEN))
 
-    monkeypatch.setattr(warm_ups, "warm", overtaken)
-    assert warm_ups.carry_out() == 1
+    monkeypatch.setattr(requests, "warm", overtaken)
+    assert requests.carry_out() == 1
     assert WarmUp.objects.get().done == 0
 
 
 def test_switched_off_during_a_warm_up_the_rest_fails(season: None) -> None:
     operations.warm_targets([CacheTarget.objects.latest("pk").pk], actor=SYSTEM)
     Activation.objects.filter(part="warming").update(is_on=False)
-    warm_ups.carry_out()
+    requests.carry_out()
     row = WarmUp.objects.get()
     assert (row.done, row.failed, row.ended_at is not None) == (1, 1, True)
     with pytest.raises(Refused, match="reactivate warming"):
@@ -63,7 +64,7 @@ def test_two_entries_of_a_target_are_one_computation(season: None) -> None:
     one = CacheTarget.objects.get(cache_type="CACHE_FACTOR", sport="NBA")
     for version in ("v2.1", "v9"):
         CacheTarget.objects.filter(pk=one.pk).update(model_version=version)
-        warming.warm(CacheTarget.objects.filter(pk=one.pk), actor=SYSTEM)
+        warm.warm(CacheTarget.objects.filter(pk=one.pk), actor=SYSTEM)
     assert operations.warm_entries(CacheEntry.objects.values_list("pk", flat=True), actor=SYSTEM) == 1
-    assert warm_ups.carry_out() == 1
+    assert requests.carry_out() == 1
     assert WarmUp.objects.get().done == 1

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caching.reading import read_games
-from caching.warmers import correlation, factor, player
-from caching.warmers.entry import TooFewGames
-from caching.warmers.games import PROPS, STATISTICS, Floats, Games, correlate, interval
+from caching.derivations import correlation, factor, player
+from caching.derivations.games import PROPS, STATISTICS, Floats, Games, correlate, interval
+from caching.derivations.result import TooFewGames
+from caching.warming.box_score_query import read_games
+from core.actors import SYSTEM
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog
-from providers.stub_gamelogs import game_logs
-from providers.stub_season import SEASONS
-from providers.stub_server import SEED
-from rollout.actors import SYSTEM
+from providers.stub.game_logs import game_logs
+from providers.stub.season import SEASONS
+from providers.stub.server import SEED
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLES = ["nfl_player_stats_2023", "nfl_player_stats_2024", "mlb_batting_2020"]

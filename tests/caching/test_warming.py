@@ -14,21 +14,22 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from caching import operations, warming
+from caching import operations
+from caching.derivations.result import Computed
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
-from caching.storing import Warmed
-from caching.warmers.entry import Computed
+from caching.warming import warm
+from caching.warming.leases import Warmed
+from core.actors import SYSTEM
+from core.errors import Refused
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog
-from rollout.actors import SYSTEM
-from rollout.errors import Refused
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
 
 
 def warm_all(**options: Any) -> list[Warmed]:
-    return warming.warm(operations.targets(), actor=SYSTEM, **options)
+    return warm.warm(operations.targets(), actor=SYSTEM, **options)
 
 
 def outcomes(done: list[Warmed]) -> set[str]:
@@ -116,7 +117,7 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
     def broken(*args: object) -> Computed:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(warming, "compute", broken)
+    monkeypatch.setattr(warm, "compute", broken)
     assert outcomes(warm_all(force=True)) == {"failed"}
     assert list(CacheEntry.objects.values()) == before
     assert set(CacheTarget.objects.values_list("last_error", flat=True)) == {
@@ -138,7 +139,7 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
 def test_a_target_of_what_is_not_known_says_so(season: None, row: tuple[str, ...], problem: str) -> None:
     names = ("cache_type", "sport", "subject", "name")
     made = CacheTarget.objects.create(**dict(zip(names, row, strict=True)))
-    [done] = warming.warm([made], actor=SYSTEM)
+    [done] = warm.warm([made], actor=SYSTEM)
     assert done.outcome == "failed"
     made.refresh_from_db()
     assert problem in made.last_error
@@ -149,8 +150,8 @@ def test_a_number_that_is_none_is_not_written(season: None, monkeypatch: pytest.
     one = target("factor:nba:model:v2.1")
     for nothing in (float("nan"), float("inf")):
         payload = {"loadings": [[nothing]]}
-        monkeypatch.setattr(warming, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
-        assert outcomes(warming.warm([one], actor=SYSTEM)) == {"failed"}
+        monkeypatch.setattr(warm, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
+        assert outcomes(warm.warm([one], actor=SYSTEM)) == {"failed"}
     assert not CacheEntry.objects.exists()
     assert target("factor:nba:model:v2.1").last_error == "unexpected ValueError in the warmer"
 

@@ -8,8 +8,8 @@ import pytest
 from django.contrib import admin
 from django.core.checks import run_checks
 
-from config.checks import actions_are_guarded
-from config.console import SlipwayAdmin, verb
+from config.console.checks import actions_are_guarded
+from core.console.admin import SlipwayAdmin, verb
 from providers.models import Sport
 from tests.databases import ROOT
 
@@ -31,7 +31,9 @@ def test_one_that_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_looks_at_what_the_admin_shows() -> None:
     """And not at what is taken out of it as the addresses are made, in whichever order checks come."""
-    code = "from config.entry import start; start(); import django; django.setup(); from config import checks; "
+    code = (
+        "from config.startup import start; start(); import django; django.setup(); from config.console import checks; "
+    )
     code += "print(checks.actions_are_guarded(None))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

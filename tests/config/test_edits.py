@@ -11,11 +11,11 @@ from pghistory.models import Context
 
 from caching import operations as caches
 from caching.models import CachePolicy, CacheTarget
+from core.actors import Machine
 from providers import operations as fleet_operations
 from providers.models import ProviderState
-from rollout import configuration
-from rollout.actors import Machine
 from rollout.models import GuardPolicy, Rollout, StagePolicy
+from rollout.operations import policies
 
 Browse = Callable[[str], Client]
 ANNA = Machine("anna")
@@ -55,7 +55,7 @@ def test_a_stage_tells_of_its_guards_and_a_rollout_of_both(db: None, browse: Bro
     guard.at_most, guard.leads = 0.25, "step_back"
     stage = StagePolicy.objects.get(stage="SHADOW_MODE")
     stage.percents, stage.needs_approval = [], True
-    configuration.save([guard, stage], actor=ANNA)
+    policies.save([guard, stage], actor=ANNA)
     viewer = browse("Viewer")
     for address in (f"stagepolicy/{stage.pk}", f"rollout/{Rollout.objects.get().pk}"):
         said = page(viewer, f"/admin/rollout/{address}/history/")

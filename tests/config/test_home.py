@@ -11,12 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from caching.models import WarmUp
+from core.actors import SYSTEM
 from providers.models import ProviderState, Sport, StatusChange
-from rollout import heartbeat, operations
-from rollout.actors import SYSTEM
 from rollout.choices import Part
-from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
-from rollout.recovery.models import LEVELS
+from rollout.gate import heartbeat
+from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot
+from rollout.operations import lifecycle
 from validation.models import ValidationRun
 
 HOME, LIVE = "/admin/", "/admin/live/"
@@ -38,7 +38,7 @@ def test_it_says_how_to_get_data_where_there_is_none(db: None, browse: Callable[
 
 def test_it_shows_where_everything_stands(fleet: None, browse: Callable[[str], Client]) -> None:
     viewer = browse("Viewer")
-    operations.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
+    lifecycle.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
     ProviderState.objects.filter(provider="fanduel", sport="NBA").update(status="error")
     made = {"name": "a", "host": "h", "folder": "f", "tables": 1, "rows": 16144, "size_bytes": 1, "seconds": 1.0}
     Snapshot.objects.create(**made)

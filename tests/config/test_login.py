@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 
-from rollout import operations
+from rollout.operations import lifecycle
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/admin/login/"
@@ -54,7 +54,7 @@ def test_a_session_ends_after_twelve_hours() -> None:
 def test_sessions_that_ended_go() -> None:
     client = Client()
     client.force_login(User.objects.get(username="ada"))
-    assert operations.prune() == 0
+    assert lifecycle.prune() == 0
     Session.objects.update(expire_date=Now() - timedelta(seconds=1))
-    assert operations.prune() == 1
+    assert lifecycle.prune() == 1
     assert not Session.objects.exists()

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import Client
 
 from config.logs import redact_event
-from rollout.redis import TIMEOUT_SECONDS, client
+from core.redis import TIMEOUT_SECONDS, client
 from tests.config.test_settings import PRODUCTION, ROOT
 
 
@@ -47,7 +47,7 @@ def test_a_request_is_one_line_with_its_id_and_who_asked(client: Client, caplog:
 
 def test_a_program_reads_json() -> None:
     code = (
-        "from config.entry import start; start(); import django, structlog; django.setup();"
+        "from config.startup import start; start(); import django, structlog; django.setup();"
         "structlog.get_logger('x').info('said', password_url='redis://:hunter22@h', n=1)"
     )
     environment = PRODUCTION | {"PYTEST_VERSION": "x", "PYTHONPATH": str(ROOT)}

@@ -5,10 +5,10 @@ from django.db import connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.redis import client as redis_client
+from core.redis import key
 from providers.models import ProviderState
-from rollout import heartbeat
-from rollout.redis import client as redis_client
-from rollout.redis import key
+from rollout.gate import heartbeat
 from tests.conftest import committed
 
 TOKEN = {"Authorization": "Bearer let-me-in"}

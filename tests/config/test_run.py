@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.place import place_of
+from config.embedded.location import place_of
 from tests.processes import ended, free_port, processes, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ class Checkout:
     def start(self) -> "subprocess.Popen[str]":
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         run = subprocess.Popen(
-            [sys.executable, "-m", "config.run"],
+            [sys.executable, "-m", "config.dev.run"],
             cwd=self.path,
             env=kept | {"WEB_PORT": str(self.port)},
             stdout=subprocess.PIPE,
@@ -107,7 +107,7 @@ def test_it_runs_is_stopped_killed_left_unread_and_runs_again(checkout: Checkout
     """In one checkout, since each start takes its while."""
     it_runs_polls_and_stops(checkout)
     run = it_runs_again(checkout)
-    for victim in ("-m config.run", "gunicorn", "config.watchdog"):
+    for victim in ("-m config.dev.run", "gunicorn", "config.embedded.watchdog"):
         run = killing_a_part_leaves_nothing_and_it_runs_again(checkout, run, victim)
     it_ends_when_nobody_reads_it_any_more(checkout, run)
 
@@ -145,7 +145,7 @@ def killing_a_part_leaves_nothing_and_it_runs_again(
     checkout: Checkout, run: "subprocess.Popen[str]", victim: str
 ) -> "subprocess.Popen[str]":
     os.kill(checkout.pid_of(victim), signal.SIGKILL)
-    if victim == "config.watchdog":  # the servers end with it; the site waits for them until it is stopped
+    if victim == "config.embedded.watchdog":  # the servers end with it; the site waits for them until it is stopped
         run.send_signal(signal.SIGTERM)
     run.communicate(timeout=60)
     assert all(ended(pid) for pid, _ in checkout.left()), (victim, checkout.left())
@@ -172,7 +172,7 @@ def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.Monke
 
 
 def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
-    command = [python, str(checkout.path / "config" / "install.py"), "requirements.txt"]
+    command = [python, str(checkout.path / "config" / "dev" / "install.py"), "requirements.txt"]
 
     def run() -> str:
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
@@ -183,7 +183,7 @@ def install(checkout: Checkout, *, python: str = sys.executable, **environment: 
 
 
 def test_a_wrong_python_is_one_line(checkout: Checkout) -> None:
-    script = checkout.path / "config" / "install.py"
+    script = checkout.path / "config" / "dev" / "install.py"
     script.write_text(script.read_text().replace("WANTED = (3, 11)", "WANTED = (3, 2)"))
     assert re.fullmatch(r"slipway: Python 3\.11 found, 3\.11 needed; install it and name it: .*\n", install(checkout)())
 

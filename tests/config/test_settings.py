@@ -35,7 +35,7 @@ def test_no_secret_of_a_setting_is_shown() -> None:
         "NOTIFY_WEBHOOK_URL": "https://hooks.example.com/services/of-the-webhook",
     }
     told = "of-the-mail of-the-rehearsal of-the-webhook example"
-    done = manage("shell", "-v0", "-c", f"from rollout.redact import redact; print(redact('{told}'))", **given)
+    done = manage("shell", "-v0", "-c", f"from core.redaction import redact; print(redact('{told}'))", **given)
     assert done.stdout == "*** *** *** example\n"
 
 

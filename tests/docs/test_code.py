@@ -18,12 +18,14 @@ from django.db import connection
 from django.db.models import F
 
 from caching.models import CacheTarget
-from config.proxies import FORWARDED
+from config.trusted_proxies import FORWARDED
+from core import health_checks
+from core.actors import SYSTEM
 from providers.gamelogs import uploads
 from providers.models import PropLine, ProviderState
-from rollout import configuration, criteria, process
-from rollout.actors import SYSTEM
+from rollout.gate import runtime
 from rollout.models import Rollout, Snapshot
+from rollout.operations import policies
 from rollout.recovery import protect
 from tests.conftest import look
 from tests.databases import ROOT
@@ -54,8 +56,8 @@ def test_a_gate_of_ones_own(installation: None) -> None:
     asked: list[str] = []
     found = {"new_price": lambda line: 1.6, "cached": asked.append}
     price = run("pricing.py", old_price=lambda line: 1.5, **found)["price"]
-    user, own = SimpleNamespace(account="account-7"), process.own()
-    made = configuration.create("new-odds", actor=SYSTEM)
+    user, own = SimpleNamespace(account="account-7"), runtime.own()
+    made = policies.create("new-odds", actor=SYSTEM)
     for stage, percent, wanted in (("DISABLED", 0, 1.5), ("DARK_MODE", 0, 1.5), ("FULL_ACTIVE", 100, 1.6)):
         Rollout.objects.filter(pk=made.pk).update(
             stage=stage, percent=percent, run_state="running", epoch=F("epoch") + 1
@@ -79,7 +81,7 @@ def test_a_check_of_ones_own(
         PropLine.objects.create(state=state, bookmaker="b", market="spreads", point=-3.5, price=0)
         assert looked_at(capsys) == "FAIL"
     finally:
-        del criteria._checks["no_price_of_zero"]
+        del health_checks._checks["no_price_of_zero"]
 
 
 def looked_at(capsys: pytest.CaptureFixture[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from rollout import criteria
+from core import health_checks
 from rollout.models import Rollout
 from tests.browser.site import serve
 from tests.databases import ROOT, address
@@ -50,7 +50,7 @@ def documented_check() -> Iterator[None]:
     """That of docs/checks.md, whose commands look at it."""
     exec(titled("checks.py").text, {})  # noqa: S102 - our own text
     yield
-    del criteria._checks["no_price_of_zero"]
+    del health_checks._checks["no_price_of_zero"]
 
 
 @pytest.mark.usefixtures("documented_check")

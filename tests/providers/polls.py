@@ -6,11 +6,12 @@ from aiohttp import web
 from django.db.models import F
 from django.db.models.functions import Now
 
-from providers import operations, polling
-from providers.backfill import Scope
-from providers.feed import Poll
+from core.actors import SYSTEM
+from providers import operations
+from providers.fleet.backfill import Scope
 from providers.models import PollSlot
-from rollout.actors import SYSTEM
+from providers.polling import poller
+from providers.polling.messages import Poll
 
 
 def poll(provider: str = "stub", sport: str = "NBA") -> Poll:
@@ -34,8 +35,8 @@ def event(**changes: object) -> dict[str, object]:
 def due_poll() -> Poll:
     """One scheduled poll of the stub's NBA slot, as a tick makes it."""
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now(), lease_until=None)
-    claims = polling.claim_due(scope=Scope("stub", "NBA"))
-    [polled] = [future.result(30) for future in polling.poller().dispatch(claims)]
+    claims = poller.claim_due(scope=Scope("stub", "NBA"))
+    [polled] = [future.result(30) for future in poller.poller().dispatch(claims)]
     assert polled.is_stored
     return polled.poll
 

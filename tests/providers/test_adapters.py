@@ -8,13 +8,14 @@ import pytest
 from aiohttp import web
 from pytest_django import Settings
 
-from providers import fetch, operations, polling
+from core.actors import SYSTEM
+from providers import operations
 from providers.adapters import prizepicks, sportradar
 from providers.adapters.sportradar_shapes import Body
 from providers.models import Event, FetchAttempt, PropLine, ProviderState
-from providers.stub_faults import KINDS, Fault, Mood, misbehave
-from providers.stub_server import served
-from rollout.actors import SYSTEM
+from providers.polling import caller, poller
+from providers.stub.faults import KINDS, Fault, Mood, misbehave
+from providers.stub.server import served
 from tests.conftest import committed
 from tests.providers import answers
 from tests.providers.polls import poll
@@ -51,7 +52,7 @@ def upstream(fleet: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
             return seen
 
         yield start
-        polling.stop_poller()
+        poller.stop_poller()
 
 
 def lines(provider: str) -> set[tuple[object, ...]]:
@@ -163,11 +164,11 @@ def test_every_fault_is_told_apart_and_removes_nothing(
     upstream()
     poll(provider)
     before, newest = lines(provider), FetchAttempt.objects.latest("pk").pk
-    monkeypatch.setattr("providers.stub_faults.SLOW_SECONDS", 0.05)
-    monkeypatch.setattr("providers.fetch.retry_delay", lambda attempt, dice: 0.0)
-    monkeypatch.setattr(fetch, "MAX_BYTES", 1024 * 1024)
+    monkeypatch.setattr("providers.stub.faults.SLOW_SECONDS", 0.05)
+    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 0.0)
+    monkeypatch.setattr(caller, "MAX_BYTES", 1024 * 1024)
     if fault == "timeout":  # the shortest that the table holds is ten seconds
-        monkeypatch.setattr(polling, "time_limit", lambda claim: 0.3)
+        monkeypatch.setattr(poller, "time_limit", lambda claim: 0.3)
     upstream(fault)
     done = poll(provider)
     calls = FetchAttempt.objects.filter(pk__gt=newest)

@@ -8,13 +8,13 @@ from aiohttp import web
 from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
+from core.actors import SYSTEM
 from providers import operations
-from providers.addresses import PrivateAddress, PublicResolver, refuse_private
-from providers.backfill import Scope
+from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState
-from providers.stub_server import served
+from providers.polling.address_guard import PrivateAddress, PublicResolver, refuse_private
+from providers.stub.server import served
 from providers.validators import is_public, validate_base_url, validate_credential_env
-from rollout.actors import SYSTEM
 from tests.conftest import committed
 
 PRIVATE = [

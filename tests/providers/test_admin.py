@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from config.marks import ago, elapsed
+from core.console.badges import ago, elapsed
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 
 STATES = "/admin/providers/providerstate/"

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db.models import Count, Q
 
-from providers.backfill import CATALOGUE, backfill
+from core.errors import Refused
+from providers.fleet.backfill import CATALOGUE, backfill
 from providers.models import PollSlot, Provider, ProviderState
-from rollout.errors import Refused
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from providers.bucket import Bucket
-from rollout.redis import asynchronous_client, client, key
+from core.redis import asynchronous_client, client, key
+from providers.polling.rate_limit import Bucket
 
 NAME = "bucket:test"
 

@@ -8,13 +8,13 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from providers import schedule
-from providers.backfill import Scope
 from providers.choices import Status
-from providers.feed import Claim, Poll
-from providers.ingest import record
+from providers.fleet.backfill import Scope
 from providers.models import PollSlot, ProviderState
-from providers.polling import claim_due, release
+from providers.polling import schedule
+from providers.polling.ingest import record
+from providers.polling.messages import Claim, Poll
+from providers.polling.poller import claim_due, release
 from rollout.models import Activation
 from tests.conftest import committed
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from core.actors import SYSTEM
+from core.errors import Refused, WrongInput
 from providers.gamelogs import operations
-from providers.gamelogs.load import BadFile, Imported
+from providers.gamelogs.loader import BadFile, Imported
 from providers.models import GameLog
-from rollout.actors import SYSTEM
-from rollout.errors import Refused, WrongInput
 
 pytestmark = pytest.mark.django_db
 HEADER = "date,game,player,player_id,team,position,points,rebounds"

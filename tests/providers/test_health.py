@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.choices import Status
-from providers.health import (
+from providers.fleet.health import (
     Ended,
     Health,
     after,

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from config.charts import Chart
-from providers.history import last_day, last_errors, prices, slot_of
+from core.console.charts import Chart
+from providers.admin.history import last_day, last_errors, prices, slot_of
 from providers.models import Event, FetchAttempt, FleetAlert, PollSlot, PriceMove, PropLine, ProviderState, StatusChange
 
 pytestmark = pytest.mark.django_db

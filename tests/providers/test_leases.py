@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from providers import health
-from providers.backfill import Scope
 from providers.choices import Outcome
-from providers.feed import Call, Claim, Poll
-from providers.ingest import record
+from providers.fleet import health
+from providers.fleet.backfill import Scope
 from providers.models import PollSlot, ProviderState
-from providers.polling import claim_due, release
+from providers.polling.ingest import record
+from providers.polling.messages import Call, Claim, Poll
+from providers.polling.poller import claim_due, release
 
 pytestmark = pytest.mark.django_db
 STEPS = st.lists(

@@ -8,11 +8,12 @@ from aiohttp import web
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from providers import operations, polling
-from providers.health import Ended
+from core.actors import SYSTEM
+from providers import operations
+from providers.fleet.health import Ended
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState
-from providers.stub_server import served
-from rollout.actors import SYSTEM
+from providers.polling import poller
+from providers.stub.server import served
 from tests.conftest import committed
 from tests.providers.polls import due_poll, event, flaky, poll, slot, wait
 
@@ -39,7 +40,7 @@ def test_throttling_respects_retry_after_and_is_no_ill_health(state: ProviderSta
         assert (state.status, state.consecutive_errors, state.failed_requests) == ("active", 0, 1)
         assert due_poll().problem.startswith("the account's requests per minute are used up")  # nor does another slot
         assert len(seen) == 1
-        polling.stop_poller()
+        poller.stop_poller()
 
 
 def test_a_401_can_mean_that_the_quota_is_used_up(state: ProviderState, settings: Settings) -> None:
@@ -52,7 +53,7 @@ def test_a_401_can_mean_that_the_quota_is_used_up(state: ProviderState, settings
     with served(app) as url:
         settings.STUB_FEED_URL = url
         due_poll()
-        polling.stop_poller()
+        poller.stop_poller()
     assert FetchAttempt.objects.get().outcome == "out_of_quota"
 
 
@@ -77,7 +78,7 @@ def test_the_interval_stretches_while_the_month_would_not_last(state: ProviderSt
         left[0] = "100000000"
         due_poll()
         assert slot().effective_interval_seconds == 300
-        polling.stop_poller()
+        poller.stop_poller()
 
 
 def test_slots_of_one_account_share_what_is_left(fleet: None, settings: Settings) -> None:
@@ -93,7 +94,7 @@ def test_slots_of_one_account_share_what_is_left(fleet: None, settings: Settings
         PollSlot.objects.filter(base_url="").exclude(sport="NBA").update(credits_per_poll=3)
         due_poll()
         assert slot().effective_interval_seconds == pytest.approx(4 * alone, rel=0.01)
-        polling.stop_poller()
+        poller.stop_poller()
 
 
 def test_waiting_for_ones_turn_is_not_the_upstreams_failure(
@@ -107,7 +108,7 @@ def test_waiting_for_ones_turn_is_not_the_upstreams_failure(
         settings.STUB_FEED_URL = url
         assert due_poll().is_good
         done = due_poll()
-        polling.stop_poller()
+        poller.stop_poller()
     assert (done.calls, done.ended) == ((), Ended.THROTTLED)
     assert done.problem.startswith("the account's requests per minute are used up for")
     state.refresh_from_db()
@@ -131,7 +132,7 @@ def test_the_longest_retry_after_stands(state: ProviderState, settings: Settings
     with served(app) as url:
         settings.STUB_FEED_URL = url
         done = due_poll()
-        polling.stop_poller()
+        poller.stop_poller()
     assert (done.is_good, done.pause_seconds) == (True, 900)
     assert 895 < wait() <= 900
 
@@ -147,7 +148,7 @@ def test_a_retry_after_counts_for_the_schedule_of_a_poll_by_hand(state: Provider
     with served(app) as url:
         settings.STUB_FEED_URL = url
         poll()
-        polling.stop_poller()
+        poller.stop_poller()
     assert wait() > 595
 
 
@@ -167,4 +168,4 @@ def test_a_refused_poll_says_nothing_about_its_cost(state: ProviderState, settin
             due_poll()
             assert slot().effective_interval_seconds > 3600
             assert slot().credits_per_poll == 3
-        polling.stop_poller()
+        poller.stop_poller()

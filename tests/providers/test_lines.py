@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from providers.models import Event, PropLine, Provider, ProviderState
-from rollout import process
+from rollout.gate import runtime
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_a_switched_off_serving_publishes_nothing(offers: None, at_stage: Stages
 
 def test_a_blind_process_publishes_nothing(offers: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    process.own().views._until = 0.0
+    runtime.own().views._until = 0.0
     assert offered(ask()) == []
 
 

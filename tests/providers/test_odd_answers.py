@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 from pytest_django import Settings
 
+from core.actors import SYSTEM
 from providers import operations
-from providers.feed import Poll
 from providers.models import Event, FetchAttempt, PollSlot, ProviderState, Sport
-from providers.stub_server import served
-from rollout.actors import SYSTEM
+from providers.polling.messages import Poll
+from providers.stub.server import served
 from tests.conftest import committed
 from tests.providers.polls import event, poll
 

@@ -13,13 +13,14 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from providers import fetch, operations, polling
-from providers.backfill import Scope
-from providers.feed import Poll
-from providers.ingest import record
+from core.actors import SYSTEM
+from providers import operations
+from providers.fleet.backfill import Scope
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
-from providers.stub_server import served
-from rollout.actors import SYSTEM
+from providers.polling import caller, poller
+from providers.polling.ingest import record
+from providers.polling.messages import Poll
+from providers.stub.server import served
 from tests.conftest import committed
 from tests.processes import until
 from tests.providers.polls import event, poll
@@ -127,8 +128,8 @@ def test_a_bad_answer_is_counted_and_removes_nothing(
     poll()
     before = offered()
     if fault == "timeout":  # the shortest that the table holds is ten seconds
-        monkeypatch.setattr(polling, "time_limit", lambda claim: 0.3)
-    monkeypatch.setattr(fetch, "MAX_BYTES", 1024 * 1024)
+        monkeypatch.setattr(poller, "time_limit", lambda claim: 0.3)
+    monkeypatch.setattr(caller, "MAX_BYTES", 1024 * 1024)
     stub_feed(fault)
     done = poll()
     state.refresh_from_db()
@@ -155,7 +156,7 @@ def test_an_empty_answer_removes_nothing(state: ProviderState, stub_feed: StubFe
 def test_a_slow_answer_is_a_good_one(
     state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.stub_faults.SLOW_SECONDS", 0.05)
+    monkeypatch.setattr("providers.stub.faults.SLOW_SECONDS", 0.05)
     stub_feed("slow")
     assert poll().is_good
     assert all(attempt.duration_ms >= 50 for attempt in FetchAttempt.objects.all())
@@ -182,7 +183,7 @@ def test_a_good_poll_ends_a_row_of_failures(state: ProviderState, stub_feed: Stu
 def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatch does not wait, and a fetch that hangs holds up no other."""
     stub_feed("timeout:0.5", seed=3)
-    monkeypatch.setattr(polling, "time_limit", lambda claim: 1.0)
+    monkeypatch.setattr(poller, "time_limit", lambda claim: 1.0)
     polls = operations.poll_round(Scope("stub"), actor=SYSTEM)
     slowest = max(future.result(30).poll.late_ms for future in polls)
     assert any(future.result().poll.problem for future in polls)
@@ -192,7 +193,7 @@ def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypat
 def test_a_tick_polls_what_is_due(fleet: None, stub_feed: StubFeed) -> None:
     stub_feed()
     assert operations.poll_due() == 8
-    for future in list(polling.poller().polls):
+    for future in list(poller.poller().polls):
         future.result(30)
     assert ProviderState.objects.filter(provider="stub", last_prop_count__gt=0).count() == 4
     assert operations.poll_due() == 0
@@ -202,7 +203,7 @@ def test_a_worker_that_stops_gives_its_claims_back(state: ProviderState, stub_fe
     stub_feed("timeout")
     operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)
     assert PollSlot.objects.filter(lease_until__isnull=False).count() == 1
-    polling.stop_poller()
+    poller.stop_poller()
     assert PollSlot.objects.filter(lease_until__isnull=False).count() == 0
     assert FetchAttempt.objects.count() == 0
 
@@ -231,8 +232,8 @@ def test_a_tick_waits_for_no_other_ticks_fetches(fleet: None, settings: Settings
         assert operations.poll_due() == 3
         assert until(lambda: FetchAttempt.objects.filter(outcome="ok").count() == 3)
         # A poll's future ends a moment after its rows are there.
-        assert until(lambda: [poll.done() for poll in list(polling.poller().polls)] == [False])
-        polling.stop_poller()
+        assert until(lambda: [poll.done() for poll in list(poller.poller().polls)] == [False])
+        poller.stop_poller()
 
 
 def test_one_games_failed_call_leaves_the_poll_good(state: ProviderState, settings: Settings) -> None:
@@ -254,7 +255,7 @@ def test_one_games_failed_call_leaves_the_poll_good(state: ProviderState, settin
 
 
 def test_a_deadline_set_during_a_poll_stands(state: ProviderState) -> None:
-    [claim] = polling.claim_due(scope=Scope("stub", "NBA"))
+    [claim] = poller.claim_due(scope=Scope("stub", "NBA"))
     operations.poll_now([state.pk], actor=SYSTEM)
     asked = PollSlot.objects.get(pk=claim.slot).next_poll_at
     record(claim, Poll(problem="none"))

@@ -9,8 +9,8 @@ import pytest
 
 from providers.adapters import odds_api, prizepicks, sportradar
 from providers.adapters.sportradar_shapes import Body
-from providers.feed import Answer
-from providers.fetch import refusal
+from providers.polling.caller import refusal
+from providers.polling.messages import Answer
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not beside the checkout")

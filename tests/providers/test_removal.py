@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.backfill import Scope
 from providers.choices import Outcome
-from providers.feed import Answer, Call, Game, Line, Poll, distinct
-from providers.ingest import record
+from providers.fleet.backfill import Scope
 from providers.models import PropLine, ProviderState
-from providers.polling import claim_due
+from providers.polling.ingest import record
+from providers.polling.messages import Answer, Call, Game, Line, Poll, distinct
+from providers.polling.poller import claim_due
 
 NOW = datetime(2026, 1, 5, 18, tzinfo=UTC)
 GAMES = (Game("one", "Home", "Away", NOW), Game("two", "Here", "There", NOW))

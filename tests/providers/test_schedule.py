@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.schedule import after, on_grid, seconds_of_month_left, share, stretched
+from providers.polling.schedule import after, on_grid, seconds_of_month_left, share, stretched
 
 moments = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - strategies want it
 intervals = st.floats(30, 300)

@@ -8,13 +8,13 @@ from aiohttp import web
 from django.db import connection
 from pytest_django import Settings
 
+from core.actors import SYSTEM
+from core.redaction import hide, redact
 from providers import operations
-from providers.backfill import Scope
-from providers.fetch import refusal
+from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, Provider, ProviderState
-from providers.stub_server import served
-from rollout.actors import SYSTEM
-from rollout.redact import hide, redact
+from providers.polling.caller import refusal
+from providers.stub.server import served
 from tests.conftest import committed
 
 KEY = "k3y-that-nobody-may-see"
@@ -23,7 +23,7 @@ KEY = "k3y-that-nobody-may-see"
 @pytest.fixture
 def credential(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUBBORN_API_KEY", KEY)
-    monkeypatch.setattr("rollout.redact._secrets", [])
+    monkeypatch.setattr("core.redaction._secrets", [])
     hide([])
 
 

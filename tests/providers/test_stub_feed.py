@@ -18,9 +18,9 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.stub_faults import KINDS
-from providers.stub_server import MONTHLY_QUOTA, served
-from providers.stub_world import ROSTERS, Board, american, games
+from providers.stub.faults import KINDS
+from providers.stub.server import MONTHLY_QUOTA, served
+from providers.stub.world import ROSTERS, Board, american, games
 from tests.processes import until
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.stub_counts import Count, draw, latent, latents
-from providers.stub_gamelogs import game_logs, roster
-from providers.stub_season import SEASONS
-from providers.stub_server import SEED
+from providers.stub.counts import Count, draw, latent, latents
+from providers.stub.game_logs import game_logs, roster
+from providers.stub.season import SEASONS
+from providers.stub.server import SEED
 
 TODAY = date(2026, 1, 5)
 SIX = {

@@ -10,17 +10,18 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from providers import operations, polling
+from core import notify
+from core.actors import SYSTEM
+from providers import operations
 from providers.adapters import odds_api
-from providers.alert import watch_fleet
-from providers.backfill import Scope
 from providers.choices import Outcome
-from providers.feed import Answer, Call, Game, Line, Poll
-from providers.ingest import record
+from providers.fleet.backfill import Scope
+from providers.fleet.fleet_alert import watch_fleet
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
-from providers.stub_server import served
-from rollout import notify
-from rollout.actors import SYSTEM
+from providers.polling import poller
+from providers.polling.ingest import record
+from providers.polling.messages import Answer, Call, Game, Line, Poll
+from providers.stub.server import served
 from tests.conftest import committed
 from tests.providers.polls import due_poll, flaky, poll, slot, wait
 
@@ -38,7 +39,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[notify.Event]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("providers.fetch.retry_delay", lambda attempt, dice: 0.0)
+    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 0.0)
 
 
 def test_it_goes_to_error_and_comes_back_by_itself(
@@ -83,7 +84,7 @@ def test_it_retries_as_often_as_allowed(
     with served(flaky(failures)) as url:
         settings.STUB_FEED_URL = url
         assert due_poll().is_good == is_good
-        polling.stop_poller()
+        poller.stop_poller()
     assert FetchAttempt.objects.count() == calls
     state.refresh_from_db()
     assert (state.total_requests, state.consecutive_errors) == (calls, 0 if is_good else 1)
@@ -92,11 +93,11 @@ def test_it_retries_as_often_as_allowed(
 def test_a_retry_stays_inside_the_time_out(
     state: ProviderState, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.fetch.retry_delay", lambda attempt, dice: 20.0)
+    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 20.0)
     with served(flaky(1)) as url:
         settings.STUB_FEED_URL = url
         assert not due_poll().is_good
-        polling.stop_poller()
+        poller.stop_poller()
     assert FetchAttempt.objects.count() == 1
 
 
@@ -175,7 +176,7 @@ def test_an_answer_that_the_tables_do_not_take_is_a_failure(
 
 def test_an_interval_edited_during_a_poll_counts_from_that_poll(state: ProviderState) -> None:
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now())
-    [claim] = polling.claim_due(scope=Scope("stub", "NBA"))
+    [claim] = poller.claim_due(scope=Scope("stub", "NBA"))
     state.poll_interval_seconds = 60
     operations.save(state, actor=SYSTEM)
     record(claim, Poll(problem="none"))
@@ -205,7 +206,7 @@ def test_two_accounts_that_list_the_same_games_do_not_deadlock(fleet: None) -> N
     games = tuple(Game(f"g{n:03}", "H", "A", now) for n in range(200))
     Provider.objects.filter(name="betmgm").update(credential_env="OTHER_API_KEY")
     operations.enable(list(ProviderState.objects.filter(provider="betmgm").values_list("pk", flat=True)), actor=SYSTEM)
-    claims = [claim for claim in polling.claim_due() if claim.source == "odds_api" and claim.sport == "NBA"]
+    claims = [claim for claim in poller.claim_due() if claim.source == "odds_api" and claim.sport == "NBA"]
     assert len(claims) == 2
 
     def store(number: int) -> bool:

@@ -13,11 +13,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
+from core.actors import SYSTEM
+from core.errors import Refused, WrongInput
 from providers import operations, tasks
 from providers.gamelogs import uploads
 from providers.models import GameLog, GameLogUpload, UploadedPart
-from rollout.actors import SYSTEM
-from rollout.errors import Refused, WrongInput
 from tests.conftest import committed
 from tests.providers.test_game_logs import LEBRON, NFL_HEADER, PLAIN, SCHEDULE
 

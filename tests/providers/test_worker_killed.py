@@ -16,11 +16,11 @@ from django.conf import settings as django_settings
 from django.db.models.functions import Now
 from pytest_django import Settings
 
+from core.actors import SYSTEM
 from providers import operations
-from providers.backfill import Scope
+from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState
-from providers.stub_server import served
-from rollout.actors import SYSTEM
+from providers.stub.server import served
 from tests import databases
 from tests.conftest import committed
 

@@ -7,14 +7,14 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from rollout import heartbeat, mismatches, operations, process
-from rollout.actors import Machine
-from rollout.configuration import GUARDS, STAGES
-from rollout.gate import gate
+from core.actors import Machine
+from core.redis import client, key
+from rollout.control.loop import tick
+from rollout.decisions.stages import Arm
+from rollout.gate import gate, heartbeat, mismatches, runtime
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.redis import client, key
-from rollout.stages import Arm
-from rollout.ticks import tick
+from rollout.operations import lifecycle
+from rollout.operations.policies import GUARDS, STAGES
 from tests.conftest import look
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def confirm(browser: Client, verb: str, **filled: Any) -> Any:
 
 
 def traffic(requests: int = 60, errors: int = 0, hits: int | None = None) -> None:
-    own = process.own()
+    own = runtime.own()
     look(own.views)
     for number in range(requests):
         hit = number < (requests if hits is None else hits)
@@ -52,7 +52,7 @@ def traffic(requests: int = 60, errors: int = 0, hits: int | None = None) -> Non
 
 
 def test_the_page_shows_where_it_stands_and_on_what_evidence(fleet: None, browse: Browse) -> None:
-    operations.start(rollout(), actor=ANNA, reason="tuesday's trial", pace=0.05)
+    lifecycle.start(rollout(), actor=ANNA, reason="tuesday's trial", pace=0.05)
     traffic()
     tick()
     shown = page(browse("Viewer"), address())
@@ -85,7 +85,7 @@ def test_what_differed_in_shadow_mode_is_shown(browse: Browse) -> None:
 def test_the_moving_part_is_asked_for_by_itself(browse: Browse) -> None:
     viewer = browse("Viewer")
     assert "It was never moved" in page(viewer, address())
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     live = page(viewer, address("live"))
     assert "Dark mode" in live
     assert "<html" not in live
@@ -93,7 +93,7 @@ def test_the_moving_part_is_asked_for_by_itself(browse: Browse) -> None:
     known = first.context["known"]
     assert "start: Disabled" in first.content.decode()
     assert viewer.get(address("timeline"), {"known": known}).status_code == 204
-    operations.pause(rollout(), actor=ANNA, reason="")
+    lifecycle.pause(rollout(), actor=ANNA, reason="")
     assert viewer.get(address("timeline"), {"known": known}).status_code == 200
     assert Client().get(address("live")).status_code == 302
 
@@ -112,7 +112,7 @@ def test_the_moving_part_is_asked_for_by_itself(browse: Browse) -> None:
 def test_only_verbs_that_mean_something_are_offered(
     browse: Browse, stage: str, run_state: str, verbs: list[str]
 ) -> None:
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     Rollout.objects.update(stage=stage, run_state=run_state)
     assert browse("Operator").get(address()).context["verbs"] == verbs
 
@@ -138,9 +138,9 @@ def test_a_verb_asks_says_what_will_change_and_is_on_record(browse: Browse) -> N
 
 def test_a_late_confirmation_does_nothing(browse: Browse) -> None:
     operator = browse("Operator")
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     seen = rollout().epoch
-    operations.pause(rollout(), actor=ANNA, reason="")
+    lifecycle.pause(rollout(), actor=ANNA, reason="")
     for late in (seen, "", "x", "9" * 30, -1):
         answer = confirm(operator, "abort", seen=late)
         assert "has moved since you were asked" in answer.content.decode()
@@ -149,7 +149,7 @@ def test_a_late_confirmation_does_nothing(browse: Browse) -> None:
 
 def test_an_operation_that_refuses_is_one_line(browse: Browse) -> None:
     operator = browse("Operator")
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     answer = confirm(operator, "advance").content.decode()
     assert "the guards of derived-data do not pass; see manage.py rollout status" in answer
     assert "derived-data runs already" in confirm(operator, "start").content.decode()
@@ -159,7 +159,7 @@ def test_an_operation_that_refuses_is_one_line(browse: Browse) -> None:
 
 @pytest.mark.parametrize("verb", ["start", "advance", "approve", "pause", "resume", "abort"])
 def test_each_verb_needs_its_permission_and_a_post(browse: Browse, verb: str) -> None:
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     viewer = browse("Viewer")
     assert viewer.get(address(verb)).status_code == 403
     assert viewer.post(address(verb), {"seen": 1}).status_code == 403
@@ -176,7 +176,7 @@ def test_one_permission_is_one_verb(browse: Browse) -> None:
     viewer = browse("Viewer")
     user = User.objects.get(username="viewer")
     user.user_permissions.add(Permission.objects.get(codename="abort_rollout"))
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     assert viewer.get(address()).context["verbs"] == ["abort"]
     assert viewer.get(address("pause")).status_code == 403
 
@@ -215,7 +215,7 @@ def saved(browser: Client, **changes: str) -> Any:
 
 def test_editing_a_policy_of_a_running_rollout_is_recorded(browse: Browse) -> None:
     admin = browse("Admin")
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     epoch = rollout().epoch
     assert saved(admin, **{"0-minutes": "5", "2-percents": "5,50"}).status_code == 302
     policies = {policy.stage: policy for policy in StagePolicy.objects.filter(rollout=rollout())}
@@ -296,5 +296,5 @@ def test_another_rollout_comes_with_policies(browse: Browse) -> None:
 
 
 def test_transitions_are_listed(browse: Browse) -> None:
-    operations.start(rollout(), actor=ANNA, reason="tuesday's trial")
+    lifecycle.start(rollout(), actor=ANNA, reason="tuesday's trial")
     assert "tuesday&#x27;s trial" in page(browse("Viewer"), "/admin/rollout/transition/?verb=start")

@@ -6,9 +6,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
+from core.db.append_only import FLAG, allow_rewrite
 from providers import operations
 from providers.models import StatusChange
-from rollout.append_only import FLAG, allow_rewrite
 
 pytestmark = pytest.mark.django_db
 

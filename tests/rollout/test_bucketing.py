@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.bucketing import bucket
 from rollout.choices import Stage
-from rollout.stages import Arm, Lines, Serves, serves
+from rollout.decisions.stages import Arm, Lines, Serves, serves
+from rollout.gate.bucketing import bucket
 
 ANY_TEXT = st.text(st.characters(codec=None))
 

@@ -9,12 +9,12 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.db.models.functions import Now
 
+from core.actors import SYSTEM, Machine
 from providers.models import ProviderState
-from rollout import operations, process
-from rollout.actors import SYSTEM, Machine
-from rollout.gate import gate
+from rollout.decisions.stages import Arm
+from rollout.gate import gate, runtime
 from rollout.models import Rollout, StagePolicy, Transition
-from rollout.stages import Arm
+from rollout.operations import lifecycle
 from tests.conftest import look
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def document(capsys: Capture, *args: str) -> Any:
 
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    own = process.own()
+    own = runtime.own()
     look(own.views)
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
@@ -96,7 +96,7 @@ def test_the_verbs_move_it_and_are_remembered(capsys: Capture) -> None:
 def test_an_approval_from_the_shell(capsys: Capture) -> None:
     StagePolicy.objects.update(needs_approval=True)
     run("start")
-    operations.wait(Rollout.objects.get(), [], actor=SYSTEM)
+    lifecycle.wait(Rollout.objects.get(), [], actor=SYSTEM)
     run("approve", "--reason", "looks good")
     assert Rollout.objects.get().run_state == "running"
 
@@ -108,9 +108,9 @@ def test_after_a_fall_it_says_why(capsys: Capture) -> None:
     assert found["next"].startswith(
         "back to DISABLED with the next tick: a hard limit fell, with 6 errors; errors 6, limit 5"
     )
-    from rollout import ticks
+    from rollout.control import loop
 
-    ticks.tick()
+    loop.tick()
     shown = document(capsys, "status")
     assert shown["run_state"] == "cooling"
     assert "it fell: a hard limit fell, with 6 errors; errors 6, limit 5, on 60: VIOLATION" in shown["next"]
@@ -165,7 +165,7 @@ def test_watching_shows_each_change_once(monkeypatch: pytest.MonkeyPatch, capsys
         nonlocal looks
         looks += 1
         if looks == 2:
-            operations.pause(Rollout.objects.get(), actor=Machine("anna"), reason="")
+            lifecycle.pause(Rollout.objects.get(), actor=Machine("anna"), reason="")
         if looks == 4:
             raise KeyboardInterrupt
 

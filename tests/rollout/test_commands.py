@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from rollout.commands import SlipwayCommand
-from rollout.errors import Refused, WrongInput
+from core.commands import SlipwayCommand
+from core.errors import Refused, WrongInput
 
 
 def command(raised: Exception | None = None) -> SlipwayCommand:

@@ -14,14 +14,15 @@ from django.db import connection
 from django.db.models import F
 from pytest_django import Settings
 
-from rollout import heartbeat, operations, process, ticks
-from rollout.actors import SYSTEM, Machine
+from core.actors import SYSTEM, Machine
+from core.errors import SlipwayError
+from core.redis import client
 from rollout.choices import Stage, Verdict
-from rollout.errors import SlipwayError
-from rollout.gate import gate
+from rollout.control import loop
+from rollout.decisions.stages import Arm
+from rollout.gate import gate, heartbeat, runtime
 from rollout.models import Rollout, Transition
-from rollout.redis import client
-from rollout.stages import Arm
+from rollout.operations import lifecycle
 from tests import databases
 from tests.conftest import committed
 from tests.databases import ROOT
@@ -47,7 +48,7 @@ def no_redis(settings: Settings) -> Iterator[None]:
 
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    own = process.own()
+    own = runtime.own()
     own.views.check()
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
@@ -65,14 +66,14 @@ def test_redis_gone_at_a_stage(at_stage: Stages, settings: Settings, stage: Stag
     at_stage(stage, percent=100 if stage is Stage.FULL_ACTIVE else 50)
     traffic()
     time_passes(60)
-    own, asked = process.own(), gate(NAME)
+    own, asked = runtime.own(), gate(NAME)
     served = asked.decide("user-6")
     with no_redis(settings):
         traffic(errors=6)
         assert asked.decide("user-6") is served
         assert asked.run("user-6", control=lambda: 1, candidate=lambda: 1) == 1
-        assert ticks.tick() == 0
-        verdicts = {one.guard: one.verdict for one in ticks.look(rollout()).judged if one.guard.value != "feed_health"}
+        assert loop.tick() == 0
+        verdicts = {one.guard: one.verdict for one in loop.look(rollout()).judged if one.guard.value != "feed_health"}
         assert set(verdicts.values()) == {Verdict.ERROR}
         own.views._until -= 31
         own.views.check()
@@ -80,7 +81,7 @@ def test_redis_gone_at_a_stage(at_stage: Stages, settings: Settings, stage: Stag
         assert asked.run("user-6", control=lambda: 1, candidate=lambda: 2) == 1
     own.flush()  # what was counted meanwhile
     own.views.check()
-    ticks.tick()
+    loop.tick()
     assert (rollout().stage == "DISABLED") is (stage is not Stage.DARK_MODE)
 
 
@@ -88,12 +89,12 @@ def test_redis_gone_at_a_stage(at_stage: Stages, settings: Settings, stage: Stag
 def test_what_redis_did_not_take_for_too_long_is_dropped_and_said(
     at_stage: Stages, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollout.metrics.KEPT_AT_MOST", 50)
+    monkeypatch.setattr("rollout.gate.counters.KEPT_AT_MOST", 50)
     at_stage("FULL_ACTIVE")
     with no_redis(settings):
         traffic(60)
-    process.own().flush()
-    judged = {one.guard.value: one.verdict for one in ticks.look(rollout()).judged}
+    runtime.own().flush()
+    judged = {one.guard.value: one.verdict for one in loop.look(rollout()).judged}
     assert {judged[name] for name in ("errors", "p95_ms", "hit_rate")} == {Verdict.ERROR}
 
 
@@ -101,27 +102,27 @@ def test_what_redis_did_not_take_for_too_long_is_dropped_and_said(
 def test_an_advance_that_races_a_fall_loses(at_stage: Stages) -> None:
     at_stage("SHADOW_MODE")
     traffic()
-    seen, judged = rollout(), ticks.look(rollout()).judged
+    seen, judged = rollout(), loop.look(rollout()).judged
     traffic(6, errors=6)
-    operations.advance(seen, judged, actor=ANNA, reason="it looked good")
-    process.own().views.check()
+    lifecycle.advance(seen, judged, actor=ANNA, reason="it looked good")
+    runtime.own().views.check()
     assert gate(NAME).decide("user-6") is Arm.CONTROL
-    assert ticks.tick() == 1
+    assert loop.tick() == 1
     assert (rollout().stage, rollout().run_state) == ("DISABLED", "cooling")
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_clock_that_jumps_moves_nothing(at_stage: Stages, days: int) -> None:
-    operations.start(rollout(), actor=ANNA, reason="")
+    lifecycle.start(rollout(), actor=ANNA, reason="")
     heartbeat.beat()
     traffic()
     with time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True):
-        process.own().views.check()
-        assert ticks.tick() == 0
-        assert ticks.look(rollout()).decision.reasons[0].endswith("s are left")
+        runtime.own().views.check()
+        assert loop.tick() == 0
+        assert loop.look(rollout()).decision.reasons[0].endswith("s are left")
         time_passes(11)
-        assert ticks.tick() == 1
+        assert loop.tick() == 1
     assert rollout().stage == "SHADOW_MODE"
 
 
@@ -129,14 +130,14 @@ def test_a_clock_that_jumps_moves_nothing(at_stage: Stages, days: int) -> None:
 def test_two_operators_at_once_are_one(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     traffic()
-    judged, together = ticks.look(rollout()).judged, threading.Barrier(4)
+    judged, together = loop.look(rollout()).judged, threading.Barrier(4)
     outcomes: list[str] = []
 
     def advance(seen: Rollout) -> None:
         together.wait()
         try:
-            outcomes.append(operations.advance(seen, judged, actor=ANNA, reason="").to_stage)
-        except operations.Overtaken:
+            outcomes.append(lifecycle.advance(seen, judged, actor=ANNA, reason="").to_stage)
+        except lifecycle.Overtaken:
             outcomes.append("overtaken")
         finally:
             connection.close()
@@ -152,10 +153,10 @@ def test_two_operators_at_once_are_one(at_stage: Stages) -> None:
 
 KILLED = """
 import os, django; django.setup()
-from rollout import ticks
+from rollout.control import loop
 from rollout.models import Rollout, Transition
 Transition.objects.create = lambda **kwargs: os.kill(os.getpid(), 9)  # after the guard, amid the transition
-ticks.tick()
+loop.tick()
 """
 
 
@@ -169,9 +170,9 @@ def test_a_worker_killed_between_guard_and_transition_leaves_it_to_the_next(at_s
     assert killed.returncode == -9
     assert (rollout().stage, rollout().epoch) == ("FULL_ACTIVE", seen.epoch)
     assert not Transition.objects.exists()
-    process.own().views.check()
+    runtime.own().views.check()
     assert gate(NAME).decide("user-6") is Arm.CONTROL  # meanwhile too
-    assert ticks.tick() == 1
+    assert loop.tick() == 1
     assert Transition.objects.get().verb == "trip"
 
 
@@ -183,7 +184,7 @@ def test_an_odd_name_is_control(at_stage: Stages, name: str) -> None:
     assert odd.decide("user-6") is Arm.CONTROL
     assert odd.run("user-6", control=lambda: "control", candidate=lambda: "candidate") == "control"
     odd.observe(Arm.CANDIDATE, 1.0, is_error=True)
-    process.own().flush()
+    runtime.own().flush()
 
 
 @pytest.mark.django_db
@@ -197,12 +198,12 @@ def test_an_odd_targeting_key_is_a_key(at_stage: Stages, key: str) -> None:
 def test_an_action_of_another_epoch_does_nothing(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     seen = rollout()
-    operations.pause(seen, actor=ANNA, reason="")
+    lifecycle.pause(seen, actor=ANNA, reason="")
     late: list[Callable[[], object]] = [
-        lambda: operations.pause(seen, actor=ANNA, reason=""),
-        lambda: operations.abort(seen, actor=ANNA, reason=""),
-        lambda: operations.trip(seen, Stage.DISABLED, [], actor=SYSTEM, reason=""),
-        lambda: operations.step(seen, 1, [], actor=SYSTEM, reason=""),
+        lambda: lifecycle.pause(seen, actor=ANNA, reason=""),
+        lambda: lifecycle.abort(seen, actor=ANNA, reason=""),
+        lambda: lifecycle.trip(seen, Stage.DISABLED, [], actor=SYSTEM, reason=""),
+        lambda: lifecycle.step(seen, 1, [], actor=SYSTEM, reason=""),
     ]
     for act in late:
         with pytest.raises(SlipwayError):

@@ -8,20 +8,20 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from rollout import heartbeat, mismatches, operations
-from rollout.actors import Machine
-from rollout.bucketing import bucket
+from core.actors import Machine
+from core.redis import client, key
 from rollout.choices import Stage
-from rollout.gate import Answer, Gate
-from rollout.guards import Counts
-from rollout.histogram import percentile
-from rollout.inflight import InFlight
-from rollout.metrics import Metrics, read
+from rollout.decisions.guards import Counts
+from rollout.decisions.latency import percentile
+from rollout.decisions.stages import Arm
+from rollout.gate import Answer, Gate, heartbeat, mismatches
+from rollout.gate.bucketing import bucket
+from rollout.gate.counters import Metrics, read
+from rollout.gate.in_flight import InFlight
+from rollout.gate.shadow import Shadows
+from rollout.gate.view import Views
 from rollout.models import Rollout
-from rollout.redis import client, key
-from rollout.shadow import Shadows
-from rollout.stages import Arm
-from rollout.views import Views
+from rollout.operations import lifecycle
 from tests.conftest import committed, look
 from tests.processes import until
 
@@ -242,9 +242,9 @@ def test_nobody_is_served_the_candidate_before_the_first_look(world: World) -> N
 
 def test_a_stage_visit_begins_with_its_transition(world: World) -> None:
     rollout = Rollout.objects.get(name=NAME)
-    operations.start(rollout, actor=Machine("anna"), reason="")
-    operations.pause(Rollout.objects.get(), actor=Machine("anna"), reason="")
-    operations.resume(Rollout.objects.get(), actor=Machine("anna"), reason="")
+    lifecycle.start(rollout, actor=Machine("anna"), reason="")
+    lifecycle.pause(Rollout.objects.get(), actor=Machine("anna"), reason="")
+    lifecycle.resume(Rollout.objects.get(), actor=Machine("anna"), reason="")
     heartbeat.beat()
     world.views.check()
     visit = world.views.visit_of(NAME)

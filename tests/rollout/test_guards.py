@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.choices import Consequence, Guard, Stage, Verdict
-from rollout.guards import ALPHA, Counts, Judged, Limit, Measured, judge, worst
-from rollout.histogram import GROWTH, bound_ms, bucket, percentile
+from rollout.decisions.guards import ALPHA, Counts, Judged, Limit, Measured, judge, worst
+from rollout.decisions.latency import GROWTH, bound_ms, bucket, percentile
 
 LIMITS = {
     Guard.ERRORS: Limit(5),

@@ -22,16 +22,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rollout import heartbeat, operations, ticks
-from rollout.actors import Machine
+from core.actors import Machine
+from core.errors import SlipwayError
+from core.redis import client, key
 from rollout.choices import Stage
-from rollout.errors import SlipwayError
-from rollout.gate import Gate
-from rollout.guards import Judged
+from rollout.control import loop
+from rollout.decisions.guards import Judged
+from rollout.decisions.stages import ORDER, Arm
+from rollout.gate import Gate, heartbeat
+from rollout.gate.runtime import Process
 from rollout.models import Rollout, StagePolicy, Transition
-from rollout.process import Process
-from rollout.redis import client, key
-from rollout.stages import ORDER, Arm
+from rollout.operations import lifecycle
 
 NAME = "derived-data"
 ANNA = Machine("anna")
@@ -97,25 +98,25 @@ class World(RuleBasedStateMachine):
 
     @rule(pace=st.sampled_from([1.0, 0.05]))
     def start(self, pace: float) -> None:
-        self.act(operations.start, now(), pace=pace)
+        self.act(lifecycle.start, now(), pace=pace)
 
     @rule()
     def pause(self) -> None:
-        self.act(operations.pause, now())
+        self.act(lifecycle.pause, now())
 
     @rule()
     def resume(self) -> None:
-        self.act(operations.resume, now())
+        self.act(lifecycle.resume, now())
 
     @rule()
     def approve(self) -> None:
-        self.act(operations.approve, now())
+        self.act(lifecycle.approve, now())
 
     @rule()
     def abort(self) -> None:
-        self.act(operations.abort, now())
+        self.act(lifecycle.abort, now())
 
-    @rule(verb=st.sampled_from([operations.freeze, operations.unfreeze]))
+    @rule(verb=st.sampled_from([lifecycle.freeze, lifecycle.unfreeze]))
     def freeze(self, verb: Callable[..., Any]) -> None:
         self.act(verb)
 
@@ -123,11 +124,11 @@ class World(RuleBasedStateMachine):
     @rule()
     def read_the_guards(self) -> None:
         """As an operator does, who acts on it later."""
-        self.judged, self.before = list(ticks.look(now()).judged), now()
+        self.judged, self.before = list(loop.look(now()).judged), now()
 
     @rule()
     def advance_on_what_was_read(self) -> None:
-        self.act(operations.advance, self.before, self.judged)
+        self.act(lifecycle.advance, self.before, self.judged)
 
     @precondition(lambda self: now().stage in ERRORS_JUDGED and self.is_up)
     @rule()
@@ -182,7 +183,7 @@ class World(RuleBasedStateMachine):
         lost = self.counted["misses"] / max(1, self.counted["requests"])
         is_bad = self.counted["requests"] >= 50 and lost > 0.3 and stage != Stage.DISABLED
         must_fall = self.is_up and stage != Stage.DISABLED and (self.must_fall or is_bad)
-        ticks.tick()
+        loop.tick()
         if must_fall:
             assert now().stage == Stage.DISABLED
             self.must_fall = False

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from redis import TimeoutError
 
-from rollout import metrics
-from rollout.guards import Counts
-from rollout.histogram import bucket
-from rollout.metrics import Metrics, Observed, Visit, fell, read
-from rollout.redis import client, key
-from rollout.stages import Arm
+from core.redis import client, key
+from rollout.decisions.guards import Counts
+from rollout.decisions.latency import bucket
+from rollout.decisions.stages import Arm
+from rollout.gate import counters
+from rollout.gate.counters import Metrics, Observed, Visit, fell, read
 
 VISIT = Visit(epoch=5, first_epoch=4, errors_at_most=5)
 GOOD = Observed("r", 5, Arm.CANDIDATE, 20.0, is_hit=True)
@@ -81,7 +81,7 @@ def test_without_a_limit_nothing_trips(visit: Visit | None) -> None:
 
 def test_while_the_relative_guard_judges_the_count_trips_nothing() -> None:
     """In any epoch of the visit: finishing or pausing is no reason to fall."""
-    metrics.let_relative_judge("r", VISIT.first_epoch)
+    counters.let_relative_judge("r", VISIT.first_epoch)
     observe(counting(), *[BAD] * 20)
     observe(counting(Visit(6, 4, errors_at_most=5)), BAD._replace(epoch=6))
     assert fell("r", 0) == 0
@@ -119,7 +119,7 @@ def test_without_redis_counts_are_kept_up_to_a_bound_and_the_rest_counted(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     of, there = counting(), settings.REDIS_URL
-    monkeypatch.setattr(metrics, "KEPT_AT_MOST", 3)
+    monkeypatch.setattr(counters, "KEPT_AT_MOST", 3)
     settings.REDIS_URL = "unix:///nowhere/redis.sock"
     client.cache_clear()
     assert observe(of, GOOD, GOOD) is False

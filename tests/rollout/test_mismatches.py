@@ -1,6 +1,6 @@
 """What is kept of answers that differ."""
 
-from rollout import mismatches
+from rollout.gate import mismatches
 
 NAME = "derived-data"
 

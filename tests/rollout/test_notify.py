@@ -2,8 +2,8 @@
 
 import pytest
 
-from rollout import notify as module
-from rollout.notify import Event, deliver_with, notify
+from core import notify as module
+from core.notify import Event, deliver_with, notify
 
 HAPPENED = Event("provider_status", "stub NBA", "stub NBA is active", {"was": "inactive"})
 

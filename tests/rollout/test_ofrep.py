@@ -14,7 +14,7 @@ from openfeature.flag_evaluation import Reason
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from rollout import process
+from rollout.gate import runtime
 from rollout.models import Activation, Rollout
 from tests.conftest import committed
 
@@ -59,7 +59,7 @@ def test_a_flag_is_true_for_whom_the_candidate_serves(
 
 def test_what_is_off_is_control(at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    process.own().views._until = 0.0
+    runtime.own().views._until = 0.0
     assert (ask().json()["variant"], ask().json()["reason"]) == ("control", "STALE")
     Activation.objects.filter(part="serving").update(is_on=False)
     at_stage("FULL_ACTIVE")

@@ -10,14 +10,14 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from rollout import operations
-from rollout.actors import SYSTEM, Actor, Machine
-from rollout.append_only import FLAG
+from core.actors import SYSTEM, Actor, Machine
+from core.db.append_only import FLAG
+from core.errors import Refused, WrongInput
 from rollout.choices import Guard, Part, RunState, Stage, Verdict
-from rollout.errors import Refused, WrongInput
-from rollout.guards import Judged
+from rollout.decisions.guards import Judged
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.operations import Overtaken
+from rollout.operations import lifecycle
+from rollout.operations.lifecycle import Overtaken
 
 pytestmark = pytest.mark.django_db
 PASSED = [Judged(Guard.HIT_RATE, 0.9, 0.7, 100, Verdict.PASS)]
@@ -51,14 +51,14 @@ def test_there_is_one_rollout_with_a_policy_for_each_stage(rollout: Rollout) -> 
 
 
 def test_it_goes_through_its_stages_and_every_step_is_on_record(rollout: Rollout) -> None:
-    operations.start(rollout, actor=ANNA, reason="quiet night", pace=0.05)
+    lifecycle.start(rollout, actor=ANNA, reason="quiet night", pace=0.05)
     for _ in range(2):
-        operations.advance(now(rollout), PASSED, actor=SYSTEM, reason="time and guards")
+        lifecycle.advance(now(rollout), PASSED, actor=SYSTEM, reason="time and guards")
     assert now(rollout).percent == 10
     for percent in (25, 50):
-        operations.step(now(rollout), percent, [], actor=SYSTEM, reason="held")
-    operations.advance(now(rollout), PASSED, actor=SYSTEM, reason="time and guards")
-    operations.finish(now(rollout), PASSED, actor=SYSTEM, reason="passed")
+        lifecycle.step(now(rollout), percent, [], actor=SYSTEM, reason="held")
+    lifecycle.advance(now(rollout), PASSED, actor=SYSTEM, reason="time and guards")
+    lifecycle.finish(now(rollout), PASSED, actor=SYSTEM, reason="passed")
     done = now(rollout)
     assert (done.stage, done.percent, done.run_state, done.epoch, done.pace) == ("FULL_ACTIVE", 100, "done", 7, 0.05)
     history = [(row.verb, row.to_stage, row.percent, row.epoch) for row in reversed(done.transitions.all())]
@@ -78,11 +78,11 @@ def test_it_goes_through_its_stages_and_every_step_is_on_record(rollout: Rollout
 
 
 def test_it_yields_to_whoever_was_faster(rollout: Rollout) -> None:
-    operations.start(rollout, actor=ANNA, reason="")
+    lifecycle.start(rollout, actor=ANNA, reason="")
     seen = now(rollout)
-    operations.advance(seen, PASSED, actor=ANNA, reason="")
+    lifecycle.advance(seen, PASSED, actor=ANNA, reason="")
     with pytest.raises(Overtaken, match="rollout status"):
-        operations.advance(seen, PASSED, actor=SYSTEM, reason="")
+        lifecycle.advance(seen, PASSED, actor=SYSTEM, reason="")
     assert (now(rollout).stage, Transition.objects.count()) == ("SHADOW_MODE", 2)
 
 
@@ -90,100 +90,100 @@ def test_it_yields_to_whoever_was_faster(rollout: Rollout) -> None:
 def test_without_a_pass_nobody_advances_it(rollout: Rollout, judged: list[Judged]) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
     with pytest.raises(Refused, match="do not pass"):
-        operations.advance(dark, judged, actor=ANNA, reason="please")
+        lifecycle.advance(dark, judged, actor=ANNA, reason="please")
     full = in_stage(rollout, Stage.FULL_ACTIVE)
     with pytest.raises(Refused, match="not done"):
-        operations.finish(full, judged, actor=ANNA, reason="please")
+        lifecycle.finish(full, judged, actor=ANNA, reason="please")
 
 
 def test_a_share_only_grows(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
     for percent in (10, 25, 101):
         with pytest.raises(WrongInput, match="shares only grow"):
-            operations.step(partial, percent, PASSED, actor=SYSTEM, reason="")
+            lifecycle.step(partial, percent, PASSED, actor=SYSTEM, reason="")
 
 
 def test_a_trip_cools_down_and_a_person_says_why_it_may_run_again(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
-    fallen = operations.trip(partial, Stage.DISABLED, FELL, actor=SYSTEM, reason="errors 6, limit 5")
+    fallen = lifecycle.trip(partial, Stage.DISABLED, FELL, actor=SYSTEM, reason="errors 6, limit 5")
     assert (fallen.from_stage, fallen.to_stage, fallen.percent) == ("PARTIAL_ACTIVE", "DISABLED", 0)
     assert fallen.evidence[0] | {"guard": "errors", "value": 6, "verdict": "VIOLATION"} == fallen.evidence[0]
     cooling = now(rollout)
     with pytest.raises(Refused, match="a person"):
-        operations.start(cooling, actor=SYSTEM, reason="again")
+        lifecycle.start(cooling, actor=SYSTEM, reason="again")
     with pytest.raises(WrongInput, match="--reason"):
-        operations.start(cooling, actor=ANNA, reason=" ")
+        lifecycle.start(cooling, actor=ANNA, reason=" ")
     with pytest.raises(Refused, match=r"cools down until \d\d:\d\d:\d\d UTC"):
-        operations.start(cooling, actor=ANNA, reason="mended")
+        lifecycle.start(cooling, actor=ANNA, reason="mended")
     Rollout.objects.update(cool_down_until=Now() - timedelta(seconds=1))
-    operations.start(now(rollout), actor=ANNA, reason="mended")
+    lifecycle.start(now(rollout), actor=ANNA, reason="mended")
     assert (now(rollout).stage, now(rollout).cool_down_until) == ("DARK_MODE", None)
 
 
 def test_a_trip_may_lead_one_stage_back(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
-    operations.trip(partial, Stage.SHADOW_MODE, FELL, actor=SYSTEM, reason="errors")
+    lifecycle.trip(partial, Stage.SHADOW_MODE, FELL, actor=SYSTEM, reason="errors")
     assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("SHADOW_MODE", "paused", 0)
-    operations.resume(now(rollout), actor=ANNA, reason="mended")
+    lifecycle.resume(now(rollout), actor=ANNA, reason="mended")
     assert now(rollout).run_state == "running"
 
 
 def test_a_pause_is_added_up(rollout: Rollout) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
-    operations.pause(dark, actor=ANNA, reason="lunch")
+    lifecycle.pause(dark, actor=ANNA, reason="lunch")
     Rollout.objects.update(paused_at=F("paused_at") - timedelta(seconds=90))
-    operations.resume(now(rollout), actor=ANNA, reason="back")
-    operations.pause(now(rollout), actor=ANNA, reason="coffee")
+    lifecycle.resume(now(rollout), actor=ANNA, reason="back")
+    lifecycle.pause(now(rollout), actor=ANNA, reason="coffee")
     Rollout.objects.update(paused_at=F("paused_at") - timedelta(seconds=30))
-    operations.resume(now(rollout), actor=ANNA, reason="back")
+    lifecycle.resume(now(rollout), actor=ANNA, reason="back")
     assert now(rollout).paused_seconds == pytest.approx(120, abs=5)
-    operations.advance(now(rollout), PASSED, actor=ANNA, reason="")
+    lifecycle.advance(now(rollout), PASSED, actor=ANNA, reason="")
     assert now(rollout).paused_seconds == 0
 
 
 def test_an_approval_is_for_what_waits_now(rollout: Rollout) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
     with pytest.raises(Refused, match="is running; to approve it has to be waits for approval"):
-        operations.approve(dark, actor=ANNA, reason="go")
-    operations.wait(dark, PASSED, actor=SYSTEM)
-    operations.approve(now(rollout), actor=ANNA, reason="go")
+        lifecycle.approve(dark, actor=ANNA, reason="go")
+    lifecycle.wait(dark, PASSED, actor=SYSTEM)
+    lifecycle.approve(now(rollout), actor=ANNA, reason="go")
     approved = now(rollout)
     assert (approved.approved_by, approved.approved_epoch, approved.run_state) == ("anna", approved.epoch, "running")
-    operations.advance(approved, PASSED, actor=SYSTEM, reason="")
+    lifecycle.advance(approved, PASSED, actor=SYSTEM, reason="")
     assert (now(rollout).approved_by, now(rollout).approved_epoch) == ("", None)
 
 
 @pytest.mark.parametrize("run_state", ["running", "waiting", "done", "cooling"])
 def test_whatever_runs_can_be_aborted(rollout: Rollout, run_state: str) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, run_state=run_state, percent=50)
-    operations.abort(partial, actor=ANNA, reason="a complaint")
+    lifecycle.abort(partial, actor=ANNA, reason="a complaint")
     assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("DISABLED", "idle", 0)
     with pytest.raises(Refused, match="nothing to abort"):
-        operations.abort(now(rollout), actor=ANNA, reason="")
+        lifecycle.abort(now(rollout), actor=ANNA, reason="")
 
 
 def test_frozen_is_the_part_advancing_switched_off(db: None) -> None:
-    assert operations.freeze(actor=ANNA, reason="a holiday") is True
-    assert operations.freeze(actor=ANNA, reason="again") is False
+    assert lifecycle.freeze(actor=ANNA, reason="a holiday") is True
+    assert lifecycle.freeze(actor=ANNA, reason="again") is False
     row = Activation.objects.get(part=Part.ADVANCING)
     assert (row.is_on, row.by, row.reason) == (False, "anna", "a holiday")
-    assert operations.unfreeze(actor=ANNA, reason="back") is True
+    assert lifecycle.unfreeze(actor=ANNA, reason="back") is True
     assert Activation.objects.allows(Part.ADVANCING)
 
 
 VERBS: dict[str, Callable[[Rollout, Actor], object]] = {
-    "start": lambda seen, actor: operations.start(seen, actor=actor, reason=""),
-    "advance": lambda seen, actor: operations.advance(seen, PASSED, actor=actor, reason=""),
-    "step": lambda seen, actor: operations.step(seen, 50, PASSED, actor=actor, reason=""),
-    "finish": lambda seen, actor: operations.finish(seen, PASSED, actor=actor, reason=""),
-    "wait": lambda seen, actor: operations.wait(seen, PASSED, actor=actor),
-    "approve": lambda seen, actor: operations.approve(seen, actor=actor, reason=""),
-    "pause": lambda seen, actor: operations.pause(seen, actor=actor, reason=""),
-    "resume": lambda seen, actor: operations.resume(seen, actor=actor, reason=""),
-    "abort": lambda seen, actor: operations.abort(seen, actor=actor, reason=""),
-    "trip": lambda seen, actor: operations.trip(seen, Stage.DISABLED, FELL, actor=actor, reason=""),
-    "freeze": lambda seen, actor: operations.freeze(actor=actor, reason=""),
-    "unfreeze": lambda seen, actor: operations.unfreeze(actor=actor, reason=""),
+    "start": lambda seen, actor: lifecycle.start(seen, actor=actor, reason=""),
+    "advance": lambda seen, actor: lifecycle.advance(seen, PASSED, actor=actor, reason=""),
+    "step": lambda seen, actor: lifecycle.step(seen, 50, PASSED, actor=actor, reason=""),
+    "finish": lambda seen, actor: lifecycle.finish(seen, PASSED, actor=actor, reason=""),
+    "wait": lambda seen, actor: lifecycle.wait(seen, PASSED, actor=actor),
+    "approve": lambda seen, actor: lifecycle.approve(seen, actor=actor, reason=""),
+    "pause": lambda seen, actor: lifecycle.pause(seen, actor=actor, reason=""),
+    "resume": lambda seen, actor: lifecycle.resume(seen, actor=actor, reason=""),
+    "abort": lambda seen, actor: lifecycle.abort(seen, actor=actor, reason=""),
+    "trip": lambda seen, actor: lifecycle.trip(seen, Stage.DISABLED, FELL, actor=actor, reason=""),
+    "freeze": lambda seen, actor: lifecycle.freeze(actor=actor, reason=""),
+    "unfreeze": lambda seen, actor: lifecycle.unfreeze(actor=actor, reason=""),
 }
 
 
@@ -223,7 +223,7 @@ def test_shares_that_do_not_rise_are_refused(percents: list[int], rollout: Rollo
 
 
 def test_the_history_is_only_added_to(rollout: Rollout) -> None:
-    operations.start(rollout, actor=ANNA, reason="")
+    lifecycle.start(rollout, actor=ANNA, reason="")
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL {FLAG} = off")
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
@@ -235,4 +235,4 @@ def test_an_advance_past_an_approval_needs_its_permission(rollout: Rollout, memb
     user = member("Viewer")
     user.user_permissions.add(Permission.objects.get(codename="advance_rollout"))
     with pytest.raises(Refused, match="approve_rollout"):
-        operations.advance(in_stage(rollout, Stage.DARK_MODE), PASSED, actor=user, reason="")
+        lifecycle.advance(in_stage(rollout, Stage.DARK_MODE), PASSED, actor=user, reason="")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from rollout.admin.confirmations import Standing, told
 from rollout.choices import Stage
-from rollout.plans import Standing, told
-from rollout.stages import Plan
+from rollout.decisions.stages import Plan
 
 PLANS = {Stage.PARTIAL_ACTIVE: Plan(20, (10, 25, 50)), Stage.FULL_ACTIVE: Plan(10)}
 

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from rollout import configuration, heartbeat, notify, process, tasks
-from rollout.actors import SYSTEM
-from rollout.gate import gate
-from rollout.heartbeat import Pulse
+from core import notify
+from core.actors import SYSTEM
+from core.redis import client, key
+from rollout import tasks
+from rollout.decisions.stages import Arm
+from rollout.gate import gate, heartbeat, runtime
+from rollout.gate.heartbeat import Pulse
 from rollout.models import Rollout
-from rollout.redis import client, key
-from rollout.stages import Arm
+from rollout.operations import policies
 from tests.conftest import committed
 from tests.processes import until
 
@@ -29,7 +31,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_starts_with_a_look_and_sends_errors_at_once() -> None:
     Rollout.objects.filter(name=NAME).update(stage="FULL_ACTIVE", run_state="running", percent=100)
     heartbeat.beat()
-    process._own.process = None
+    runtime._own.process = None
     flag = gate(NAME)
     try:
         assert flag.decide("anybody") is Arm.CANDIDATE
@@ -41,7 +43,7 @@ def test_it_starts_with_a_look_and_sends_errors_at_once() -> None:
         assert Rollout.objects.get(name=NAME).stage == "DISABLED"
         assert gate(NAME)._views is flag._views  # still the same process
     finally:
-        process.own().views.stop()
+        runtime.own().views.stop()
 
 
 def test_a_dead_control_loop_is_told_of_once(told: list[str]) -> None:
@@ -70,12 +72,12 @@ def test_a_process_that_just_started_gives_the_workers_time(told: list[str]) -> 
 
 @pytest.mark.django_db
 def test_a_rollout_that_cannot_be_judged_answers_control_alone(at_stage: Any) -> None:
-    other = configuration.create("other", actor=SYSTEM)
+    other = policies.create("other", actor=SYSTEM)
     Rollout.objects.filter(pk=other.pk).update(stage="FULL_ACTIVE", run_state="running", percent=100)
     at_stage("FULL_ACTIVE")
     Rollout.objects.get(name=NAME).policies.all().delete()
     tasks.tick()
-    process.own().views.check()
+    runtime.own().views.check()
     assert heartbeat.is_fresh()
     assert gate(NAME).decide("anybody") is Arm.CONTROL
     assert gate("other").decide("anybody") is Arm.CANDIDATE

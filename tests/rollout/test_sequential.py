@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.sequential import divergence, evidence, is_worse, upper_bound
+from rollout.decisions.sequential import divergence, evidence, is_worse, upper_bound
 
 ALPHA = 0.05  # higher than in use, so that few runs show whether it is kept
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
-from rollout.guards import Judged
-from rollout.stages import ACTIVE, ORDER, Decision, Next, Plan, State, decide, seconds_left, share_on_entry
+from rollout.decisions.guards import Judged
+from rollout.decisions.stages import ACTIVE, ORDER, Decision, Next, Plan, State, decide, seconds_left, share_on_entry
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PLAN = Plan(minutes=10)

@@ -7,15 +7,16 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from rollout import operations, ticks, watched
-from rollout.actors import Machine
+from core.actors import Machine
+from core.errors import SlipwayError
+from core.redis import client, key
 from rollout.choices import Stage
-from rollout.errors import SlipwayError
-from rollout.metrics import Metrics, Observed, Visit
+from rollout.control import feeds, loop
+from rollout.control.feeds import Feeds
+from rollout.decisions.stages import Arm
+from rollout.gate.counters import Metrics, Observed, Visit
 from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
-from rollout.redis import client, key
-from rollout.stages import Arm
-from rollout.watched import Feeds
+from rollout.operations import lifecycle
 
 pytestmark = pytest.mark.django_db
 ANNA = Machine("anna")
@@ -28,7 +29,7 @@ def now() -> Rollout:
 def traffic(requests: int = 60, arm: Arm = Arm.CANDIDATE, errors: int = 0, hits: int | None = None) -> None:
     """As gates count it, in the rollout's epoch; all hits unless said otherwise."""
     rollout = now()
-    visit = ticks.visit_of(rollout, StagePolicy.objects.get(rollout=rollout, stage=rollout.stage))
+    visit = loop.visit_of(rollout, StagePolicy.objects.get(rollout=rollout, stage=rollout.stage))
     of = Metrics(lambda name: visit)
     hits = requests if hits is None else hits
     for number in range(requests):
@@ -55,11 +56,11 @@ def tick() -> int:
     """The next one: what the last one read is some seconds old."""
     GuardReading.objects.update(at=F("at") - timedelta(seconds=5))
     Rollout.objects.update(stage_entered_at=F("stage_entered_at") - timedelta(seconds=5))
-    return ticks.tick()
+    return loop.tick()
 
 
 def start() -> None:
-    operations.start(now(), actor=ANNA, reason="a test")
+    lifecycle.start(now(), actor=ANNA, reason="a test")
 
 
 def where() -> tuple[str, int]:
@@ -120,7 +121,7 @@ def test_a_guard_watches_while_it_is_paused_and_after_it_is_done() -> None:
         Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", epoch=F("epoch") + 10, percent=100)
         Rollout.objects.update(stage_epoch=F("epoch"))
         if run_state == "paused":
-            operations.pause(now(), actor=ANNA, reason="")
+            lifecycle.pause(now(), actor=ANNA, reason="")
         else:
             Rollout.objects.update(run_state="done")
         traffic(errors=6)
@@ -130,7 +131,7 @@ def test_a_guard_watches_while_it_is_paused_and_after_it_is_done() -> None:
 
 def test_frozen_it_does_not_advance_but_goes_back() -> None:
     start()
-    operations.freeze(actor=ANNA, reason="a holiday")
+    lifecycle.freeze(actor=ANNA, reason="a holiday")
     traffic()
     time_passes(60)
     assert tick() == 0
@@ -146,7 +147,7 @@ def test_an_approval_is_waited_for_once() -> None:
     time_passes(60)
     assert (tick(), tick()) == (1, 0)
     assert now().run_state == "waiting"
-    operations.approve(now(), actor=ANNA, reason="looks good")
+    lifecycle.approve(now(), actor=ANNA, reason="looks good")
     tick()
     assert where() == ("SHADOW_MODE", 0)
 
@@ -155,10 +156,10 @@ def test_two_ticks_at_once_do_it_once() -> None:
     start()
     traffic()
     time_passes(60)
-    first, second = ticks.look(now()), ticks.look(now())
-    assert ticks._act(first) is True
-    with pytest.raises(operations.Overtaken):
-        ticks._act(second)
+    first, second = loop.look(now()), loop.look(now())
+    assert loop._act(first) is True
+    with pytest.raises(lifecycle.Overtaken):
+        loop._act(second)
     assert where() == ("SHADOW_MODE", 0)
 
 
@@ -180,10 +181,10 @@ def test_the_relative_guard_takes_over_in_full_active() -> None:
     start()
     Rollout.objects.update(stage="SHADOW_MODE")
     traffic()
-    operations.advance(now(), [*ticks.look(now()).judged], actor=ANNA, reason="")
+    lifecycle.advance(now(), [*loop.look(now()).judged], actor=ANNA, reason="")
     traffic(requests=400, arm=Arm.CONTROL, errors=8)
     traffic()
-    operations.advance(now(), [*ticks.look(now()).judged], actor=ANNA, reason="")
+    lifecycle.advance(now(), [*loop.look(now()).judged], actor=ANNA, reason="")
     traffic(requests=400, errors=8)  # as many as control: more than the count allows
     assert tick() == 0
     assert where() == ("FULL_ACTIVE", 100)
@@ -194,7 +195,7 @@ def test_the_relative_guard_takes_over_in_full_active() -> None:
 
 
 def test_feeds_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watched, "_watched", [lambda: Feeds(3, 9, 0)])
+    monkeypatch.setattr(feeds, "_watched", [lambda: Feeds(3, 9, 0)])
     start()
     traffic()
     time_passes(60)
@@ -212,8 +213,8 @@ def test_readings_are_of_the_databases_time() -> None:
 
 def test_two_workers_with_the_same_tick_read_once() -> None:
     start()
-    ticks.tick()
-    ticks.tick()
+    loop.tick()
+    loop.tick()
     assert GuardReading.objects.filter(guard="feed_health").count() == 1
     tick()
     assert GuardReading.objects.filter(guard="feed_health").count() == 2
@@ -250,11 +251,11 @@ def test_a_fall_is_not_forgotten_whatever_happens_before_the_tick() -> None:
     start()
     Rollout.objects.update(stage="SHADOW_MODE")
     traffic()
-    seen, judged = now(), ticks.look(now()).judged
+    seen, judged = now(), loop.look(now()).judged
     fall()
-    operations.advance(seen, judged, actor=ANNA, reason="it raced")
-    operations.pause(now(), actor=ANNA, reason="")
-    operations.resume(now(), actor=ANNA, reason="")
+    lifecycle.advance(seen, judged, actor=ANNA, reason="it raced")
+    lifecycle.pause(now(), actor=ANNA, reason="")
+    lifecycle.resume(now(), actor=ANNA, reason="")
     assert tick() == 1
     assert now().run_state == "cooling"
     assert Transition.objects.latest("epoch").reason.startswith("a hard limit fell, with 6 errors")
@@ -264,11 +265,11 @@ def test_aborting_what_fell_does_not_spare_the_cool_down() -> None:
     start()
     Rollout.objects.update(stage="SHADOW_MODE")
     fall()
-    operations.abort(now(), actor=ANNA, reason="odd")
+    lifecycle.abort(now(), actor=ANNA, reason="odd")
     assert now().run_state == "cooling"
     assert Transition.objects.latest("epoch").reason == "a hard limit fell, with 6 errors; odd"
     with pytest.raises(SlipwayError):
-        operations.start(now(), actor=ANNA, reason="again")
+        lifecycle.start(now(), actor=ANNA, reason="again")
 
 
 def test_a_relative_guard_that_only_warns_leaves_the_count_in_charge() -> None:
@@ -285,5 +286,5 @@ def test_controls_sample_is_kept_for_as_long_as_it_is_compared_with() -> None:
     Rollout.objects.update(stage="PARTIAL_ACTIVE")
     traffic(requests=400, arm=Arm.CONTROL, errors=8)
     traffic()
-    operations.advance(now(), ticks.look(now()).judged, actor=ANNA, reason="")
+    lifecycle.advance(now(), loop.look(now()).judged, actor=ANNA, reason="")
     assert (now().control_requests, now().control_errors) == (400, 8)

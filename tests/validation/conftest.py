@@ -2,10 +2,10 @@
 
 import pytest
 
-from rollout import criteria
+from core import health_checks
 
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the checks that come with Slipway."""
-    monkeypatch.setattr(criteria, "_checks", {})
+    monkeypatch.setattr(health_checks, "_checks", {})

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from rollout.actors import SYSTEM
-from rollout.criteria import Finding, Result, Suite, check, judged
+from core.actors import SYSTEM
+from core.health_checks import Finding, Result, Suite, check, judged
 from tests.conftest import committed
 from validation import operations
 from validation.models import ValidationRun

@@ -8,8 +8,8 @@ from django.db import Error, connection
 from pytest_django import Settings
 
 import caching.models
+from core.health_checks import Result, Suite, checks
 from providers.models import GameLog, Sport
-from rollout.criteria import Result, Suite, checks
 from tests.installation import Site
 from validation.runner import run_checks
 

@@ -10,11 +10,11 @@ import time_machine
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from caching.entries import ENTRIES
-from rollout import process
-from rollout.criteria import Suite, checks
+from caching.tiers.entries import ENTRIES
+from core.health_checks import Suite, checks
+from core.redis import client, key
+from rollout.gate import runtime
 from rollout.models import RecoveryRun, Snapshot
-from rollout.redis import client, key
 from tests.validation.test_faults import execute, found
 from validation.checks.extended import EXAMPLE_TOKEN
 from validation.runner import run_checks
@@ -105,7 +105,7 @@ def test_the_clock_of_another_process(installation: None) -> None:
     assert "web-2:17 is -2.5 s off" in found(Suite.EXTENDED)["clocks_agree"]
     assert "web-3" not in found(Suite.EXTENDED)["clocks_agree"]
     client().hdel(key("clocks"), "web-2:17")
-    process.own().views.check()
+    runtime.own().views.check()
     assert found(Suite.EXTENDED) == {}
     assert f"{socket.gethostname()}:{os.getpid()}".encode() in client().hkeys(key("clocks"))
 

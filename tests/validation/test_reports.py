@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.criteria import Finding, Result, judged
+from core.health_checks import Finding, Result, judged
 from tests.validation.test_runs import GOOD, good, made
 from validation.reports import junit, table
 from validation.verdict import Outcome, overall, summary

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from caching.choices import CacheType
 from caching.models import CacheEntry, CacheTarget
-from rollout.criteria import OFFENDING_AT_MOST, Finding, View, check, judged
+from core.health_checks import OFFENDING_AT_MOST, Finding, View, check, judged
 
 CATEGORY = "cache-population"
 WARM = "run: manage.py warm_caches, and see the last errors under Targets"

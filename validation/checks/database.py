@@ -4,10 +4,10 @@ from django.apps import apps
 from django.db import models
 
 from caching.models import CacheEntry
+from core.health_checks import Finding, View, check, judged
 from providers.models import ProviderState
-from rollout.criteria import Finding, View, check, judged
 from validation import sql
-from validation.schema import columns_of, differences, foreign_keys, missing
+from validation.checks.schema import columns_of, differences, foreign_keys, missing
 
 MAIN = (ProviderState, CacheEntry)
 OURS = ("rollout", "providers", "caching", "validation")

@@ -13,25 +13,26 @@ from django.db.models import Exists, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from caching.compute import compute
-from caching.derived import is_close
-from caching.entries import ENTRIES
+from caching.derivations.result import TooFewGames, encode
 from caching.models import CacheEntry, CacheTarget, WarmUp
-from caching.reading import read_games
-from caching.records import decode
-from caching.warmers.entry import TooFewGames, encode
-from config.marks import duration
+from caching.serving.gated import is_close
+from caching.tiers.entries import ENTRIES
+from caching.tiers.records import decode
+from caching.warming.box_score_query import read_games
+from caching.warming.compute import compute
+from core import clock_skew
+from core.console.badges import duration
+from core.errors import SlipwayError
+from core.health_checks import Finding, Skipped, Suite, View, check, judged
+from core.redis import client, key
 from providers.models import PollSlot
-from rollout import clocks, heartbeat
 from rollout.choices import Part, Stage
-from rollout.criteria import Finding, Skipped, Suite, View, check, judged
-from rollout.errors import SlipwayError
-from rollout.heartbeat import FADES_AFTER_SECONDS
+from rollout.gate import heartbeat
+from rollout.gate.heartbeat import FADES_AFTER_SECONDS
 from rollout.models import Activation, Rollout, Transition
-from rollout.redis import client, key
 from validation import sql
 from validation.checks.caches import SAME_SUBJECT, served
-from validation.checks.needs import needing_redis
+from validation.checks.requirements import needing_redis
 from validation.models import ValidationRun
 from validation.operations import LATE
 
@@ -117,8 +118,8 @@ def no_lease_left_over(view: View) -> Finding:
 def clocks_agree(view: View) -> Finding:
     """This process's, the database's, Redis's, and those of the web processes and workers, as they told Redis."""
     with needing_redis():
-        own, _ = clocks.measured()
-        others = clocks.told()
+        own, _ = clock_skew.measured()
+        others = clock_skew.told()
     ahead = {"Redis": -own} | {name: by - own for name, by in others.items()}
     asked = time.time()
     ahead["the database"] = view.value(sql.NOW) - (asked + time.time()) / 2

@@ -3,9 +3,9 @@
 from django.db.models import F
 from django.urls import reverse
 
+from core.health_checks import Finding, View, check, judged
 from providers.choices import Status
 from providers.models import ProviderState
-from rollout.criteria import Finding, View, check, judged
 
 CATEGORY = "provider-states"
 BACKFILL = "run: manage.py backfill_providers"

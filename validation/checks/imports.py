@@ -12,9 +12,9 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
 from django.db.migrations.state import ProjectState
 
-from rollout.criteria import Finding, Result, View, check, judged
+from core.health_checks import Finding, Result, View, check, judged
 from validation.checks.database import OURS
-from validation.schema import column_differences
+from validation.checks.schema import column_differences
 
 CATEGORY = "model-imports"
 MIGRATE = "run: manage.py migrate"

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 from django.urls import reverse
 
+from core.health_checks import OFFENDING_AT_MOST, Finding, View, check, judged
 from providers.adapters import UPSTREAMS
 from providers.models import ProviderState
-from rollout.criteria import OFFENDING_AT_MOST, Finding, View, check, judged
 from validation import sql
-from validation.payloads import problem
+from validation.checks.payloads import problem
 
 CATEGORY = "data-integrity"
 SAMPLE, AT_ONCE = 10_000, 5_000  # rows

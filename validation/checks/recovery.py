@@ -4,11 +4,10 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from config.marks import duration
-from rollout.criteria import Finding, Result, Suite, View, check, judged
-from rollout.models import RecoveryRun, Snapshot
-from rollout.recovery.levels import REHEARSED_WITHIN, rehearsal_fault
-from rollout.recovery.models import LEVELS
+from core.console.badges import duration
+from core.health_checks import Finding, Result, Suite, View, check, judged
+from rollout.models import LEVELS, RecoveryRun, Snapshot
+from rollout.recovery.rollback.levels import REHEARSED_WITHIN, rehearsal_fault
 
 CATEGORY = "recovery"
 DAILY = timedelta(hours=26)  # one comes every night

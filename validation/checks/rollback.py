@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Sequence
 
-from providers import baseline
-from rollout import metrics
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
+from core.errors import SlipwayError
+from core.health_checks import Finding, Result, Skipped, Suite, View, check, judged
+from providers.fleet import baseline
 from rollout.choices import Kind, Outcome, Stage
-from rollout.criteria import Finding, Result, Skipped, Suite, View, check, judged
-from rollout.errors import SlipwayError
+from rollout.gate import counters
 from rollout.models import Activation, RecoveryRun, Rollout
-from rollout.recovery import gradual, quarantine, runs, snapshots, sql
-from rollout.recovery.content import content_hash
-from rollout.recovery.levels import OFF
-from rollout.recovery.manifest import Manifest
+from rollout.recovery import runner
+from rollout.recovery.postgres import sql
+from rollout.recovery.postgres.shape import shape
 from rollout.recovery.protect import Protection, protected
-from rollout.recovery.shape import shape
-from validation.checks.needs import needing_redis
+from rollout.recovery.rollback import gradual, quarantine
+from rollout.recovery.rollback.levels import OFF
+from rollout.recovery.snapshots import operations
+from rollout.recovery.snapshots.manifest import Manifest
+from rollout.recovery.snapshots.table_content import content_hash
+from validation.checks.requirements import needing_redis
 from validation.operations import validate
 
 CATEGORY = "rollouts"
@@ -36,7 +39,7 @@ def no_trip_pending(view: View) -> Finding:
     """A fall that no transition has written down."""
     rollouts = Rollout.objects.exclude(stage=Stage.DISABLED)
     with needing_redis():
-        fell = [each.name for each in rollouts if metrics.fell(each.name, each.settled_epoch)]
+        fell = [each.name for each in rollouts if counters.fell(each.name, each.settled_epoch)]
     said = f"{len(fell)} falls are not written down" if fell else "every fall is written down"
     remedy = "see that beat and the workers of the queue control run"
     return judged(not fell, f"{len(fell)} rollouts", "0 rollouts", said, remedy=remedy, offending=fell)
@@ -90,7 +93,7 @@ def _quarantined(run: RecoveryRun) -> Sequence[str]:
     """Raises Skipped after a purge, or where it never got there."""
     if not quarantine.is_held(run):
         raise Skipped(f"{run} holds nothing in quarantine", "nothing is to be done")
-    return list(runs.evidence(run, "quarantine").get("tables", []))
+    return list(runner.evidence(run, "quarantine").get("tables", []))
 
 
 def _unlike(view: View, run: RecoveryRun, name: str) -> list[str]:
@@ -128,7 +131,7 @@ def _content(run: RecoveryRun) -> dict[str, str]:
     if not run.snapshot:
         raise Skipped("no snapshot was made", "the quarantine is all there is: see the run's page")
     try:
-        manifest: Manifest = snapshots.opened(snapshots.found(run.snapshot))
+        manifest: Manifest = operations.opened(operations.found(run.snapshot))
     except SlipwayError as error:
         raise Skipped(str(error.args[0]), "run it where the snapshot lies") from error
     return {table.table: table.content for table in manifest.tables}

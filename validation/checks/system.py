@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import connections
 
-from rollout.criteria import Finding, View, check, judged
-from rollout.errors import first_line
-from rollout.outgoing import connection_to
-from rollout.redact import redact
+from core.errors import first_line
+from core.health_checks import Finding, View, check, judged
+from core.http.client import connection_to
+from core.redaction import redact
 from validation import sql
 
 CATEGORY = "system-health"

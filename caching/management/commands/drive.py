@@ -6,10 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from caching.drive import Drive, Driven
 from caching.operations import targets
-from rollout.commands import SlipwayCommand
-from rollout.errors import Refused, WrongInput
+from caching.serving.load_driver import Drive, Driven
+from core.commands import SlipwayCommand
+from core.errors import Refused, WrongInput
 
 
 class Command(SlipwayCommand):

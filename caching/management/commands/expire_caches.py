@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from caching import operations
-from rollout.batches import PRUNE_BATCH
-from rollout.commands import SlipwayCommand
+from core.commands import SlipwayCommand
+from core.db.batches import PRUNE_BATCH
 
 
 class Command(SlipwayCommand):

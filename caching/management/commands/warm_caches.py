@@ -6,11 +6,11 @@ from django.core.management.base import CommandParser
 
 from caching import operations
 from caching.choices import Outcome
-from caching.entries import TYPES
-from caching.storing import Warmed
-from caching.warming import warm
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
+from caching.tiers.entries import TYPES
+from caching.warming.leases import Warmed
+from caching.warming.warm import warm
+from core.commands import SlipwayCommand
+from core.errors import WrongInput
 
 ROW = "{:<10} {:<40} {:>7} {:>10} {:>7}  {}"
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from config.bootstrap import ADMIN, bootstrap
-from rollout.commands import SlipwayCommand
+from core.commands import SlipwayCommand
 
 
 class Command(SlipwayCommand):

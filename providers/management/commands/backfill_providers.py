@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from providers.backfill import CATALOGUE, Scope, backfill
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
+from core.commands import SlipwayCommand
+from core.errors import WrongInput
+from providers.fleet.backfill import CATALOGUE, Scope, backfill
 
 
 class Command(SlipwayCommand):

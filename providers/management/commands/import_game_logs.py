@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from core.commands import SlipwayCommand
+from core.errors import WrongInput
 from providers.gamelogs import operations
 from providers.gamelogs.columns import some, valid_mapping
-from providers.gamelogs.load import BadFile, Imported
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
+from providers.gamelogs.loader import BadFile, Imported
 
 
 class Command(SlipwayCommand):

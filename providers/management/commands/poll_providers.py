@@ -7,12 +7,13 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
-from providers import operations, polling
-from providers.backfill import Scope
-from providers.polling import Polled
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput, first_line
-from rollout.redact import redact
+from core.commands import SlipwayCommand
+from core.errors import WrongInput, first_line
+from core.redaction import redact
+from providers import operations
+from providers.fleet.backfill import Scope
+from providers.polling import poller
+from providers.polling.poller import Polled
 
 TICK_SECONDS = 5.0
 COLUMNS = "{:<9} {:<34} {:<5} {:>5} {:>7} {:>8}  {}"
@@ -36,7 +37,7 @@ class Command(SlipwayCommand):
             else:
                 self.keep_polling()
         finally:
-            polling.stop_poller()
+            poller.stop_poller()
 
     def one_round(self, scope: Scope) -> None:
         polls = [future.result() for future in operations.poll_round(scope, actor=self.actor)]

@@ -9,10 +9,10 @@ from aiohttp import web
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from providers.stub_faults import CONTROL, KINDS, Fault
-from providers.stub_server import SEED, make_app
-from rollout.commands import SlipwayCommand
-from rollout.errors import SlipwayError
+from core.commands import SlipwayCommand
+from core.errors import SlipwayError
+from providers.stub.faults import CONTROL, KINDS, Fault
+from providers.stub.server import SEED, make_app
 
 
 class Command(SlipwayCommand):

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from core.commands import SlipwayCommand
 from rollout.choices import Part
-from rollout.commands import SlipwayCommand
-from rollout.recovery.activation import reactivate
+from rollout.recovery.reactivate import reactivate
 
 
 class Command(SlipwayCommand):

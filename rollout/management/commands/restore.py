@@ -4,12 +4,14 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from core.errors import WrongInput
 from rollout.choices import Kind
-from rollout.errors import WrongInput
-from rollout.recovery import operations, snapshots, sources
-from rollout.recovery.differences import Counts
-from rollout.recovery.following import RunCommand
-from rollout.recovery.models import RecoveryRun
+from rollout.models import RecoveryRun
+from rollout.recovery import operations
+from rollout.recovery.command import RunCommand
+from rollout.recovery.restore import sources
+from rollout.recovery.restore.diff import Counts
+from rollout.recovery.snapshots import operations as snapshots
 
 ROW = "  {:<28} {:>10,} added {:>10,} changed {:>10,} removed"
 

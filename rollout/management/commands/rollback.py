@@ -4,14 +4,15 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from config.marks import duration
+from core.console.badges import duration
+from core.errors import WrongInput
 from rollout.choices import Kind
-from rollout.errors import WrongInput
-from rollout.recovery import levels, operations, rehearsal
-from rollout.recovery.following import RunCommand
-from rollout.recovery.models import LEVELS, RecoveryRun
-from rollout.recovery.runs import PROMISED
-from rollout.recovery.shown import usually
+from rollout.models import LEVELS, RecoveryRun
+from rollout.recovery import operations
+from rollout.recovery.admin.context import usually
+from rollout.recovery.command import RunCommand
+from rollout.recovery.rollback import levels, rehearsal
+from rollout.recovery.runner import PROMISED
 
 
 class Command(RunCommand):

@@ -7,15 +7,15 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
 
-from rollout import operations
+from core.commands import SlipwayCommand
+from core.errors import WrongInput, first_line
+from core.redaction import redact
 from rollout.choices import RunState, Stage
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput, first_line
+from rollout.control.dispatch import act
+from rollout.decisions.stages import ORDER, ROLLED_OUT
 from rollout.models import Rollout, Transition
-from rollout.redact import redact
-from rollout.stages import ORDER, ROLLED_OUT
+from rollout.operations import lifecycle
 from rollout.status import Status, named, shown_limit, shown_value, status
-from rollout.verbs import act
 
 VERBS = ["status", "start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze", "history"]
 ONLY = {"to": "advance", "pace": "start", "watch": "status"}
@@ -69,7 +69,7 @@ class Command(SlipwayCommand):
         )
 
     def _freeze(self, verb: str, reason: str) -> None:
-        act = operations.freeze if verb == "freeze" else operations.unfreeze
+        act = lifecycle.freeze if verb == "freeze" else lifecycle.unfreeze
         changed = act(actor=self.actor, reason=reason)
         now = "frozen; rollbacks are not" if verb == "freeze" else "on"
         self.report(

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from rollout.commands import SlipwayCommand
-from rollout.errors import WrongInput
-from rollout.recovery import snapshots
-from rollout.recovery.models import Snapshot
+from core.commands import SlipwayCommand
+from core.errors import WrongInput
+from rollout.models import Snapshot
+from rollout.recovery.snapshots import operations
 
 ROW = "{:<22} {:%Y-%m-%d %H:%M}  {:>12,} {:>9.1f} {:>7.1f}  {:<16} {:<20} {}"
 HEAD = "{:<22} {:<16}  {:>12} {:>9} {:>7}  {:<16} {:<20} {}"
@@ -31,7 +31,7 @@ class Command(SlipwayCommand):
         getattr(self, f"_{verb}")(name, reason)
 
     def _create(self, name: str | None, reason: str) -> None:
-        made = snapshots.create(actor=self.actor, reason=reason)
+        made = operations.create(actor=self.actor, reason=reason)
         size = f"{made.rows:,} rows of {made.tables} tables, {made.size_bytes / 1e6:.1f} MB in {made.seconds:.1f} s"
         self.report(document(made), f"{made.name}: {size}\n{made.folder}")
 
@@ -55,8 +55,8 @@ class Command(SlipwayCommand):
         self.report({"snapshots": [document(each) for each in rows]}, text)
 
     def _verify(self, name: str | None, reason: str) -> None:
-        snapshot = snapshots.found(name)
-        manifest = snapshots.verify(snapshot, actor=self.actor, progress=self.bar(snapshot.rows or 0))
+        snapshot = operations.found(name)
+        manifest = operations.verify(snapshot, actor=self.actor, progress=self.bar(snapshot.rows or 0))
         rows = sum(table.rows for table in manifest.tables)
         told = f"{snapshot.name} is whole: {len(manifest.tables)} tables, {rows:,} rows read back"
         if snapshot.pk is None:  # brought here from elsewhere
@@ -66,7 +66,7 @@ class Command(SlipwayCommand):
         self.report(document(snapshot), told)
 
     def _prune(self, name: str | None, reason: str) -> None:
-        gone = snapshots.prune(actor=self.actor)
+        gone = operations.prune(actor=self.actor)
         self.report({"deleted": gone}, f"deleted: {', '.join(gone)}" if gone else "nothing is old enough")
 
 

@@ -11,14 +11,16 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
-from config.keyset import KeysetAdmin
-from config.marks import ago, badge, duration
-from config.verbs import typed, verb_page
+from core.console.badges import ago, badge, duration
+from core.console.confirm import typed, verb_page
+from core.console.keyset import KeysetAdmin
+from rollout.admin.context import switched_off
 from rollout.choices import Kind, Outcome, Part
-from rollout.recovery import activation, background, levels, operations, shown
-from rollout.recovery.models import LEVELS, RecoveryRun
-from rollout.recovery.runs import PROMISED
-from rollout.shown import switched_off
+from rollout.models import LEVELS, RecoveryRun
+from rollout.recovery import background, operations, reactivate
+from rollout.recovery.admin import context
+from rollout.recovery.rollback import levels
+from rollout.recovery.runner import PROMISED
 
 LIST = "admin:rollout_recoveryrun_changelist"
 
@@ -43,7 +45,7 @@ class RecoveryRunAdmin(KeysetAdmin):
         return own + super().get_urls()  # type: ignore[no-any-return]
 
     def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        more = {"levels": [self._level(request, card) for card in shown.level_cards()], "banners": switched_off()}
+        more = {"levels": [self._level(request, card) for card in context.level_cards()], "banners": switched_off()}
         if more["banners"] and request.user.has_perm("rollout.reactivate_activation"):
             more["reactivate"] = [reverse("admin:rollout_recoveryrun_reactivate")]
         return more
@@ -65,7 +67,7 @@ class RecoveryRunAdmin(KeysetAdmin):
             subject="all parts that are off",
             permission="rollout.reactivate_activation",
             plan=[*off, "They are switched on; rollouts stay where they are."],
-            act=lambda filled: _switched_on(activation.reactivate([], actor=request.user, reason=filled["reason"])),
+            act=lambda filled: _switched_on(reactivate.reactivate([], actor=request.user, reason=filled["reason"])),
             back=reverse(LIST),
             idle="" if off else "Nothing is off",
         )
@@ -79,10 +81,10 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     def _shown(self, request: HttpRequest, run: RecoveryRun) -> dict[str, Any]:
         base = f"{reverse(LIST)}{run.pk}/"
-        about = {"kind": badge(run.level), "result": badge(Outcome(run.outcome)), "took": shown.took(run)}
-        about |= {"kept": shown.promise_kept(run), "promised": _promise(run)}
-        verbs = [(f"{base}{verb}/", label, verb) for verb, label in shown.verbs(run, request.user)]
-        more = {"steps": shown.timeline(run), "live": f"{base}live/", "is_open": run.ended_at is None}
+        about = {"kind": badge(run.level), "result": badge(Outcome(run.outcome)), "took": context.took(run)}
+        about |= {"kept": context.promise_kept(run), "promised": _promise(run)}
+        verbs = [(f"{base}{verb}/", label, verb) for verb, label in context.verbs(run, request.user)]
+        more = {"steps": context.timeline(run), "live": f"{base}live/", "is_open": run.ended_at is None}
         return {"run": run, "about": about, "verbs": verbs} | more
 
     def _beginning(self, level: Kind) -> Callable[..., HttpResponse]:
@@ -139,7 +141,7 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     @admin.display(description="Took")
     def took(self, run: RecoveryRun) -> str:
-        return shown.took(run) + (", rehearsed" if run.is_rehearsal else "")
+        return context.took(run) + (", rehearsed" if run.is_rehearsal else "")
 
     @admin.display(description="Promised")
     def promised(self, run: RecoveryRun) -> str:
@@ -147,7 +149,7 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     @admin.display(description="Promise")
     def kept(self, run: RecoveryRun) -> SafeString | str:
-        return shown.promise_kept(run)
+        return context.promise_kept(run)
 
 
 def _promise(run: RecoveryRun) -> str:
@@ -155,7 +157,7 @@ def _promise(run: RecoveryRun) -> str:
 
 
 def _planned(each: levels.Planned) -> str:
-    return f"{each.says[0].upper()}{each.says[1:]} ({shown.usually(each.seconds)})"
+    return f"{each.says[0].upper()}{each.says[1:]} ({context.usually(each.seconds)})"
 
 
 def _switched_on(parts: Sequence[Part]) -> str:

@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
-from config.keyset import KeysetAdmin
-from config.marks import ago, on_off
-from config.verbs import verb_page
-from rollout.recovery import snapshots
-from rollout.recovery.models import Snapshot
+from core.console.badges import ago, on_off
+from core.console.confirm import verb_page
+from core.console.keyset import KeysetAdmin
+from rollout.models import Snapshot
+from rollout.recovery.snapshots import operations
 
 PERMISSION = "rollout.create_snapshot"
 
@@ -46,7 +46,7 @@ class SnapshotAdmin(KeysetAdmin):
                 "A worker writes every protected table, as it is at one moment, to disk while everything goes on.",
                 "It is in this list once it is whole; a nightly one is made in any case.",
             ],
-            act=lambda filled: snapshots.ask_for_one(actor=request.user, reason=filled["reason"]),
+            act=lambda filled: operations.ask_for_one(actor=request.user, reason=filled["reason"]),
             back=reverse("admin:rollout_snapshot_changelist"),
         )
 

@@ -8,13 +8,13 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Stage
-from rollout.models import Activation, Rollout
-from rollout.recovery import snapshots, sql
-from rollout.recovery.content import content_hash
-from rollout.recovery.models import Snapshot
+from rollout.models import Activation, Rollout, Snapshot
+from rollout.recovery.postgres import sql
 from rollout.recovery.protect import protected
+from rollout.recovery.snapshots import operations
+from rollout.recovery.snapshots.table_content import content_hash
 
 Capture = pytest.CaptureFixture[str]
 
@@ -60,4 +60,4 @@ def suite(capsys: Capture) -> dict[str, str]:
 @pytest.fixture
 def snapshot(installation: None) -> Snapshot:
     """Of the installation as it was made."""
-    return snapshots.create(actor=SYSTEM)
+    return operations.create(actor=SYSTEM)

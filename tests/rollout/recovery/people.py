@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import Group, User
 
-from config.groups import make_groups
+from config.console.groups import make_groups
 
 
 @pytest.fixture

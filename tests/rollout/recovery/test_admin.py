@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching.models import CacheEntry
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Kind, Outcome
 from rollout.models import Activation, RecoveryRun
 from rollout.recovery import background, operations

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.recovery.differences import Change, Layout, differences
+from rollout.recovery.restore.diff import Change, Layout, differences
 
 KEYS = st.dictionaries(st.integers(-5, 30), st.sampled_from([b"a", b"b", b"c"]), max_size=20)
 

@@ -7,10 +7,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from caching.models import CacheEntry
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Kind, Outcome
 from rollout.models import RecoveryRun
-from rollout.recovery import operations, quarantine, writing
+from rollout.recovery import operations
+from rollout.recovery.rollback import quarantine
+from rollout.recovery.snapshots import writer
 from tests.rollout.recovery.conftest import contents
 
 
@@ -19,7 +21,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writing._Written, "write", refuse)
+    monkeypatch.setattr(writer._Written, "write", refuse)
 
 
 def test_it_cannot_stop_a_quarantine(installation: None, full_disk: None, folder: Path) -> None:

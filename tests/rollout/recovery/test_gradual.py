@@ -5,13 +5,13 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from caching.models import CacheEntry
-from rollout import operations as rollouts
-from rollout.actors import SYSTEM, shell
+from core.actors import SYSTEM, shell
+from core.errors import WrongInput
 from rollout.choices import Kind, Outcome, Stage
-from rollout.errors import WrongInput
-from rollout.models import RecoveryRun, Rollout, Transition
-from rollout.recovery import gradual, operations
-from rollout.recovery.models import RecoveryStep
+from rollout.models import RecoveryRun, RecoveryStep, Rollout, Transition
+from rollout.operations import lifecycle as rollouts
+from rollout.recovery import operations
+from rollout.recovery.rollback import gradual
 from tests.rollout.recovery.conftest import Capture, command, contents, full, off, suite
 
 

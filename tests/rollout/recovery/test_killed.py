@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Kind, Outcome
 from rollout.models import RecoveryRun
-from rollout.recovery import operations, runs
+from rollout.recovery import operations, runner
 from tests.rollout.recovery.conftest import contents, full
 
 EMERGENCY = ["rollouts", "switch_off", "quarantine", "snapshot", "verify"]
@@ -22,16 +22,16 @@ STANDARD = ["rollouts", "switch_off", "snapshot", "clean_up", "verify"]
 @contextmanager
 def killed(step: str) -> Iterator[None]:
     """As the step is about to be written down: what it did is done, or, in one transaction with it, not committed."""
-    real = runs._finish
+    real = runner._finish
 
     def die(run: RecoveryRun, name: str, outcome: Outcome, evidence: dict[str, Any]) -> None:
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
         real(run, name, outcome, evidence)
 
-    runs._finish = die
+    runner._finish = die
     yield
-    runs._finish = real
+    runner._finish = real
 
 
 def in_a_child(step: str, work: Callable[[], object]) -> None:

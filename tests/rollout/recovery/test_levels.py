@@ -10,15 +10,16 @@ from django.db.models.functions import Now
 from django.db.utils import IntegrityError
 
 from caching.models import CacheEntry
+from core.actors import SYSTEM
+from core.errors import Refused, WrongInput
 from providers.models import PropLine, Provider, ProviderState, StatusChange
-from rollout import operations as rollouts
-from rollout.actors import SYSTEM
 from rollout.choices import Kind, Outcome, Part, Stage
-from rollout.errors import Refused, WrongInput
-from rollout.models import Activation, RecoveryRun, Rollout
-from rollout.recovery import operations, quarantine, runs, sql
-from rollout.recovery.models import Snapshot
-from rollout.recovery.shape import shape
+from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
+from rollout.operations import lifecycle as rollouts
+from rollout.recovery import operations, runner
+from rollout.recovery.postgres import sql
+from rollout.recovery.postgres.shape import shape
+from rollout.recovery.rollback import quarantine
 from tests.rollout.recovery.conftest import Capture, command, contents, full, off, suite
 from tests.rollout.recovery.people import member
 
@@ -55,7 +56,7 @@ def test_what_stands_in_is_of_the_same_shape_and_numbers_on(installation: None) 
         cursor.execute("GRANT SELECT ON provider_states TO PUBLIC")
     run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
     assert {name: shape(connection, name) for name in tables} == before
-    assert runs.evidence(run, "quarantine")["differs"] == []
+    assert runner.evidence(run, "quarantine")["differs"] == []
     assert set(quarantine.tables_of(run)) == set(tables)
     with connection.cursor() as cursor:
         cursor.execute("SELECT has_table_privilege('public', 'provider_states', 'SELECT')")
@@ -183,14 +184,14 @@ def test_each_level_has_its_permission(installation: None, member: Callable[[str
 
 def test_two_at_once(installation: None) -> None:
     run = operations.roll_back(Kind.STANDARD, actor=SYSTEM)
-    with runs.held(run):
-        with pytest.raises(runs.UnderWay, match="Standard 1 is carried out by"):
+    with runner.held(run):
+        with pytest.raises(runner.UnderWay, match="Standard 1 is carried out by"):
             operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
         for level in (Kind.EMERGENCY, Kind.GRADUAL):
-            with pytest.raises(runs.UnderWay, match="Standard 1 is under way"):
+            with pytest.raises(runner.UnderWay, match="Standard 1 is under way"):
                 operations.roll_back(level, actor=SYSTEM)
     RecoveryRun.objects.update(fence=99)
-    with pytest.raises(runs.UnderWay, match="taken up by somebody else"), runs.fenced(run, "rollouts"):
+    with pytest.raises(runner.UnderWay, match="taken up by somebody else"), runner.fenced(run, "rollouts"):
         pass
     assert operations.carry_out(run).outcome == Outcome.DONE
 

@@ -9,13 +9,14 @@ import pytest
 from django.db import Error, connection
 
 from caching.models import CacheEntry
+from core.actors import SYSTEM
+from core.errors import Refused
 from providers.models import ProviderState
-from rollout.actors import SYSTEM
 from rollout.choices import Kind, Outcome
-from rollout.errors import Refused
 from rollout.models import Activation, RecoveryRun
-from rollout.recovery import locks, operations, runs
-from rollout.recovery.locks import InTheWay
+from rollout.recovery import operations, runner
+from rollout.recovery.postgres import locks
+from rollout.recovery.postgres.locks import InTheWay
 from tests.rollout.recovery.conftest import contents
 
 
@@ -39,7 +40,7 @@ def test_a_long_query_of_its_own_role_is_ended(installation: None) -> None:
         other.execute("SELECT count(*) FROM portfolio_rationales")  # and its transaction stays open
         run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
         assert run.outcome == Outcome.DONE
-        [ended] = runs.evidence(run, "quarantine")["ended_sessions"]
+        [ended] = runner.evidence(run, "quarantine")["ended_sessions"]
         assert (ended["application"], ended["pid"]) == ("a report", other.info.backend_pid)
         other.execute("SELECT 1")
     operations.carry_out(operations.undo(actor=SYSTEM))
@@ -77,9 +78,9 @@ def test_a_migration_that_runs_is_in_the_way(installation: None) -> None:
     with pytest.raises(psycopg.OperationalError), session() as other:
         other.execute("ALTER TABLE portfolio_rationales ADD COLUMN more text")
         run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
-        assert runs.evidence(run, "quarantine")["ended_sessions"]
+        assert runner.evidence(run, "quarantine")["ended_sessions"]
         other.commit()
-    assert "differs" in runs.evidence(RecoveryRun.objects.get(), "quarantine")
+    assert "differs" in runner.evidence(RecoveryRun.objects.get(), "quarantine")
 
 
 def test_tables_that_a_migration_changed_are_not_put_back(installation: None) -> None:
@@ -124,7 +125,7 @@ def test_clients_at_full_speed_see_no_error(installation: None, monkeypatch: pyt
 def test_standard_where_somebody_keeps_writing_takes_its_snapshot_while_nobody_can(
     installation: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rollout.recovery import levels
+    from rollout.recovery.rollback import levels
 
     real, made = levels.take_snapshot, list[str]()
 
@@ -136,7 +137,7 @@ def test_standard_where_somebody_keeps_writing_takes_its_snapshot_while_nobody_c
         return found
 
     steps = list(levels.STEPS[Kind.STANDARD])
-    steps[2] = runs.Step("snapshot", "", write_afterwards)
+    steps[2] = runner.Step("snapshot", "", write_afterwards)
     monkeypatch.setitem(levels.STEPS, Kind.STANDARD, tuple(steps))
     monkeypatch.setattr(levels, "take_snapshot", write_afterwards)
     run = operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))

@@ -10,11 +10,11 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Kind
-from rollout.models import Activation, RecoveryRun, Rollout
-from rollout.recovery import operations, rehearsal
-from rollout.recovery.models import Snapshot
+from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
+from rollout.recovery import operations
+from rollout.recovery.rollback import rehearsal
 from tests import databases
 from tests.databases import ROOT
 from tests.rollout.recovery.conftest import contents, full

@@ -6,12 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
+from core.errors import Refused
+from core.redis import client, key
 from rollout.choices import Part
-from rollout.errors import Refused
 from rollout.models import Activation, Rollout, Transition
-from rollout.recovery.activation import reactivate
-from rollout.redis import client, key
+from rollout.recovery.reactivate import reactivate
 from tests.conftest import committed
 
 pytestmark = pytest.mark.django_db

@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from rollout.actors import SYSTEM
+from core.actors import SYSTEM
 from rollout.choices import Kind
 from rollout.models import RecoveryRun
-from rollout.recovery import rehearsal, snapshots
+from rollout.recovery.rollback import rehearsal
+from rollout.recovery.snapshots import operations
 
 Capture = pytest.CaptureFixture[str]
 
@@ -23,7 +24,7 @@ def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_without_the_right_it_is_one_line(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshots.create(actor=SYSTEM)
+    operations.create(actor=SYSTEM)
     monkeypatch.setattr(psycopg, "connect", refused)
     with pytest.raises(CommandError, match=r"may not make a database; ALTER ROLE \.\.\. CREATEDB") as failed:
         call_command("rollback", "--level", Kind.STANDARD.value, "--rehearse")
@@ -36,7 +37,7 @@ def refused(*args: object, **options: object) -> object:
 
 
 def test_one_that_breaks_says_so(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshots.create(actor=SYSTEM)
+    operations.create(actor=SYSTEM)
     monkeypatch.setattr(rehearsal, "CHILD", "no.such.module")
     with pytest.raises(CommandError, match=r"the rehearsal broke: .*No module named 'no'") as failed:
         call_command("rollback", "--level", "standard", "--rehearse")
@@ -45,7 +46,7 @@ def test_one_that_breaks_says_so(installation: None, monkeypatch: pytest.MonkeyP
 
 
 def test_a_damaged_snapshot_is_found_before(installation: None) -> None:
-    snapshot = snapshots.create(actor=SYSTEM)
+    snapshot = operations.create(actor=SYSTEM)
     file = Path(snapshot.folder) / "portfolio_rationales.copy.zst"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(CommandError, match="was cut; take another one"):

@@ -10,14 +10,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from caching.models import CacheEntry, CacheTarget
+from core.actors import SYSTEM
+from core.errors import WrongInput
 from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderState
-from rollout import configuration
-from rollout.actors import SYSTEM
-from rollout.errors import WrongInput
-from rollout.models import RecoveryRun, Rollout, StagePolicy
-from rollout.recovery import operations, replacing, restoring, snapshots
-from rollout.recovery.manifest import FILE
-from rollout.recovery.models import Snapshot
+from rollout.models import RecoveryRun, Rollout, Snapshot, StagePolicy
+from rollout.operations import policies
+from rollout.recovery import operations
+from rollout.recovery.restore import restore, table_swap
+from rollout.recovery.snapshots import operations as snapshots
+from rollout.recovery.snapshots.manifest import FILE
 from tests.rollout.recovery.conftest import Capture, contents, full
 
 
@@ -51,7 +52,7 @@ def test_only_what_differs_is_written(snapshot: Snapshot) -> None:
 
 
 def test_where_most_differs_the_table_is_replaced(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restoring, "WORTH_REPLACING", 5)
+    monkeypatch.setattr(restore, "WORTH_REPLACING", 5)
     before = contents()
     execute("ALTER TABLE providers_gamelog SET (fillfactor = 90)")
     execute("GRANT SELECT ON providers_gamelog TO PUBLIC")
@@ -71,7 +72,7 @@ def test_where_most_differs_the_table_is_replaced(snapshot: Snapshot, monkeypatc
 
 
 def columns_and_keys(table: str) -> Any:
-    from rollout.recovery.shape import shape
+    from rollout.recovery.postgres.shape import shape
 
     return shape(connection, table)
 
@@ -140,7 +141,7 @@ def rewrite(folder: Path, table: dict[str, Any], without: str) -> None:
 
     import zstandard
 
-    from rollout.recovery import sql
+    from rollout.recovery.postgres import sql
 
     at = list(table["columns"]).index(without)
     del table["columns"][without]
@@ -171,8 +172,8 @@ def test_another_machines_is_restored_by_its_folder(snapshot: Snapshot, tmp_path
 def test_a_reader_that_never_ends_is_not_waited_for(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.rollout.recovery.test_locks import session
 
-    monkeypatch.setattr(restoring, "WORTH_REPLACING", 5)
-    monkeypatch.setattr(replacing, "TRIES", 2)
+    monkeypatch.setattr(restore, "WORTH_REPLACING", 5)
+    monkeypatch.setattr(table_swap, "TRIES", 2)
     CacheEntry.objects.all().delete()
     with session() as other:
         other.execute("SELECT count(*) FROM portfolio_rationales")
@@ -192,7 +193,7 @@ def test_rows_that_swapped_what_is_unique(snapshot: Snapshot) -> None:
 
 
 def test_policies_come_and_go_with_their_rollout(snapshot: Snapshot) -> None:
-    configuration.create("another", actor=SYSTEM)
+    policies.create("another", actor=SYSTEM)
     restored()
     assert StagePolicy.objects.filter(rollout__name="another").count() == 4
     later = snapshots.create(actor=SYSTEM)

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from kombu.exceptions import OperationalError
 
-from rollout.actors import SYSTEM
-from rollout.recovery import snapshots
-from rollout.recovery.models import Snapshot
+from core.actors import SYSTEM
+from rollout.models import Snapshot
+from rollout.recovery.snapshots import operations
 from rollout.tasks import make_snapshot
 from tests.conftest import committed
 
@@ -19,9 +19,9 @@ LIST = "/admin/rollout/snapshot/"
 def test_the_admin_tells_which_can_be_relied_on(browse: Callable[[str], Client]) -> None:
     viewer = browse("Viewer")
     assert "Make one: <code>python manage.py snapshot create</code>" in viewer.get(LIST).content.decode()
-    snapshot = snapshots.create(actor=SYSTEM, reason="a test")
+    snapshot = operations.create(actor=SYSTEM, reason="a test")
     assert "not read back yet" in viewer.get(LIST).content.decode()
-    snapshots.verify(snapshot, actor=SYSTEM)
+    operations.verify(snapshot, actor=SYSTEM)
     assert "✓</span> read back" in viewer.get(LIST).content.decode()
     Snapshot.objects.update(problem="it was cut")
     assert "damaged" in viewer.get(LIST).content.decode()

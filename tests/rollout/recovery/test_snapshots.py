@@ -17,15 +17,15 @@ from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 
 from caching.models import CacheEntry, CacheTarget
-from caching.warming import warm
+from caching.warming.warm import warm
+from core import notify
+from core.actors import SYSTEM
+from core.errors import Refused
 from providers.models import GameLog, Provider
-from rollout import notify
-from rollout.actors import SYSTEM
-from rollout.errors import Refused
-from rollout.recovery import snapshots, writing
-from rollout.recovery.manifest import FILE, Manifest, Unusable
-from rollout.recovery.models import Snapshot
+from rollout.models import Snapshot
 from rollout.recovery.protect import protected
+from rollout.recovery.snapshots import operations, writer
+from rollout.recovery.snapshots.manifest import FILE, Manifest, Unusable
 from tests import databases
 from tests.caching.conftest import bring_season
 from tests.conftest import committed
@@ -79,10 +79,10 @@ def test_it_holds_every_protected_table_and_is_read_back(data: None, capsys: Cap
 
 
 def test_what_is_in_the_files_is_what_copy_takes_back(data: None) -> None:
-    snapshot = snapshots.create(actor=SYSTEM)
+    snapshot = operations.create(actor=SYSTEM)
     [table] = [table for table in manifest(snapshot).tables if table.model == "providers.Provider"]
     with file_of(snapshot, "providers_provider").open("rb") as raw:
-        text = b"".join(snapshots.unpacked(raw))
+        text = b"".join(operations.unpacked(raw))
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE again (LIKE providers_provider)")
         with cursor.copy(f"COPY again ({', '.join(table.columns)}) FROM STDIN") as copy:
@@ -115,7 +115,7 @@ def test_the_content_hash_is_of_the_rows_and_not_of_what_changes_by_itself(data:
 
 def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that is added after the first table was copied is in none of them."""
-    real = writing._file
+    real = writer._file
 
     def slowly(*about: object) -> object:
         def write() -> None:
@@ -129,8 +129,8 @@ def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.
         return made
 
     providers = Provider.objects.count()
-    monkeypatch.setattr(writing, "_file", slowly)
-    snapshot = snapshots.create(actor=SYSTEM)
+    monkeypatch.setattr(writer, "_file", slowly)
+    snapshot = operations.create(actor=SYSTEM)
     [table] = [table for table in manifest(snapshot).tables if table.model == "providers.Provider"]
     assert (table.rows, Provider.objects.count()) == (providers, providers + 1)
 
@@ -152,7 +152,7 @@ def test_it_is_of_one_moment_while_others_write(data: None, monkeypatch: pytest.
 def test_what_is_not_as_it_was_made_is_refused(
     data: None, told: list[str], harm: Callable[[Path], object], said: str
 ) -> None:
-    snapshot = snapshots.create(actor=SYSTEM)
+    snapshot = operations.create(actor=SYSTEM)
     harm(file_of(snapshot, "providers_gamelog"))
     with pytest.raises(CommandError, match=said) as refused:
         call_command("snapshot", "verify", snapshot.name)
@@ -164,18 +164,18 @@ def test_what_is_not_as_it_was_made_is_refused(
 
 
 def test_one_of_another_host_says_where_it_lies(data: None) -> None:
-    snapshot = snapshots.create(actor=SYSTEM)
+    snapshot = operations.create(actor=SYSTEM)
     Snapshot.objects.update(host="db-2.example.com", folder="/srv/elsewhere")
     snapshot.refresh_from_db()
     with pytest.raises(Unusable, match=r"lies on db-2\.example\.com"):
-        snapshots.verify(snapshot, actor=SYSTEM)
+        operations.verify(snapshot, actor=SYSTEM)
 
 
 def test_a_full_disk_leaves_nothing(data: None, folder: Path, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: object, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(writing._Written, "write", full)
+    monkeypatch.setattr(writer._Written, "write", full)
     with pytest.raises(CommandError, match="No space left on device") as refused:
         call_command("snapshot", "create")
     assert refused.value.returncode == 3
@@ -186,11 +186,11 @@ def test_a_full_disk_leaves_nothing(data: None, folder: Path, told: list[str], m
 
 KILLED = """
 import os, django; django.setup()
-from rollout.actors import SYSTEM
-from rollout.recovery import snapshots, writing
-from rollout.recovery.manifest import Manifest
+from core.actors import SYSTEM
+from rollout.recovery.snapshots import operations, writer
+from rollout.recovery.snapshots.manifest import Manifest
 Manifest.write = lambda self, folder: os.kill(os.getpid(), 9)
-snapshots.create(actor=SYSTEM)
+operations.create(actor=SYSTEM)
 """
 
 
@@ -205,22 +205,22 @@ def test_one_that_was_killed_half_way_is_no_snapshot(data: None, folder: Path) -
     with pytest.raises(Unusable, match="holds no whole snapshot"):
         Manifest.read(left)
     os.utime(left, (0, 0))
-    assert snapshots.prune(actor=SYSTEM) == [left.name]
+    assert operations.prune(actor=SYSTEM) == [left.name]
 
 
 def test_old_ones_go_but_never_the_newest_nor_the_last_that_was_verified(data: None) -> None:
-    made = [snapshots.create(actor=SYSTEM) for _ in range(6)]
-    snapshots.verify(made[0], actor=SYSTEM)
+    made = [operations.create(actor=SYSTEM) for _ in range(6)]
+    operations.verify(made[0], actor=SYSTEM)
     for age, snapshot in enumerate(reversed(made)):
         Snapshot.objects.filter(pk=snapshot.pk).update(created_at=Now() - timedelta(days=40 + age))
-    gone = snapshots.prune(actor=SYSTEM)
+    gone = operations.prune(actor=SYSTEM)
     assert sorted(gone) == sorted(snapshot.name for snapshot in made[1:3])
     assert not Path(made[1].folder).exists()
     assert Path(made[0].folder).exists()
 
 
 def test_the_daily_one_is_made_and_read_back(data: None) -> None:
-    snapshots.daily(actor=SYSTEM)
+    operations.daily(actor=SYSTEM)
     snapshot = Snapshot.objects.get()
     assert (snapshot.reason, snapshot.made_by) == ("daily", "system")
     assert snapshot.verified_at is not None
@@ -229,12 +229,12 @@ def test_the_daily_one_is_made_and_read_back(data: None) -> None:
 def test_only_who_may_does(data: None, member: Callable[[str], User]) -> None:
     viewer = member("Viewer")
     with pytest.raises(Refused):
-        snapshots.create(actor=viewer)
-    snapshot = snapshots.create(actor=member("Operator"))
+        operations.create(actor=viewer)
+    snapshot = operations.create(actor=member("Operator"))
     with pytest.raises(Refused):
-        snapshots.verify(snapshot, actor=viewer)
+        operations.verify(snapshot, actor=viewer)
     with pytest.raises(Refused):
-        snapshots.prune(actor=viewer)
+        operations.prune(actor=viewer)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +256,6 @@ def test_one_that_cannot_be_recorded_leaves_nothing(data: None, monkeypatch: pyt
         raise DatabaseError("no answer")
 
     monkeypatch.setattr(Snapshot.objects, "create", refuse)
-    with pytest.raises(snapshots.CannotSnapshot, match="no answer"):
-        snapshots.create(actor=SYSTEM)
+    with pytest.raises(operations.CannotSnapshot, match="no answer"):
+        operations.create(actor=SYSTEM)
     assert list(folder.iterdir()) == []

@@ -9,9 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from caching.models import CacheEntry
-from rollout.models import RecoveryRun
-from rollout.recovery.manifest import FILE
-from rollout.recovery.models import Snapshot
+from rollout.models import RecoveryRun, Snapshot
+from rollout.recovery.snapshots.manifest import FILE
 from tests.rollout.recovery.conftest import contents
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from rollout.commands import SlipwayCommand
-from rollout.criteria import Result, Suite
+from core.commands import SlipwayCommand
+from core.health_checks import Result, Suite
 from validation.operations import Report, validate
 from validation.reports import junit, table
 

@@ -1,0 +1,29 @@
+"""A sport's box scores, out of the database into arrays: one query, whoever needs them."""
+
+import numpy as np
+from django.db import connection
+
+from caching import sql
+from caching.derivations.games import Games, group_of
+
+
+def read_games(sport: str, statistics: tuple[str, ...]) -> Games:
+    """All box scores that count for the sport, oldest first; those of the stub feed only where there are no others."""
+    columns = ", ".join(sql.COUNT.format(statistic=statistic) for statistic in statistics)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.READ_GAMES.format(columns=columns), {"sport": sport})
+        rows = cursor.fetchall()
+    if not rows:
+        nothing = np.empty(0, dtype=np.str_)
+        return Games("", sport, statistics, nothing, nothing, np.empty((0, len(statistics))))
+    sources, players, positions, days, *counts = zip(*rows, strict=True)
+    groups = {position: group_of(sport, position) for position in set(positions)}
+    return Games(
+        source=", ".join(sorted(set(sources))),
+        sport=sport,
+        statistics=statistics,
+        players=np.array(players),
+        groups=np.array([groups[position] for position in positions]),
+        counts=np.array(counts, dtype=np.float64).T,
+        newest=days[-1],
+    )

@@ -1,0 +1,4 @@
+from rollout.admin.rollouts import RolloutAdmin, StagePolicyAdmin, TransitionAdmin
+from rollout.recovery.admin import RecoveryRunAdmin, SnapshotAdmin
+
+__all__ = ["RecoveryRunAdmin", "RolloutAdmin", "SnapshotAdmin", "StagePolicyAdmin", "TransitionAdmin"]

@@ -1,0 +1,31 @@
+"""The tables of the rollout app."""
+
+from rollout.models.recovery import LEVELS, OPEN, UNDOES, RecoveryRun, RecoveryRunQuerySet, RecoveryStep, Snapshot
+from rollout.models.rollouts import (
+    Activation,
+    GuardPolicy,
+    GuardReading,
+    Rollout,
+    RolloutQuerySet,
+    StagePolicy,
+    Transition,
+    rising,
+)
+
+__all__ = [
+    "LEVELS",
+    "OPEN",
+    "UNDOES",
+    "Activation",
+    "GuardPolicy",
+    "GuardReading",
+    "RecoveryRun",
+    "RecoveryRunQuerySet",
+    "RecoveryStep",
+    "Rollout",
+    "RolloutQuerySet",
+    "Snapshot",
+    "StagePolicy",
+    "Transition",
+    "rising",
+]

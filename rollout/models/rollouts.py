@@ -1,0 +1,261 @@
+"""Tables of the rollout app."""
+
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from core.audit import tracked
+from core.db.append_only import append_only
+from rollout import sql
+from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
+from rollout.decisions.stages import Plan
+from rollout.models.recovery import RecoveryRun, RecoveryStep, Snapshot
+
+__all__ = [
+    "Activation",
+    "GuardPolicy",
+    "GuardReading",
+    "RecoveryRun",
+    "RecoveryStep",
+    "Rollout",
+    "Snapshot",
+    "StagePolicy",
+    "Transition",
+]
+
+
+class ActivationQuerySet(models.QuerySet["Activation"]):
+    def switched_off(self) -> Self:
+        return self.filter(is_on=False)
+
+    def holds(self, part: Part) -> bool:
+        """Whether the part may work, for the rest of this transaction: whoever switches it off waits."""
+        with connection.cursor() as cursor:
+            cursor.execute(sql.HOLD_PART, [part.value])
+            found = cursor.fetchone()
+        return bool(found and found[0])
+
+    def allows(self, part: Part) -> bool:
+        """Whether the part may work; a missing row is off, since nothing says that it is on."""
+        return self.filter(part=part, is_on=True).exists()
+
+
+@tracked()
+class Activation(models.Model):
+    part = models.CharField(max_length=16, primary_key=True, choices=Part)
+    is_on = models.BooleanField(default=True)
+    since = models.DateTimeField(auto_now_add=True)
+    by = models.CharField(max_length=150, default="system")
+    reason = models.TextField(blank=True, default="")
+
+    objects = ActivationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(part__in=Part.values), name="activation_part_known"),
+        ]
+        permissions = [("reactivate_activation", "Can switch parts on again")]
+
+    def __str__(self) -> str:
+        return f"{self.get_part_display()}: {'on' if self.is_on else 'off'}"
+
+
+class RolloutQuerySet(models.QuerySet["Rollout"]):
+    def unchanged_since(self, seen: "Rollout") -> Self:
+        return self.filter(pk=seen.pk, epoch=seen.epoch)
+
+
+class Rollout(models.Model):
+    name = models.SlugField(max_length=50, unique=True, help_text="the flag's, as applications ask for it")
+    stage = models.CharField(max_length=16, choices=Stage, default=Stage.DISABLED)
+    run_state = models.CharField(max_length=8, choices=RunState, default=RunState.IDLE)
+    epoch = models.PositiveBigIntegerField(default=0, help_text="one more with every change")
+    percent = models.PositiveSmallIntegerField(default=0, help_text="share of traffic, 0 to 100")
+    pace = models.FloatField(default=1.0, help_text="0.05 makes ten minutes half a minute")
+    stage_epoch = models.PositiveBigIntegerField(default=0, help_text="with which the visit of its stage began")
+    settled_epoch = models.PositiveBigIntegerField(default=0, help_text="last started, aborted or taken back with it")
+    stage_entered_at = models.DateTimeField(db_default=Now())
+    percent_entered_at = models.DateTimeField(db_default=Now(), help_text="the stage, or its percent step")
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_seconds = models.FloatField(default=0.0, help_text="since the stage, or its percent step, was entered")
+    approved_by = models.CharField(max_length=150, blank=True, default="")
+    approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="what the approval is for")
+    control_requests = models.PositiveBigIntegerField(default=0, help_text="control's sample, of PARTIAL_ACTIVE")
+    control_errors = models.PositiveBigIntegerField(default=0)
+    cool_down_until = models.DateTimeField(null=True, blank=True, help_text="after a trip; before that no restart")
+
+    objects = RolloutQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(stage__in=Stage.values), name="rollout_stage_known"),
+            models.CheckConstraint(condition=Q(run_state__in=RunState.values), name="rollout_run_state_known"),
+            models.CheckConstraint(condition=Q(percent__lte=100), name="rollout_percent_max_100"),
+            models.CheckConstraint(condition=Q(pace__gt=0, pace__lte=10), name="rollout_pace_up_to_10"),
+            models.CheckConstraint(
+                condition=Q(run_state=RunState.PAUSED, paused_at__isnull=False)
+                | (~Q(run_state=RunState.PAUSED) & Q(paused_at=None)),
+                name="rollout_paused_since",
+            ),
+        ]
+        permissions = [
+            ("start_rollout", "Can start rollouts"),
+            ("advance_rollout", "Can advance rollouts"),
+            ("approve_rollout", "Can approve advances"),
+            ("pause_rollout", "Can pause rollouts"),
+            ("resume_rollout", "Can resume rollouts"),
+            ("abort_rollout", "Can abort rollouts"),
+            ("freeze_rollout", "Can freeze automatic advances"),
+            ("unfreeze_rollout", "Can unfreeze automatic advances"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def rising(percents: list[int]) -> None:
+    """Raises ValidationError, unless they rise from 1 or more to 100 or less."""
+    if any(not 1 <= percent <= 100 for percent in percents) or percents != sorted(set(percents)):
+        raise ValidationError("shares have to rise, from 1 to 100 percent, as 10, 25, 50")
+
+
+@tracked()
+class StagePolicy(models.Model):
+    """How long a rollout stays in a stage, and what it takes to leave it."""
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="policies")
+    stage = models.CharField(max_length=16, choices=Stage)
+    minutes = models.FloatField(help_text="at pace 1")
+    percents = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True, validators=[rising])
+    needs_approval = models.BooleanField(default=False)
+    window_minutes = models.FloatField(null=True, blank=True, help_text="what is judged; empty: the whole stage visit")
+    errors_in_a_row = models.PositiveSmallIntegerField(default=6, help_text="ticks at which nothing could be measured")
+    cool_down_minutes = models.FloatField(default=15, help_text="after a trip out of this stage")
+
+    class Meta:
+        verbose_name_plural = "stage policies"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["rollout", "stage"], name="stage_policy_unique"),
+            models.CheckConstraint(
+                condition=Q(stage__in=[stage for stage in Stage if stage is not Stage.DISABLED]),
+                name="stage_policy_stage_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(minutes__gte=0, cool_down_minutes__gte=0)
+                & (Q(window_minutes=None) | Q(window_minutes__gt=0)),
+                name="stage_policy_times_not_negative",
+            ),
+            models.CheckConstraint(condition=Q(errors_in_a_row__gte=1), name="stage_policy_errors_at_least_1"),
+            # Redis keeps what lies in a window for an hour.
+            models.CheckConstraint(
+                condition=Q(window_minutes=None) | Q(window_minutes__range=(1, 60)), name="stage_policy_window_1_to_60"
+            ),
+            models.CheckConstraint(
+                condition=~Q(stage=Stage.PARTIAL_ACTIVE) | Q(percents__len__gt=0), name="stage_policy_has_shares"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rollout} {self.get_stage_display()}"
+
+    @property
+    def plan(self) -> Plan:
+        """As the decisions want it."""
+        return Plan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
+
+    def clean(self) -> None:
+        """What its constraint says too, which no form asks that does not edit the stage itself."""
+        if self.stage == Stage.PARTIAL_ACTIVE and not self.percents:
+            raise ValidationError({"percents": "say over which shares it goes, as 10, 25, 50"})
+
+
+@tracked()
+class GuardPolicy(models.Model):
+    """A guard's limit at a stage, and where its violation leads."""
+
+    policy = models.ForeignKey(StagePolicy, models.CASCADE, related_name="guards")
+    guard = models.CharField(max_length=16, choices=Guard)
+    is_on = models.BooleanField("on", default=True)
+    at_most = models.FloatField(help_text="errors, ms, or a share from 0 to 1; of a hit rate the share of misses")
+    min_samples = models.PositiveIntegerField(default=50)
+    leads = models.CharField(max_length=10, choices=Consequence, default=Consequence.DISABLE)
+
+    class Meta:
+        verbose_name_plural = "guard policies"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["policy", "guard"], name="guard_policy_unique"),
+            models.CheckConstraint(condition=Q(guard__in=Guard.values), name="guard_policy_guard_known"),
+            models.CheckConstraint(condition=Q(leads__in=Consequence.values), name="guard_policy_leads_known"),
+            models.CheckConstraint(condition=Q(at_most__gte=0, min_samples__gte=1), name="guard_policy_not_negative"),
+            models.CheckConstraint(
+                condition=Q(guard__in=[Guard.ERRORS, Guard.P95_MS]) | Q(at_most__lte=1),
+                name="guard_policy_share_up_to_1",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.get_guard_display()}"
+
+    def clean(self) -> None:
+        """What its constraint says too, which no form asks that does not edit the guard itself."""
+        if self.guard not in (Guard.ERRORS, Guard.P95_MS) and self.at_most is not None and self.at_most > 1:
+            raise ValidationError({"at_most": "it is a share: from 0 to 1"})
+
+
+class Transition(models.Model):
+    """Every change of a rollout: what, who, why, and on which evidence."""
+
+    KEEP_DAYS = 730
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="transitions")
+    epoch = models.PositiveBigIntegerField(help_text="that it began")
+    verb = models.CharField(max_length=16)
+    from_stage = models.CharField(max_length=16, choices=Stage)
+    to_stage = models.CharField(max_length=16, choices=Stage)
+    percent = models.PositiveSmallIntegerField()
+    run_state = models.CharField(max_length=8, choices=RunState)
+    pace = models.FloatField()
+    actor = models.CharField(max_length=150)
+    reason = models.TextField()
+    evidence = models.JSONField(default=list, help_text="the guards as they stood")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-epoch"]
+        constraints = [models.UniqueConstraint(fields=["rollout", "epoch"], name="transition_one_per_epoch")]
+        triggers = append_only(keep_days=730, column="at")
+
+    def __str__(self) -> str:
+        return f"{self.rollout} {self.verb}: {self.from_stage} to {self.to_stage}"
+
+
+class GuardReading(models.Model):
+    """What a tick measured, for the pictures."""
+
+    KEEP_DAYS = 7
+
+    rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="readings")
+    epoch = models.PositiveBigIntegerField()
+    stage = models.CharField(max_length=16, choices=Stage)
+    guard = models.CharField(max_length=16, choices=Guard)
+    value = models.FloatField(null=True)
+    limit = models.FloatField()
+    samples = models.PositiveBigIntegerField()
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["rollout", "guard", "-at"], name="guard_reading_newest"),
+            BrinIndex(fields=["at"], name="guard_reading_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.guard} {self.verdict}"
