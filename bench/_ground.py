@@ -102,7 +102,7 @@ def season() -> None:
     """Load the catalogue's fleet and the stub's season, and warm every target."""
     from caching.models import CacheTarget
     from caching.warming.warm import warm
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from providers.fleet.backfill import CATALOGUE, backfill
     from providers.gamelogs.loader import Imported, load
     from providers.gamelogs.rows import Log

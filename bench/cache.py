@@ -135,7 +135,7 @@ def expired() -> None:
         from caching.models import CacheEntry, CacheTarget
         from caching.serving import serve
         from caching.tiers.entries import ENTRIES, Key
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
         from providers.fleet.backfill import CATALOGUE, backfill
         from tests.caching import conftest
 

@@ -48,7 +48,7 @@ def main() -> None:
 def grow() -> None:
     from django.db import connection
 
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from providers.fleet.backfill import backfill
 
     backfill(fleet(STATES // 4), actor=SYSTEM)

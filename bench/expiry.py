@@ -23,7 +23,7 @@ def main() -> None:
 
         from caching import operations
         from caching.models import CacheEntry, CachePolicy
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
 
         CachePolicy.objects.update(grace_hours=1)
 

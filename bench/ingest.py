@@ -25,7 +25,7 @@ def lines() -> None:
     with database():
         from django.db import connection
 
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
         from providers.choices import Outcome
         from providers.fleet.backfill import CATALOGUE, Scope, backfill
         from providers.models import Event, PropLine, ProviderState
@@ -119,7 +119,7 @@ def versions() -> set[tuple[int, str]]:
 
 def logs() -> None:
     with database(), tempfile.TemporaryDirectory() as folder:
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
         from providers.fleet.backfill import CATALOGUE, backfill
         from providers.gamelogs.operations import import_file
 

@@ -44,7 +44,7 @@ def one_round() -> list[float]:
 
 def main() -> None:
     with database() as name:
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
         from providers.fleet.backfill import backfill
 
         backfill(fleet(PROVIDERS), actor=SYSTEM)

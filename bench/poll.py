@@ -36,7 +36,7 @@ ROUNDS = 5
 
 def schedule() -> None:
     with database() as name:
-        from core.actors import SYSTEM
+        from core.access.actors import SYSTEM
         from providers.fleet.backfill import backfill
 
         backfill(fleet(SLOTS // 4, sorted(set(INTERVALS))), actor=SYSTEM)

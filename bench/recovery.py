@@ -99,7 +99,7 @@ def dump(name: str, file: Path, *options: str) -> float:
 def snapshot(name: str) -> None:
     from django.conf import settings
 
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from rollout.recovery.snapshots import operations as snapshots
 
     made = [snapshots.create(actor=SYSTEM) for _ in range(ROUNDS)]
@@ -142,7 +142,7 @@ finally:
 
 
 def put_back(snapshot_name: str) -> float:
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from rollout.recovery import operations
     from rollout.recovery.snapshots import operations as snapshots
 
@@ -165,7 +165,7 @@ def execute(statement: str) -> None:
 def restore(name: str) -> None:
     from django.conf import settings
 
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from rollout.recovery.snapshots import operations as snapshots
 
     made = snapshots.create(actor=SYSTEM)
@@ -192,13 +192,13 @@ def restore(name: str) -> None:
 
 
 def levels(name: str) -> None:
-    from core.actors import SYSTEM
-    from rollout.choices import Kind
+    from core.access.actors import SYSTEM
+    from rollout.choices import RunKind
     from rollout.recovery import operations
 
-    for level in (Kind.EMERGENCY, Kind.STANDARD):
+    for level in (RunKind.EMERGENCY, RunKind.STANDARD):
         # Standard proves that nothing else changed, and writers respect the parts that it switched off.
-        runs, client = [], Client(writes=level is Kind.EMERGENCY)
+        runs, client = [], Client(writes=level is RunKind.EMERGENCY)
         with client:
             for _ in range(ROUNDS):
                 runs.append(operations.carry_out(operations.roll_back(level, actor=SYSTEM, reason="bench")))
@@ -258,7 +258,7 @@ def djangos(name: str) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from core.actors import SYSTEM
+    from core.access.actors import SYSTEM
     from rollout.recovery.snapshots import operations as snapshots
 
     execute(f"DELETE FROM portfolio_rationales WHERE id > (SELECT min(id) + {DJANGOS} FROM portfolio_rationales)")

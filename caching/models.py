@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from caching.choices import CacheType, Tier
-from core.audit import tracked
+from core.access.audit import tracked
 
 
 class CacheEntry(models.Model):

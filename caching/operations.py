@@ -14,11 +14,11 @@ from caching.models import CONFIGURATION, CacheEntry, CachePolicy, CacheTarget, 
 from caching.tiers.entries import ENTRIES, stamp_now
 from caching.warming import requests
 from caching.warming.warm import warm
-from core.actors import Actor, require
-from core.audit import acting
+from core.access.actors import Actor, require
+from core.access.audit import acting
 from core.db.batches import PRUNE_BATCH, in_batches
+from core.switches import Part
 from providers.models import GameLog
-from rollout.choices import Part
 from rollout.models import Activation
 
 DUE_AT_ONCE = 1000

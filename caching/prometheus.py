@@ -10,7 +10,7 @@ from caching.choices import HITS, CacheType
 from caching.freshness import STATES
 from caching.models import CacheEntry, CacheTarget
 from caching.tiers.hit_counter import answered, lookups_by_kind
-from core.console.admin import COUNTED_AT_MOST, estimated_rows
+from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 
 
 class CacheCollector(Collector):

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from caching import operations
 from caching.warming import requests
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 
 
 @shared_task(name="caching.warm_due", ignore_result=True)

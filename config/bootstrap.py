@@ -13,7 +13,7 @@ from django.core.management import call_command
 
 from caching.operations import warm_due
 from config.console.groups import make_groups
-from core.actors import Actor
+from core.access.actors import Actor
 from providers.fleet.backfill import CATALOGUE, backfill
 from providers.gamelogs.operations import import_missing_from_stub
 

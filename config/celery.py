@@ -2,17 +2,32 @@
 
 from typing import Any
 
+import redis
 from celery import Celery
 from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
+from kombu.exceptions import OperationalError
 
 from config.startup import start
+from core import tasks
 
 start()
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
 app.autodiscover_tasks()
+
+
+def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> bool:
+    """Hand the task to the broker, without retries. Return whether the broker took it."""
+    try:
+        app.send_task(name, args, retry=False, ignore_result=True, expires=expires_seconds)
+    except (redis.RedisError, OperationalError):
+        return False
+    return True
+
+
+tasks.send_with(send)
 
 
 @setup_logging.connect

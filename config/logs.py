@@ -1,4 +1,4 @@
-"""Structured logs: coloured lines in a terminal, JSON otherwise. No secret gets through."""
+"""Structured logs: colored lines in a terminal, JSON otherwise. No secret gets through."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ def configure() -> None:
 
 
 def bind_address(request: HttpRequest, **more: Any) -> None:
-    """In each line of a request: who asked, as config.trusted_proxies believes it."""
+    """In each line of a request: who asked, as config.middleware.trusted_proxies believes it."""
     structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))
 
 

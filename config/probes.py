@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from caching.prometheus import CacheCollector
-from config.trusted_proxies import is_local
+from config.middleware.trusted_proxies import is_local
 from core.http.tokens import caller
 from providers.prometheus import ProviderCollector
 from rollout.gate import heartbeat

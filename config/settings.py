@@ -6,13 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from celery.schedules import crontab
-
 from config.console.theme import UNFOLD  # noqa: F401 - a setting
-from config.csp import STRICT
 from config.embedded import lifecycle
 from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks, port, redis_url
 from config.logs import configure, logging_dict
+from config.middleware.csp import STRICT
+from config.schedule import CELERY_BEAT_SCHEDULE, CELERY_TASK_ROUTES  # noqa: F401 - settings
 from core.redaction import hide
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -74,11 +73,11 @@ INSTALLED_APPS = [
     "validation",
 ]
 MIDDLEWARE = [
-    "config.trusted_proxies.TrustedProxies",
+    "config.middleware.trusted_proxies.TrustedProxies",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.csp.ContentSecurityPolicy",
+    "config.middleware.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -162,64 +161,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_PREFIX}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
-CELERY_TASK_ROUTES = {
-    "providers.poll_due": {"queue": "polls"},
-    "providers.prune": {"queue": "slow"},
-    "providers.import_uploads": {"queue": "slow"},
-    "caching.warm_due": {"queue": "slow"},
-    "caching.expire": {"queue": "slow"},
-    "caching.carry_out_warm_ups": {"queue": "slow"},
-    "caching.prune": {"queue": "slow"},
-    "rollout.prune": {"queue": "slow"},
-    "rollout.snapshot": {"queue": "slow"},
-    "rollout.make_snapshot": {"queue": "slow"},
-    "validation.validate": {"queue": "slow"},
-    "validation.prune": {"queue": "slow"},
-}
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-CELERY_BEAT_SCHEDULE = {
-    # `expire_seconds`: ticks that nobody took never pile up
-    "judge rollouts": {"task": "rollout.tick", "schedule": 5.0, "options": {"expire_seconds": 5}},
-    "poll due feeds": {"task": "providers.poll_due", "schedule": 5.0, "options": {"expire_seconds": 5}},
-    "import what was uploaded": {
-        "task": "providers.import_uploads",
-        "schedule": 60.0,
-        "options": {"expire_seconds": 60},
-    },
-    "refresh caches": {"task": "caching.warm_due", "schedule": 30.0, "options": {"expire_seconds": 30}},
-    "carry out warm-ups": {
-        "task": "caching.carry_out_warm_ups",
-        "schedule": 30.0,
-        "options": {"expire_seconds": 30},
-    },
-    "expire caches": {"task": "caching.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
-    "prune warm-ups": {"task": "caching.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "validate": {"task": "validation.validate", "schedule": 900.0, "options": {"expire_seconds": 600}},
-    "validate the parts": {
-        "task": "validation.validate",
-        "schedule": 900.0,
-        "kwargs": {"suite": "extended"},
-        "options": {"expire_seconds": 600},
-    },
-    "validate in full": {
-        "task": "validation.validate",
-        "schedule": crontab(hour="3", minute="30"),
-        "kwargs": {"is_full": True},
-        "options": {"expire_seconds": 3600},
-    },
-    "watch validations": {"task": "validation.watch", "schedule": 300.0, "options": {"expire_seconds": 300}},
-    "prune validations": {"task": "validation.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "go on with a recovery run": {"task": "rollout.recover", "schedule": 5.0, "options": {"expire_seconds": 5}},
-    "snapshot": {
-        "task": "rollout.snapshot",
-        "schedule": crontab(hour="2", minute="30"),
-        "options": {"expire_seconds": 3600},
-    },
-    "prune readings": {"task": "rollout.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-    "prune the logs": {"task": "providers.prune", "schedule": 3600.0, "options": {"expire_seconds": 600}},
-}
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 
 hide(

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from core.actors import Actor, shell
+from core.access.actors import Actor, shell
 from core.errors import Refused, SlipwayError, first_line
 from core.redaction import redact
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from core.choices import StyledChoices
 from core.errors import SlipwayError
-from rollout.choices import Look
 
 OFFENDING_AT_MOST = 20
 ID_AT_MOST, CATEGORY_AT_MOST = 64, 32  # characters
 
 
-class Result(Look):
+class Result(StyledChoices):
     """In order of severity."""
 
     PASS = "PASS", "✓", "green", "Pass"
@@ -24,7 +24,7 @@ class Result(Look):
     ERROR = "ERROR", "?", "red", "Error"
 
 
-class Suite(Look):
+class Suite(StyledChoices):
     EXIT = "exit", "⚑", "blue", "Exit criteria"
     EXTENDED = "extended", "⊕", "blue", "Extended"
     POST_ROLLBACK = "post-rollback", "↩", "blue", "Post-rollback"

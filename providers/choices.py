@@ -2,10 +2,10 @@
 
 from django.db import models
 
-from rollout.choices import Look
+from core.choices import StyledChoices
 
 
-class Status(Look):
+class Status(StyledChoices):
     """What polling found; `maintenance` is only ever an operator's doing."""
 
     INACTIVE = "inactive", "○", "gray", "Inactive"
@@ -14,7 +14,7 @@ class Status(Look):
     MAINTENANCE = "maintenance", "‖", "blue", "Maintenance"
 
 
-class Outcome(Look):
+class Outcome(StyledChoices):
     """How one upstream call ended."""
 
     OK = "ok", "●", "green", "Ok"
@@ -28,7 +28,7 @@ class Outcome(Look):
     TOO_LARGE = "too_large", "⇪", "red", "Too large"
 
 
-class ImportState(Look):
+class ImportState(StyledChoices):
     WAITING = "waiting", "◔", "blue", "Waiting"
     DONE = "done", "✓", "green", "Done"
     FAILED = "failed", "✕", "red", "Failed"

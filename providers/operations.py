@@ -9,10 +9,11 @@ from django.db import connection, transaction
 from django.db.models import Count, Model, ProtectedError
 from django.db.models.functions import Now
 
-from core.actors import Actor, require
-from core.audit import acting
+from core.access.actors import Actor, require
+from core.access.audit import acting
 from core.db import batches
 from core.errors import Refused
+from core.switches import Part
 from providers import sql
 from providers.choices import Status
 from providers.fleet.backfill import Scope, sync_slots
@@ -29,7 +30,6 @@ from providers.models import (
     StatusChange,
 )
 from providers.polling import poller
-from rollout.choices import Part
 from rollout.control.feeds import Feeds
 from rollout.models import Activation
 

@@ -8,8 +8,8 @@ class RolloutConfig(AppConfig):
 
     def ready(self) -> None:
         # Here, because models exist only once all apps are loaded.
-        from core import notify_channels
-        from core.notify import deliver_with
+        from core.notices import channels
+        from core.notices.notify import deliver_with
         from rollout import models
         from rollout.operations import lifecycle
         from rollout.recovery.protect import protect, when_restored
@@ -18,6 +18,6 @@ class RolloutConfig(AppConfig):
         protect(models.GuardPolicy, keeps_rows=True)
         when_restored(lambda models: lifecycle.tell_gates())
         if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # which the log is anyway
-            deliver_with(notify_channels.by_mail)
+            deliver_with(channels.by_mail)
         if settings.NOTIFY_WEBHOOK_URL:
-            deliver_with(notify_channels.by_webhook)
+            deliver_with(channels.by_webhook)

@@ -1,30 +1,11 @@
 """Choices of the rollout app."""
 
-from typing import Self
-
 from django.db import models
 
-
-class Part(models.TextChoices):
-    """What an operator can switch off as a whole."""
-
-    POLLING = "polling", "Polling"
-    WARMING = "warming", "Warming"
-    SERVING = "serving", "Serving"
-    ADVANCING = "advancing", "Advancing"
+from core.choices import StyledChoices
 
 
-class Look(models.TextChoices):
-    symbol: str  # beside the colour, because not everybody sees colours
-    colour: str
-
-    def __new__(cls, value: str, symbol: str = "", colour: str = "") -> Self:
-        look = str.__new__(cls, value)
-        look._value_, look.symbol, look.colour = value, symbol, colour
-        return look
-
-
-class Stage(Look):
+class Stage(StyledChoices):
     """In the order in which they are gone through."""
 
     DISABLED = "DISABLED", "○", "gray", "Disabled"
@@ -34,7 +15,7 @@ class Stage(Look):
     FULL_ACTIVE = "FULL_ACTIVE", "●", "green", "Fully active"
 
 
-class RunState(Look):
+class RunState(StyledChoices):
     IDLE = "idle", "○", "gray", "Idle"
     RUNNING = "running", "▶", "blue", "Running"
     WAITING = "waiting", "?", "orange", "Waits for approval"
@@ -52,7 +33,7 @@ class Guard(models.TextChoices):
     FEED_HEALTH = "feed_health", "Feeds in error"
 
 
-class Verdict(Look):
+class Verdict(StyledChoices):
     PASS = "PASS", "✓", "green", "Pass"
     INCONCLUSIVE = "INCONCLUSIVE", "…", "gray", "Inconclusive"
     ERROR = "ERROR", "?", "orange", "Not measurable"
@@ -67,7 +48,7 @@ class Consequence(models.TextChoices):
     WARN = "warn", "nowhere: it is only said"
 
 
-class Kind(Look):
+class RunKind(StyledChoices):
     """Of recovery runs: the three levels, and what is done beside them."""
 
     EMERGENCY = "emergency", "■", "red", "Emergency"
@@ -78,7 +59,7 @@ class Kind(Look):
     PURGE = "purge", "✕", "gray", "Purge"
 
 
-class Outcome(Look):
+class RunOutcome(StyledChoices):
     """Of recovery runs and their steps."""
 
     RUNNING = "running", "▶", "blue", "Running"

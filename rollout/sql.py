@@ -14,12 +14,3 @@ SELECT rollout.name, rollout.stage, rollout.percent, rollout.epoch, rollout.stag
 
 # A gate that waits longer for its view is better served by the last one.
 SOON = "SET LOCAL statement_timeout = '2s'"
-
-# Shared, which the ORM has no word for: many may work at once, and whoever switches the part off waits for them.
-HOLD_PART = "SELECT is_on FROM rollout_activation WHERE part = %s FOR SHARE"
-
-# CTID, since the logs have no other handle on "oldest".
-PRUNE = """
-DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-       SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
-        LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import redis
+
 from core.errors import WrongInput
-from rollout.choices import Guard, Part, RunState, Stage
+from core.switches import Part
+from rollout.choices import Guard, RunState, Stage
 from rollout.control import feeds as watched
 from rollout.control import loop
 from rollout.control.feeds import Feeds
 from rollout.decisions.guards import Judged
 from rollout.decisions.stages import Decision, Next, seconds_left
+from rollout.gate import heartbeat
 from rollout.models import Activation, Rollout
 
 
@@ -117,3 +121,39 @@ def shown_value(guard: Guard, value: float | None) -> str:
 
 def shown_limit(one: Judged) -> str:
     return f"{'≥' if one.guard is Guard.HIT_RATE else '≤'} {shown_value(one.guard, one.limit)}"
+
+
+MEANS = {
+    Part.POLLING: "no feed is polled",
+    Part.WARMING: "no cache is refreshed",
+    Part.SERVING: "every gate answers control",
+    Part.ADVANCING: "no rollout advances by itself; guards still take them back",
+}
+
+
+def switched_off() -> list[str]:
+    """A line for each part that is off."""
+    return [
+        f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: "
+        f"{row.reason or 'no reason given'}. Meanwhile {MEANS[Part(row.part)]}."
+        for row in Activation.objects.switched_off().order_by("part")
+    ]
+
+
+def banners() -> list[str]:
+    """What is not as it should be, whichever page one looks at."""
+    return [*switched_off(), *signs()]
+
+
+def signs() -> list[str]:
+    """Whether the control loop lives."""
+    told = []
+    try:
+        if not heartbeat.is_fresh():
+            told.append(
+                f"No tick of the control loop for {heartbeat.FADES_AFTER_SECONDS} s: gates answer control. "
+                "Look at beat and workers."
+            )
+    except redis.RedisError:
+        told.append("Redis does not answer: nothing can be measured, and gates answer control within 30 s.")
+    return told

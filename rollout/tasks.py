@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from core.actors import SYSTEM, Machine
+from core.access.actors import SYSTEM, Machine
 from rollout.control import loop
 from rollout.operations import lifecycle
 from rollout.recovery import operations as recovery

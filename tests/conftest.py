@@ -19,7 +19,7 @@ from caching.tiers.entries import ENTRIES
 from caching.tiers.tiered_store import hits
 from caching.tiers.values import VALUES
 from config.console.groups import make_groups
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.db.append_only import FLAG
 from core.redis import client, key
 from providers.fleet.backfill import CATALOGUE, backfill
@@ -63,7 +63,7 @@ def nothing_left() -> Iterator[None]:
     """No poller, no look-up counted, and no key in Redis or held in memory: a bucket that one test emptied would hold
     back the next one's calls.
     """
-    runtime._own.process = runtime.Process()  # without threads: a test says when it looks, and when it sends
+    runtime.own.reset(runtime.Process())  # without threads: a test says when it looks, and when it sends
     yield
     for thread in threading.enumerate():  # a notice that is still being sent would be the next test's
         if thread.name.startswith("slipway-notify-"):

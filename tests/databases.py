@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from psycopg import connect, errors, sql
 
 from config.embedded.location import VAR
-from core.processes import open_lock
+from core.process.lifetime import open_lock
 from tests.processes import until
 from tests.servers import USED
 

@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from caching.models import CacheTarget
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.fleet.backfill import CATALOGUE, backfill
 from providers.stub.season import SEASONS
 from rollout.gate import heartbeat

@@ -62,7 +62,7 @@ def _strips(suite: Suite) -> dict[str, SafeString]:
 def _strip(check: str, results: Sequence[str]) -> SafeString:
     bad = sum(result in (Result.FAIL, Result.ERROR) for result in results)
     squares = format_html_join(
-        "", '<i class="sw-{}" title="{}">{}</i>', ((Result(each).colour, each, Result(each).symbol) for each in results)
+        "", '<i class="sw-{}" title="{}">{}</i>', ((Result(each).color, each, Result(each).symbol) for each in results)
     )
     told = f"{check}: {bad} of the last {len(results)} runs failed"
     return format_html('<span class="sw-strip" role="img" aria-label="{}">{}</span>', told, squares)

@@ -12,10 +12,10 @@ from django.db import Error, connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from core.actors import Actor, require
+from core.access.actors import Actor, require
 from core.errors import WrongInput, first_line
 from core.health_checks import Check, Finding, Result, Suite, categories, checks
-from core.notify import Event, notify
+from core.notices.notify import Event, notify
 from core.redaction import redact
 from core.redis import client, key
 from validation import sql

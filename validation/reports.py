@@ -13,7 +13,7 @@ ROW = "{}  {:<34} {:<28} {:<28} {}"
 INDENT = 10
 
 
-def table(outcomes: Sequence[Outcome], *, is_coloured: bool) -> str:
+def table(outcomes: Sequence[Outcome], *, is_colored: bool) -> str:
     lines, category = [], ""
     order = list(dict.fromkeys(outcome.check.category for outcome in outcomes))
     for outcome in sorted(outcomes, key=lambda each: order.index(each.check.category)):
@@ -21,12 +21,12 @@ def table(outcomes: Sequence[Outcome], *, is_coloured: bool) -> str:
         if outcome.check.category != category:
             category = outcome.check.category
             lines += ["", category]
-        word = _coloured(f"{found.result.symbol} {found.result.value:<5}", found.result, is_coloured)
+        word = _colored(f"{found.result.symbol} {found.result.value:<5}", found.result, is_colored)
         said = map(_plain, (found.value, f"({found.limit})", found.message))
         lines.append(ROW.format(word, outcome.check.id, *said).rstrip())
         lines += _blame(outcome)
     told = summary(outcomes)
-    total = _coloured(told["overall"], Result(told["overall"]), is_coloured)
+    total = _colored(told["overall"], Result(told["overall"]), is_colored)
     parts = [f"{told['passed']} of {told['total']} passed ({told['pass_rate']} %)"]
     parts += [f"{told[name]} {name}" for name in ("warned", "failed", "errors", "skipped") if told[name]]
     return "\n".join([*lines[1:], "", f"{total}: {', '.join(parts)}"])
@@ -42,8 +42,8 @@ def _blame(outcome: Outcome) -> list[str]:
     return [textwrap.indent(line, " " * INDENT) for line in lines]
 
 
-def _coloured(text: str, result: Result, is_coloured: bool) -> str:
-    return f"\x1b[{COLOURS[result.colour]}m{text}\x1b[0m" if is_coloured else text
+def _colored(text: str, result: Result, is_colored: bool) -> str:
+    return f"\x1b[{COLOURS[result.color]}m{text}\x1b[0m" if is_colored else text
 
 
 def junit(name: str, outcomes: Sequence[Outcome]) -> str:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.health_checks import Suite
 from validation import operations
 

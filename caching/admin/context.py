@@ -8,9 +8,9 @@ from django.utils.safestring import SafeString
 
 from caching.admin.pictures import picture
 from caching.choices import HITS, CacheType
+from caching.freshness import freshness
 from caching.models import CacheEntry, CacheTarget
 from caching.tiers.hit_counter import answered, lookups_by_kind
-from core.console.badges import freshness
 
 
 def shown_entry(entry: CacheEntry) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from django.utils.safestring import SafeString
 
 from caching import operations
 from caching.admin.context import hit_rates, shown_entry
-from caching.freshness import STATES
+from caching.freshness import STATES, freshness
 from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.warming.warm import PERMISSION as WARM
-from core.console.admin import ReadOnlyAdmin, SlipwayAdmin, verb
-from core.console.badges import ago, freshness, on_off
+from core.console.actions import verb
+from core.console.admin import ReadOnlyAdmin, SlipwayAdmin
+from core.console.badges import ago, on_off
 from core.console.keyset import KeysetAdmin
 from providers.models import Sport
 

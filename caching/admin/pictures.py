@@ -1,6 +1,6 @@
 """Entries drawn: a correlation as a heat map, a factor model as bars, a player's projections with their range. Pure.
 
-Inline SVG without script, in the colours of the page, light or dark; each says in words what it shows.
+Inline SVG without script, in the colors of the page, light or dark; each says in words what it shows.
 """
 
 from collections.abc import Iterable, Sequence

@@ -25,7 +25,7 @@ from caching.tiers.records import Found, Record
 from caching.warming.compute import compute
 from caching.warming.leases import Warmed
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused, SlipwayError
 
 WAIT_SECONDS = 10.0  # for another's computation

@@ -17,7 +17,7 @@ from caching.models import CachePolicy, CacheTarget
 from caching.tiers.entries import ENTRIES, record_of
 from caching.tiers.records import Record
 from core.errors import first_line
-from rollout.choices import Part
+from core.switches import Part
 from rollout.models import Activation
 
 LEASE_SECONDS = 60  # many times what twenty targets of 4,000 games take

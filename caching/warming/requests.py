@@ -12,9 +12,9 @@ from caching.choices import Outcome
 from caching.models import CacheTarget, WarmUp
 from caching.warming.leases import LEASE_SECONDS
 from caching.warming.warm import require_warming, warm
-from core.actors import Actor, Machine
+from core.access.actors import Actor, Machine
 from core.errors import Refused
-from core.tasks import wake
+from core.tasks import enqueue
 
 AT_ONCE = 100  # targets that are looked up together
 
@@ -35,9 +35,7 @@ def request(targets: Iterable[int], *, actor: Actor) -> int:
 
 def _wake() -> None:
     """Without a broker the next tick finds it."""
-    from caching.tasks import carry_out_warm_ups  # here, since the tasks import this module
-
-    wake(carry_out_warm_ups)
+    enqueue("caching.carry_out_warm_ups")
 
 
 def carry_out() -> int:

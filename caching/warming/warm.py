@@ -14,9 +14,9 @@ from caching.models import CacheEntry, CachePolicy, CacheTarget
 from caching.warming.box_score_query import read_games
 from caching.warming.compute import Read, compute
 from caching.warming.leases import Result, Warmed, lease, store
-from core.actors import Actor, require
+from core.access.actors import Actor, require
 from core.errors import Refused, SlipwayError
-from rollout.choices import Part
+from core.switches import Part
 from rollout.models import Activation
 
 PERMISSION = "caching.warm_cachetarget"

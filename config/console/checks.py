@@ -19,5 +19,5 @@ def actions_are_guarded(app_configs: Sequence[Any] | None, **options: Any) -> li
             if not (hasattr(act, "permission") and hasattr(act, "asks")):
                 name = f"{type(model_admin).__name__}.{getattr(act, '__name__', action)}"
                 said = f"{name} lacks a permission or a confirmation"
-                found.append(Error(said, hint="make it with core.console.admin.verb", obj=model, id="slipway.E001"))
+                found.append(Error(said, hint="make it with core.console.actions.verb", obj=model, id="slipway.E001"))
     return found

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from pghistory.models import Context
 
-from core.audit import edits_within
+from core.access.audit import edits_within
 from core.console import edit_history
 from core.console.admin import EDITS_SHOWN, ReadOnlyAdmin
 from core.console.badges import ago

@@ -18,15 +18,16 @@ from django.utils.safestring import SafeString
 from pghistory.models import Context
 
 from caching.admin.context import hit_rates
-from caching.freshness import STATES
+from caching.freshness import FRESHNESS, STATES
 from caching.models import CacheEntry, WarmUp
-from core.console.admin import COUNTED_AT_MOST, estimated_rows
-from core.console.badges import FRESHNESS, ago, badge, mark
+from core.console.badges import ago, badge, mark
+from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 from core.health_checks import Result, Suite
 from providers.choices import Status
 from providers.models import ProviderState, StatusChange
+from rollout import status
 from rollout.admin import context as rollouts
-from rollout.choices import Kind, Outcome, RunState, Stage
+from rollout.choices import RunKind, RunOutcome, RunState, Stage
 from rollout.decisions.stages import ORDER, State, seconds_left, serves
 from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot, StagePolicy, Transition
 from rollout.operations.lifecycle import MOVING
@@ -61,7 +62,7 @@ def shown(user: Any) -> dict[str, Any]:
         "changes": ("rollout.view_transition", partial(_changes, user)),
     }
     seen: dict[str, Any] = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
-    banners = rollouts.banners() if "rollouts" in seen else []
+    banners = status.banners() if "rollouts" in seen else []
     needs = [need for part in seen.values() if isinstance(part, dict) for need in part["needs"]]
     is_well = len(seen) == len(parts) and not banners and not needs  # of what is not seen nothing can be said
     return seen | {"banners": banners, "needs": needs, "is_well": is_well, "every": "3s" if _is_moving() else "60s"}
@@ -121,9 +122,9 @@ def _left(each: Rollout, policy: StagePolicy) -> str:
 def _fleet() -> dict[str, Any]:
     counts, in_error = Counter[str](), 0
     grouped = ProviderState.objects.order_by().values_list("status", "is_enabled").annotate(Count("pk"))
-    for status, is_enabled, count in grouped:
-        counts[status] += count
-        in_error += count if is_enabled and status == Status.ERROR else 0
+    for value, is_enabled, count in grouped:
+        counts[value] += count
+        in_error += count if is_enabled and value == Status.ERROR else 0
     told = [(f"?status__exact={name}", badge(Status(name)), f"{counts[name]:,}") for name in sorted(counts)]
     states, is_whole = ProviderState.objects.order_by("provider", "sport"), sum(counts.values()) <= GRID_AT_MOST
     if not is_whole:
@@ -156,10 +157,10 @@ def _cell(row: tuple[Any, ...] | None) -> SafeString | str:
     pk, provider, sport, status, is_enabled = row
     look = Status(status)
     address = reverse("admin:providers_providerstate_change", args=[pk])
-    colour, symbol = (look.colour, look.symbol) if is_enabled else ("gray", OFF)
+    color, symbol = (look.color, look.symbol) if is_enabled else ("gray", OFF)
     said = f"{provider} {sport}: {look.label}{'' if is_enabled else ', not enabled'}"
     html = '<a id="state-{}" class="sw-{}" href="{}" title="{}" aria-label="{}">{}</a>'
-    return format_html(html, pk, colour, address, said, said, symbol)
+    return format_html(html, pk, color, address, said, said, symbol)
 
 
 def _caches() -> dict[str, Any]:
@@ -240,9 +241,9 @@ def _statuses(since: Any) -> Iterator[Told]:
 
 def _recoveries(since: Any) -> Iterator[Told]:
     for run in RecoveryRun.objects.filter(started_at__gt=since)[:CHANGES]:
-        address, outcome = reverse("admin:rollout_recoveryrun_change", args=[run.pk]), badge(Outcome(run.outcome))
+        address, outcome = reverse("admin:rollout_recoveryrun_change", args=[run.pk]), badge(RunOutcome(run.outcome))
         html = '<a href="{}">{}</a> {} by {}'
-        yield run.started_at, format_html(html, address, badge(Kind(run.kind)), outcome, run.actor)
+        yield run.started_at, format_html(html, address, badge(RunKind(run.kind)), outcome, run.actor)
 
 
 def _edits(since: Any) -> Iterator[Told]:

@@ -23,7 +23,7 @@ from config.dev.checkout import ROOT, make_env_file, require_ports, web_port
 from config.embedded import lifecycle
 from config.embedded.location import VAR, EmbeddedError, place_of
 from config.environment import ENV_FILE, load_env_file
-from core.processes import die_with, open_lock, try_lock
+from core.process.lifetime import die_with, open_lock, try_lock
 
 WIND_DOWN_SECONDS = 15.0
 STOPPED = (130, 143)  # by Ctrl-C or SIGTERM

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from config.embedded.location import VAR, EmbeddedError, place_of
-from core.processes import open_lock, try_lock
+from core.process.lifetime import open_lock, try_lock
 
 PATIENCE_SECONDS = 5
 MEMORY = Path("/dev/shm")  # noqa: S108 - in which the tests have a folder of their own

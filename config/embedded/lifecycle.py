@@ -14,7 +14,7 @@ from typing import Any
 
 from config.embedded.location import VAR, EmbeddedError, Place, place_of
 from config.embedded.servers import DATABASE, ROLE, SERVERS, make_system_home
-from core.processes import is_locked, open_lock
+from core.process.lifetime import is_locked, open_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.05

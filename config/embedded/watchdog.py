@@ -15,7 +15,7 @@ from types import FrameType
 
 from config.embedded.location import Place, place_of
 from config.embedded.servers import SERVERS
-from core.processes import die_with, open_lock, try_lock
+from core.process.lifetime import die_with, open_lock, try_lock
 
 LOOK_SECONDS = 0.2
 TOO_YOUNG_TO_DIE_SECONDS = 1.0

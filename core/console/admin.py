@@ -1,79 +1,37 @@
 """The admin's look, in one place: no other file imports the theme.
 
-Lists say in a line what they are about, verbs ask before they act, states show as symbol and colour.
+Lists say in a line what they are about, verbs ask before they act, states show as symbol and color.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from django import forms
 from django.contrib import messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
-    UnfoldAdminFileFieldWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanSwitchWidget,
-)
+
+from core.access import audit
+from core.console import edit_history
+from core.db.estimates import COUNTED_AT_MOST, estimated_rows
+from core.errors import SlipwayError
 
 __all__ = [
     "AdminPasswordChangeForm",
-    "FileField",
-    "JsonField",
-    "NumberField",
     "ReadOnlyAdmin",
-    "RowField",
     "SlipwayAdmin",
-    "SwitchField",
     "TabularInline",
-    "TextField",
     "UserChangeForm",
     "UserCreationForm",
-    "estimated_rows",
-    "verb",
 ]
-COUNTED_AT_MOST = 100_000  # rows
-ESTIMATED_ROWS = "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass"
 EDITS_SHOWN = 50
-NAMED_AT_MOST = 30  # objects named on a confirmation page
-
-
-class FileField(forms.FileField):
-    widget = UnfoldAdminFileFieldWidget
-
-
-class RowField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    widget = UnfoldAdminSelectWidget
-
-
-class JsonField(forms.JSONField):
-    widget = UnfoldAdminTextareaWidget
-
-
-class TextField(forms.CharField):
-    widget = UnfoldAdminTextInputWidget
-
-
-class NumberField(forms.FloatField):
-    widget = UnfoldAdminDecimalFieldWidget
-
-
-class SwitchField(forms.BooleanField):
-    widget = UnfoldBooleanSwitchWidget
 
 
 class List(ChangeList):
@@ -121,17 +79,12 @@ class SlipwayAdmin(ModelAdmin):
 
     def edited_with(self, row: Any) -> list[Sequence[Model]]:
         """The rows whose edits are this one's history, by table; none where its table keeps no audit."""
-        from core.audit import is_tracked  # here, since the console lies below the apps
-
-        return [[row]] if is_tracked(self.model) else []
+        return [[row]] if audit.is_tracked(self.model) else []
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Where its table keeps an audit, each edit with before and after; else what Django logged."""
-        from core import audit
-        from core.console import edit_history  # here, since the console lies below the apps
-
         row = self.get_object(request, unquote(object_id))
         tables = self.edited_with(row) if row else []
         found = [edit for rows in tables for edit in audit.edits(rows, EDITS_SHOWN + 1)]
@@ -157,20 +110,11 @@ class SlipwayAdmin(ModelAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """An operation that refuses is one line above the list."""
-        from core.errors import SlipwayError  # here, since the console lies below the apps
-
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
         except SlipwayError as error:
             messages.error(request, str(error))
             return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
-
-
-def estimated_rows(model: type[Model]) -> int:
-    """The planner's estimate; less than 0 where it never looked."""
-    with connection.cursor() as cursor:
-        cursor.execute(ESTIMATED_ROWS, [model._meta.db_table])
-        return int(cursor.fetchone()[0])
 
 
 class Estimate(Paginator):  # type: ignore[type-arg]
@@ -210,62 +154,3 @@ class ReadOnlyAdmin(SlipwayAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-class Operation(Protocol):
-    def __call__(self, rows: Sequence[int], /, *, actor: Any) -> int: ...
-
-
-def _counted(opts: Any, number: int) -> str:
-    return f"{number:,} {opts.verbose_name if number == 1 else opts.verbose_name_plural}"
-
-
-def verb(
-    operation: Operation,
-    *,
-    label: str,
-    permission: str,
-    consequence: str,
-    takes_away: bool = False,
-    done: str = "{changed} changed of {chosen} selected.",
-) -> Callable[..., HttpResponse | None]:
-    """An admin action that names the objects, says what will happen, and calls the operation once confirmed."""
-
-    def act(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        from core.errors import SlipwayError  # here, since the console lies below the apps
-
-        if "confirmed" not in request.POST:
-            return _ask(model_admin, request, queryset)
-        chosen = list(queryset.values_list("pk", flat=True))
-        try:
-            changed = operation(chosen, actor=request.user)
-        except SlipwayError as error:
-            messages.error(request, str(error))
-        else:
-            messages.success(request, f"{label}: {done.format(changed=changed, chosen=len(chosen))}")
-        return None
-
-    def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        everything = request.POST.get("select_across") == "1"
-        number = queryset.count()
-        context = model_admin.admin_site.each_context(request) | {
-            "title": f"{label}: {_counted(model_admin.opts, number)}?",
-            "variant": "danger" if takes_away else "primary",
-            "opts": model_admin.opts,
-            "label": label,
-            "consequence": consequence,
-            "objects": queryset[:NAMED_AT_MOST],
-            "unnamed": max(0, number - NAMED_AT_MOST),
-            "action": act.__name__,
-            "checkbox": ACTION_CHECKBOX_NAME,
-            # All of a list are meant by one flag and its filters in the address, not by thousands of fields.
-            "everything": everything,
-            "selected": list(queryset.values_list("pk", flat=True)[: 1 if everything else None]),
-        }
-        return TemplateResponse(request, "console/confirm.html", context)
-
-    act.__name__ = permission.rpartition(".")[2]
-    act.short_description = label  # type: ignore[attr-defined]
-    act.permission = permission  # type: ignore[attr-defined]
-    act.asks = True  # type: ignore[attr-defined]
-    return act

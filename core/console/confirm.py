@@ -9,7 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
-from core.console.admin import NumberField, SlipwayAdmin, TextField
+from core.console.admin import SlipwayAdmin
+from core.console.fields import NumberField, TextField
+from core.errors import SlipwayError
 
 
 class ReasonForm(forms.Form):
@@ -56,8 +58,6 @@ def verb_page(
     operation that refuses is one line on the page gone back to. takes_away: the button is red. idle: why there is
     nothing to be done, which is said instead of asking.
     """
-    from core.errors import SlipwayError  # here, since the console lies below the apps
-
     if not request.user.has_perm(permission):
         raise PermissionDenied
     if idle and request.method != "POST":

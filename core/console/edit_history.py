@@ -9,8 +9,9 @@ from django.db.models import DateTimeField, Model
 from django.urls import NoReverseMatch, reverse
 from django.utils.dateparse import parse_datetime
 
-from core.audit import Edit
-from core.console.badges import ago, number
+from core.access.audit import Edit
+from core.console.badges import ago
+from core.text import number
 
 DID = {"insert": "made", "update": "changed", "delete": "deleted"}
 

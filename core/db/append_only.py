@@ -1,16 +1,19 @@
-"""Tables that are only ever added to: a trigger refuses the rest."""
+"""Append-only tables: triggers refuse every change but an insert."""
 
 import pgtrigger
 from django.db import connection
+
+from core.db import sql
 
 FLAG = "slipway.allow_rewrite"
 
 
 def append_only(*, keep_days: int, column: str) -> list[pgtrigger.Trigger]:
-    """Triggers for `Meta.triggers` that refuse UPDATE and TRUNCATE, and DELETE of rows younger than `keep_days`.
+    """Return the triggers for `Meta.triggers` that refuse UPDATE and TRUNCATE, and DELETE of rows within retention.
 
-    column: the timestamp a row's age is counted from. A transaction that set the local flag (`allow_rewrite`) may
-    do all: tests and a restore need it.
+    keep_days: the retention; older rows may be deleted.
+    column: the timestamp that a row's age is counted from.
+    A transaction that called `allow_rewrite` may do everything: tests and a restore need it.
     """
     flag = f"IF current_setting('{FLAG}', true) = 'on' THEN "
     refuse = "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';"
@@ -39,6 +42,6 @@ def append_only(*, keep_days: int, column: str) -> list[pgtrigger.Trigger]:
 
 
 def allow_rewrite() -> None:
-    """Lift the refusal for the rest of this transaction."""
+    """Let this transaction change and delete rows of append-only tables."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config(%s, 'on', true)", [FLAG])
+        cursor.execute(sql.ALLOW_REWRITE, [FLAG])

@@ -1,4 +1,4 @@
-"""Statements that change many rows, a batch per transaction, so that nobody waits long for a row."""
+"""Statements that change many rows, one batch per transaction, so that no other transaction waits long for a row."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,24 +6,36 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from rollout import sql
+from core.db import sql
 
 PRUNE_BATCH = 1000
 
 
-def prune(kept: Iterable[tuple[type[Model], str, int]]) -> int:
-    """Delete what is past its retention, of (table, the column of its age, days). Returns how many rows."""
-    statements = ((sql.PRUNE.format(table=model._meta.db_table, column=column), days) for model, column, days in kept)
-    return sum(in_batches(statement, PRUNE_BATCH, days=days) for statement, days in statements)
+def prune(retentions: Iterable[tuple[type[Model], str, int]]) -> int:
+    """Delete the rows that are past their retention. Return how many were deleted.
+
+    retentions: for each table its model, the column of a row's age, and the days that a row is kept.
+    """
+    deleted = 0
+    for model, column, days in retentions:
+        deleted += in_batches(sql.PRUNE.format(table=model._meta.db_table, column=column), PRUNE_BATCH, days=days)
+    return deleted
 
 
-def in_batches(statement: str, size: int, *, progress: Callable[[int], None] = lambda more: None, **params: Any) -> int:
-    """Run it until it finds less than `size` rows, which it takes as `batch`. Returns how many rows it changed."""
+def in_batches(statement: str, size: int, *, progress: Callable[[int], None] | None = None, **params: Any) -> int:
+    """Run the statement until it changes fewer than `size` rows. Return how many rows it changed.
+
+    statement: takes the parameter `batch`, the rows that it may change.
+    progress: called after each batch with the number of its rows.
+    params: the statement's other parameters.
+    """
     changed = 0
     while True:
         with connection.cursor() as cursor:
             cursor.execute(statement, params | {"batch": size})
-            changed += int(cursor.rowcount)
-            progress(int(cursor.rowcount))
-            if cursor.rowcount < size:
-                return changed
+            rows = int(cursor.rowcount)
+        changed += rows
+        if progress:
+            progress(rows)
+        if rows < size:
+            return changed

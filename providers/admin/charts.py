@@ -6,8 +6,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.console.badges import ago, badge, elapsed, whole_units
+from core.console.badges import ago, badge
 from core.console.charts import Chart
+from core.text import elapsed, whole_units
 from providers.admin import history
 from providers.choices import Outcome, Status
 from providers.models import PollSlot, PropLine, ProviderState

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.console.admin import ReadOnlyAdmin, SlipwayAdmin, verb
+from core.console.actions import verb
+from core.console.admin import ReadOnlyAdmin, SlipwayAdmin
 from core.console.badges import ago, badge, on_off
 from providers import operations
 from providers.admin.charts import shown_history

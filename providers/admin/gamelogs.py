@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.console.admin import FileField, JsonField, ReadOnlyAdmin, RowField, SwitchField
+from core.console.admin import ReadOnlyAdmin
 from core.console.badges import ago, badge
+from core.console.fields import FileField, JsonField, RowField, SwitchField
 from core.errors import WrongInput
 from providers.choices import ImportState
 from providers.gamelogs import uploads

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from core.actors import Actor, require
-from core.audit import acting
+from core.access.actors import Actor, require
+from core.access.audit import acting
 from core.errors import WrongInput
 from providers import sql
 from providers.fleet.catalogue import (

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.choices import Status
 from providers.fleet.backfill import CATALOGUE, sync_slots
 from providers.fleet.catalogue import read

@@ -2,7 +2,7 @@
 
 from django.db import connection, transaction
 
-from core.notify import Event, notify
+from core.notices.notify import Event, notify
 from providers import sql
 from providers.fleet.health import is_our_side, is_over
 

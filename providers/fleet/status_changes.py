@@ -5,8 +5,8 @@ from functools import partial
 
 from django.db import connection, transaction
 
-from core.actors import Actor
-from core.notify import Event, notify
+from core.access.actors import Actor
+from core.notices.notify import Event, notify
 from providers import sql
 from providers.choices import Status
 from providers.models import StatusChange

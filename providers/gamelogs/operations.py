@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
-from core.actors import Actor, require
+from core.access.actors import Actor, require
 from core.errors import WrongInput
 from providers.gamelogs.files import open_logs, read_schedule
 from providers.gamelogs.loader import Imported, load

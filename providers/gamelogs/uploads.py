@@ -14,10 +14,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from core.actors import Actor, Machine, require
+from core.access.actors import Actor, Machine, require
 from core.errors import SlipwayError, WrongInput
 from core.redis import client, key
-from core.tasks import wake
+from core.tasks import enqueue
 from providers.choices import ImportState
 from providers.gamelogs.loader import BadFile
 from providers.gamelogs.operations import PERMISSION, import_file
@@ -88,9 +88,7 @@ def _parts(chunks: Iterable[bytes]) -> Iterable[bytes]:
 
 def _wake() -> None:
     """Without a broker the next minute's tick finds it."""
-    from providers.tasks import import_uploads  # here, since the tasks import this module
-
-    wake(import_uploads)
+    enqueue("providers.import_uploads")
 
 
 def import_waiting() -> int:

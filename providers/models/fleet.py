@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from core.audit import tracked
+from core.access.audit import tracked
 from core.db.append_only import append_only
 from providers.choices import Adapter, Outcome, Status
 from providers.validators import CREDENTIAL, validate_base_url, validate_credential_env

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from core.actors import SYSTEM, Actor
+from core.access.actors import SYSTEM, Actor
 from providers import sql
 from providers.choices import Status
 from providers.fleet import health

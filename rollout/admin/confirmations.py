@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.console.badges import duration
+from core.text import duration
 from rollout.choices import Stage
 from rollout.decisions.stages import ORDER, Lines, Plan, Serves, serves, share_on_entry
 

@@ -7,19 +7,20 @@ import redis
 from django.db.models import Model
 from django.utils.html import format_html
 
-from core.actors import Actor
-from core.audit import Edit, edits
-from core.console.badges import ago, badge, duration, elapsed, whole_units
+from core.access.actors import Actor
+from core.access.audit import Edit, edits
+from core.console.badges import ago, badge
 from core.console.charts import Chart
 from core.console.edit_history import told
+from core.text import duration, elapsed, whole_units
 from rollout.admin.confirmations import LINES, Standing
-from rollout.choices import Guard, Part, RunState, Stage, Verdict
+from rollout.choices import Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judged
 from rollout.decisions.stages import ACTIVE, ORDER, Plan, serves
-from rollout.gate import heartbeat, mismatches
-from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
+from rollout.gate import mismatches
+from rollout.models import GuardReading, Rollout, StagePolicy, Transition
 from rollout.operations import policies as configuration
-from rollout.status import Status, shown_limit, shown_value, status
+from rollout.status import Status, banners, shown_limit, shown_value, status
 
 READINGS, TRANSITIONS, MISMATCHES, EDITS = 240, 50, 5, 20  # shown at most
 VERBS = {  # each with its permission and the states in which it means something
@@ -63,42 +64,6 @@ def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
     permission, states = VERBS[verb]
     is_last = verb == "advance" and rollout.stage == Stage.FULL_ACTIVE
     return RunState(rollout.run_state) in states and not is_last and actor.has_perm(f"rollout.{permission}")
-
-
-MEANS = {
-    Part.POLLING: "no feed is polled",
-    Part.WARMING: "no cache is refreshed",
-    Part.SERVING: "every gate answers control",
-    Part.ADVANCING: "no rollout advances by itself; guards still take them back",
-}
-
-
-def switched_off() -> list[str]:
-    """A line for each part that is off."""
-    return [
-        f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: "
-        f"{row.reason or 'no reason given'}. Meanwhile {MEANS[Part(row.part)]}."
-        for row in Activation.objects.switched_off().order_by("part")
-    ]
-
-
-def banners() -> list[str]:
-    """What is not as it should be, whichever page one looks at."""
-    return [*switched_off(), *signs()]
-
-
-def signs() -> list[str]:
-    """Whether the control loop lives."""
-    told = []
-    try:
-        if not heartbeat.is_fresh():
-            told.append(
-                f"No tick of the control loop for {heartbeat.FADES_AFTER_SECONDS} s: gates answer control. "
-                "Look at beat and workers."
-            )
-    except redis.RedisError:
-        told.append("Redis does not answer: nothing can be measured, and gates answer control within 30 s.")
-    return told
 
 
 def plans(rollout: Rollout) -> dict[Stage, Plan]:

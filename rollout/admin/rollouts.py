@@ -13,12 +13,15 @@ from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
-from core.console.admin import SlipwayAdmin, TabularInline, TextField
+from core.console.admin import SlipwayAdmin, TabularInline
 from core.console.badges import ago, badge, on_off
 from core.console.confirm import PaceForm, ReasonForm, verb_page
+from core.console.fields import TextField
 from core.console.keyset import KeysetAdmin
+from core.switches import Part
+from rollout import status
 from rollout.admin import confirmations, context
-from rollout.choices import Part, RunState, Stage
+from rollout.choices import RunState, Stage
 from rollout.control.dispatch import act
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
 from rollout.operations import lifecycle, policies
@@ -176,7 +179,7 @@ class RolloutAdmin(PoliciesAdmin):
     def of_list(self, request: HttpRequest) -> dict[str, Any]:
         switch = "freeze" if Activation.objects.allows(Part.ADVANCING) else "unfreeze"
         may = request.user.has_perm(f"rollout.{switch}_rollout")
-        return {"banners": context.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
+        return {"banners": status.banners(), "switch": switch if may else "", "switch_to": _address(switch)}
 
     @admin.display(description="Stage")
     def stage_now(self, rollout: Rollout) -> SafeString:

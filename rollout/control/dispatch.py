@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from core.actors import Actor
+from core.access.actors import Actor
 from rollout.choices import Stage
 from rollout.control import loop
 from rollout.models import Rollout, Transition

@@ -12,9 +12,10 @@ import structlog
 from django.db.models import Model
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM
-from core.notify import Event, notify
-from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
+from core.access.actors import SYSTEM
+from core.notices.notify import Event, notify
+from core.switches import Part
+from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
 from rollout.control import feeds as watched
 from rollout.decisions.guards import Counts, Judged, Limit, Measured, judge
 from rollout.decisions.stages import ACTIVE, Arm, Decision, Next, Plan, State, decide

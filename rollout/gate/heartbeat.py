@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import redis
 
 from core import clock_skew
-from core.notify import Event, notify
+from core.notices.notify import Event, notify
 from core.redis import client, key
 
 FADES_AFTER_SECONDS = 30  # six ticks

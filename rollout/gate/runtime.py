@@ -1,16 +1,16 @@
 """What the gates of one process share: their view of the rollouts, what they count, and the threads that keep both."""
 
 import atexit
-import os
 import threading
 
 import structlog
 
+from core.process.per_process import PerProcess
+from core.tasks import enqueue
 from rollout.gate.counters import Metrics
 from rollout.gate.in_flight import InFlight
 from rollout.gate.shadow import Shadows
 from rollout.gate.view import Views
-from rollout.tasks import tick
 
 FLUSH_SECONDS = 1.0
 FIRST_LOOK_SECONDS = 1.0
@@ -58,33 +58,15 @@ def _have_it_written_down() -> None:
 
 def _ask_for_a_tick() -> None:
     try:
-        tick.apply_async(retry=False, expires=EXPIRES_SECONDS)
+        enqueue("rollout.tick", expires_seconds=EXPIRES_SECONDS)
     except Exception:  # the next tick is on its way anyway
         log.exception("no tick could be asked for")
 
 
-class _Own:
-    """The one of this process, if it was started; and who may start it."""
-
-    def __init__(self) -> None:
-        self.process: Process | None = None
-        self.starting = threading.Lock()
-        os.register_at_fork(after_in_child=self._begin_again)
-
-    def _begin_again(self) -> None:
-        """Threads do not live on in a fork."""
-        self.process, self.starting = None, threading.Lock()
+def _start() -> Process:
+    process = Process()
+    process.start()
+    return process
 
 
-_own = _Own()
-
-
-def own() -> Process:
-    """This process's, started on first use."""
-    if _own.process is None:
-        with _own.starting:
-            if _own.process is None:
-                started = Process()
-                started.start()
-                _own.process = started
-    return _own.process
+own = PerProcess(_start)

@@ -1,16 +1,8 @@
 """The tables of the rollout app."""
 
+from core.switches import Activation
 from rollout.models.recovery import LEVELS, OPEN, UNDOES, RecoveryRun, RecoveryRunQuerySet, RecoveryStep, Snapshot
-from rollout.models.rollouts import (
-    Activation,
-    GuardPolicy,
-    GuardReading,
-    Rollout,
-    RolloutQuerySet,
-    StagePolicy,
-    Transition,
-    rising,
-)
+from rollout.models.rollouts import GuardPolicy, GuardReading, Rollout, RolloutQuerySet, StagePolicy, Transition, rising
 
 __all__ = [
     "LEVELS",

@@ -6,11 +6,11 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from rollout.choices import Kind, Outcome
+from rollout.choices import RunKind, RunOutcome
 
-LEVELS = [Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL]
+LEVELS = [RunKind.EMERGENCY, RunKind.STANDARD, RunKind.GRADUAL]
 UNDOES = ["put_back", "restore"]  # steps
-OPEN = [Outcome.RUNNING, Outcome.PAUSED]
+OPEN = [RunOutcome.RUNNING, RunOutcome.PAUSED]
 
 
 class Snapshot(models.Model):
@@ -62,7 +62,7 @@ class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
         return self.filter(kind__in=LEVELS, is_rehearsal=False).order_by("-pk")
 
     def not_undone(self) -> Self:
-        undos = RecoveryStep.objects.filter(run__undoes=models.OuterRef("pk"), name__in=UNDOES, outcome=Outcome.DONE)
+        undos = RecoveryStep.objects.filter(run__undoes=models.OuterRef("pk"), name__in=UNDOES, outcome=RunOutcome.DONE)
         return self.exclude(models.Exists(undos))
 
 
@@ -71,8 +71,8 @@ class RecoveryRun(models.Model):
     the lease carries it out.
     """
 
-    kind = models.CharField(max_length=10, choices=Kind)
-    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)
+    kind = models.CharField(max_length=10, choices=RunKind)
+    outcome = models.CharField(max_length=10, choices=RunOutcome, default=RunOutcome.RUNNING)
     actor = models.CharField(max_length=150)
     reason = models.TextField(blank=True, default="")
     pace = models.FloatField(default=1.0, help_text="of a gradual one's holds; only 1 can keep its promise")
@@ -95,8 +95,8 @@ class RecoveryRun(models.Model):
         app_label = "rollout"
         ordering = ["-pk"]
         constraints = [
-            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="recovery_run_kind_known"),
-            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="recovery_run_outcome_known"),
+            models.CheckConstraint(condition=Q(kind__in=RunKind.values), name="recovery_run_kind_known"),
+            models.CheckConstraint(condition=Q(outcome__in=RunOutcome.values), name="recovery_run_outcome_known"),
             models.CheckConstraint(
                 condition=Q(outcome__in=OPEN, ended_at=None) | (~Q(outcome__in=OPEN) & Q(ended_at__isnull=False)),
                 name="recovery_run_ended",
@@ -118,8 +118,8 @@ class RecoveryRun(models.Model):
         return f"{self.get_kind_display()} {self.pk}"
 
     @property
-    def level(self) -> Kind:
-        return Kind(self.kind)
+    def level(self) -> RunKind:
+        return RunKind(self.kind)
 
     @property
     def is_undone(self) -> bool:
@@ -150,7 +150,7 @@ class RecoveryRun(models.Model):
         """None: there is none to keep, or it is not over. Holds that a rehearsal did not wait for count too."""
         if self.promised_seconds is None or self.actual_seconds is None or not self.can_keep_promise:
             return None
-        return self.outcome == Outcome.DONE and self.actual_seconds + self.waived_seconds <= self.promised_seconds
+        return self.outcome == RunOutcome.DONE and self.actual_seconds + self.waived_seconds <= self.promised_seconds
 
 
 class RecoveryStep(models.Model):
@@ -158,7 +158,7 @@ class RecoveryStep(models.Model):
 
     run = models.ForeignKey(RecoveryRun, models.CASCADE, related_name="steps")
     name = models.CharField(max_length=32)
-    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.RUNNING)
+    outcome = models.CharField(max_length=10, choices=RunOutcome, default=RunOutcome.RUNNING)
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     evidence = models.JSONField(default=dict, help_text="what was found and done")
@@ -168,7 +168,7 @@ class RecoveryStep(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["run", "name"], name="recovery_step_once"),
-            models.CheckConstraint(condition=Q(outcome__in=Outcome.values), name="recovery_step_outcome_known"),
+            models.CheckConstraint(condition=Q(outcome__in=RunOutcome.values), name="recovery_step_outcome_known"),
         ]
 
     def __str__(self) -> str:

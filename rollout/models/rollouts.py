@@ -5,64 +5,14 @@ from typing import Self
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from core.audit import tracked
+from core.access.audit import tracked
 from core.db.append_only import append_only
-from rollout import sql
-from rollout.choices import Consequence, Guard, Part, RunState, Stage, Verdict
+from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
 from rollout.decisions.stages import Plan
-from rollout.models.recovery import RecoveryRun, RecoveryStep, Snapshot
-
-__all__ = [
-    "Activation",
-    "GuardPolicy",
-    "GuardReading",
-    "RecoveryRun",
-    "RecoveryStep",
-    "Rollout",
-    "Snapshot",
-    "StagePolicy",
-    "Transition",
-]
-
-
-class ActivationQuerySet(models.QuerySet["Activation"]):
-    def switched_off(self) -> Self:
-        return self.filter(is_on=False)
-
-    def holds(self, part: Part) -> bool:
-        """Whether the part may work, for the rest of this transaction: whoever switches it off waits."""
-        with connection.cursor() as cursor:
-            cursor.execute(sql.HOLD_PART, [part.value])
-            found = cursor.fetchone()
-        return bool(found and found[0])
-
-    def allows(self, part: Part) -> bool:
-        """Whether the part may work; a missing row is off, since nothing says that it is on."""
-        return self.filter(part=part, is_on=True).exists()
-
-
-@tracked()
-class Activation(models.Model):
-    part = models.CharField(max_length=16, primary_key=True, choices=Part)
-    is_on = models.BooleanField(default=True)
-    since = models.DateTimeField(auto_now_add=True)
-    by = models.CharField(max_length=150, default="system")
-    reason = models.TextField(blank=True, default="")
-
-    objects = ActivationQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=models.Q(part__in=Part.values), name="activation_part_known"),
-        ]
-        permissions = [("reactivate_activation", "Can switch parts on again")]
-
-    def __str__(self) -> str:
-        return f"{self.get_part_display()}: {'on' if self.is_on else 'off'}"
 
 
 class RolloutQuerySet(models.QuerySet["Rollout"]):

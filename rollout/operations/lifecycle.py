@@ -8,24 +8,23 @@ from functools import partial
 from typing import Any
 
 import redis
-from axes.models import AccessAttempt
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.functions import Extract, Now
 
-from core.actors import Actor, Machine, require
-from core.audit import acting
+from core.access import retention
+from core.access.actors import Actor, Machine, require
+from core.access.audit import acting
 from core.db import batches
 from core.errors import Refused, SlipwayError, WrongInput
 from core.redis import client, key
-from rollout.choices import Part, RunState, Stage, Verdict
+from core.switches import Part
+from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions import stages
 from rollout.decisions.guards import Counts, Judged, worst
 from rollout.gate import counters
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
 
-ATTEMPTS_KEPT_DAYS = 30
 MOVING = (RunState.RUNNING, RunState.WAITING)
 
 
@@ -197,10 +196,8 @@ def prune() -> int:
     kept: list[tuple[type[Model], str, int]] = [
         (GuardReading, "at", GuardReading.KEEP_DAYS),
         (Transition, "at", Transition.KEEP_DAYS),
-        (AccessAttempt, "attempt_time", ATTEMPTS_KEPT_DAYS),
-        (Session, "expire_date", 0),
     ]
-    return batches.prune(kept)
+    return batches.prune(kept) + retention.prune_sign_ins()
 
 
 def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:

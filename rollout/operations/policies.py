@@ -6,8 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from core.actors import Actor, require
-from core.audit import acting
+from core.access.actors import Actor, require
+from core.access.audit import acting
 from rollout.choices import Consequence, Guard, Stage
 from rollout.decisions.guards import ALPHA
 from rollout.models import GuardPolicy, Rollout, StagePolicy

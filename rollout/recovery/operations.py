@@ -7,9 +7,9 @@ from functools import partial
 
 import structlog
 
-from core.actors import Actor, Machine, require
+from core.access.actors import Actor, Machine, require
 from core.errors import Refused, SlipwayError, WrongInput
-from rollout.choices import Kind, Outcome
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryRun, RecoveryStep, Snapshot
 from rollout.recovery import runner
 from rollout.recovery.restore import restore as restoring
@@ -27,15 +27,15 @@ log = structlog.get_logger("slipway.recovery")
 
 
 def roll_back(
-    level: Kind, *, actor: Actor, reason: str = "", pace: float = 1.0, is_for_workers: bool = False
+    level: RunKind, *, actor: Actor, reason: str = "", pace: float = 1.0, is_for_workers: bool = False
 ) -> RecoveryRun:
     """Begin it, or take up the one that was interrupted; `carry_out` does it. Raises UnderWay, WrongInput."""
     require(actor, f"rollout.{level.value}_recoveryrun")
     if not (0 < pace <= 10 or (pace == 0 and isinstance(actor, Machine) and actor.name == REHEARSER)):
         raise WrongInput(f"a pace of {pace:g} is none", "take 1, or 0.05 for a trial")
-    if pace != 1 and level is not Kind.GRADUAL:
+    if pace != 1 and level is not RunKind.GRADUAL:
         raise WrongInput(f"{level.value} holds nowhere", "leave --pace out: only gradual has one")
-    by_workers = is_for_workers or level is Kind.GRADUAL
+    by_workers = is_for_workers or level is RunKind.GRADUAL
     return runner.begin(level, actor=actor, reason=reason, pace=pace, is_for_workers=by_workers)
 
 
@@ -43,7 +43,7 @@ def carry_out(run: RecoveryRun, *, progress: Progress = lambda step: None) -> Re
     """To its end; a gradual one that a guard cuts short goes on as the standard one that it became. Raises what stopped
     it.
     """
-    if run.kind == Kind.GRADUAL:
+    if run.kind == RunKind.GRADUAL:
         return _follow(run, progress)
     return runner.carry_out(run, steps_of(run), progress=progress)
 
@@ -60,7 +60,7 @@ def _follow(run: RecoveryRun, progress: Progress) -> RecoveryRun:
         run.refresh_from_db()
         if run.ended_at is None:
             time.sleep(min(FOLLOW_SECONDS, run.pace or 0.01))
-    return _successor(run, progress) if run.outcome == Outcome.CUT_SHORT else run
+    return _successor(run, progress) if run.outcome == RunOutcome.CUT_SHORT else run
 
 
 def _successor(run: RecoveryRun, progress: Progress) -> RecoveryRun:
@@ -78,9 +78,9 @@ def _successor(run: RecoveryRun, progress: Progress) -> RecoveryRun:
 def advance(run: RecoveryRun) -> RecoveryRun | None:
     """What is due of a gradual one. Returns the run when it is over, or the standard one that it was cut short into."""
     outcome = gradual.drive(run)
-    if outcome is Outcome.CUT_SHORT:
-        return RecoveryRun.objects.open().get(kind=Kind.STANDARD)
-    if outcome is Outcome.DONE:
+    if outcome is RunOutcome.CUT_SHORT:
+        return RecoveryRun.objects.open().get(kind=RunKind.STANDARD)
+    if outcome is RunOutcome.DONE:
         with suppress(UnderWay):  # somebody else looks just now
             return runner.carry_out(run, [VERIFY])
     return None
@@ -89,9 +89,9 @@ def advance(run: RecoveryRun) -> RecoveryRun | None:
 def steps_of(run: RecoveryRun) -> Sequence[Step]:
     if run.level in STEPS:
         return STEPS[run.level]
-    if run.kind == Kind.PURGE:
+    if run.kind == RunKind.PURGE:
         return _purging(run)
-    if run.undoes is not None and run.undoes.kind == Kind.EMERGENCY:
+    if run.undoes is not None and run.undoes.kind == RunKind.EMERGENCY:
         return _putting_back(run.undoes)
     return [Step("restore", f"the rows of {run.snapshot} are put back", _restore)]
 
@@ -103,7 +103,7 @@ def _restore(run: RecoveryRun) -> Evidence:
 def sources_of(run: RecoveryRun) -> list[sources.Source]:
     """What it puts back: of a standard rollback just the tables that this changed."""
     found = sources.sources(operations.found(run.snapshot), run.table)
-    is_undo = run.kind in (Kind.UNDO, Kind.STANDARD)
+    is_undo = run.kind in (RunKind.UNDO, RunKind.STANDARD)
     return [each for each in found if each.protection.on_standard] if is_undo else found
 
 
@@ -138,33 +138,33 @@ def restore(snapshot: Snapshot, *, only: str = "", actor: Actor, reason: str = "
     require(actor, "rollout.restore_recoveryrun")
     sources.sources(snapshot, only)
     name = snapshot.name if snapshot.pk else snapshot.folder
-    return runner.begin(Kind.RESTORE, actor=actor, reason=reason, snapshot=name, table=only)
+    return runner.begin(RunKind.RESTORE, actor=actor, reason=reason, snapshot=name, table=only)
 
 
 def undoable() -> RecoveryRun:
     """The last rollback that changed data and was not undone. A gradual one since then does not hide what is in
     quarantine; a standard one it does, for life went on. Raises WrongInput, Refused.
     """
-    if under_way := RecoveryRun.objects.open().filter(kind=Kind.UNDO).select_related("undoes").first():
+    if under_way := RecoveryRun.objects.open().filter(kind=RunKind.UNDO).select_related("undoes").first():
         return under_way.undoes or under_way
     found = list(RecoveryRun.objects.rollbacks().not_undone())
     if not found:
         raise WrongInput("there is no rollback that could be undone", "see Recovery runs in the admin")
-    last = next((run for run in found if run.kind == Kind.GRADUAL or _has_effect(run)), found[0])
-    if last.kind == Kind.GRADUAL or not _has_effect(last):
-        held = next((run for run in found if run.kind == Kind.EMERGENCY and quarantine.is_held(run)), None)
+    last = next((run for run in found if run.kind == RunKind.GRADUAL or _has_effect(run)), found[0])
+    if last.kind == RunKind.GRADUAL or not _has_effect(last):
+        held = next((run for run in found if run.kind == RunKind.EMERGENCY and quarantine.is_held(run)), None)
         if held is not None:
             return held
-    if last.kind == Kind.GRADUAL:
+    if last.kind == RunKind.GRADUAL:
         raise Refused(f"{last} changed no data", "start the rollout again: manage.py rollout start")
     if not _has_effect(last):
-        what = "holds nothing in quarantine" if last.kind == Kind.EMERGENCY else "ended before it changed data"
+        what = "holds nothing in quarantine" if last.kind == RunKind.EMERGENCY else "ended before it changed data"
         raise Refused(f"{last} {what}", "nothing is to be put back: manage.py reactivate")
     return last
 
 
 def _has_effect(run: RecoveryRun) -> bool:
-    if run.kind == Kind.EMERGENCY:
+    if run.kind == RunKind.EMERGENCY:
         return quarantine.is_held(run)
     return bool(runner.evidence(run, "clean_up"))
 
@@ -188,12 +188,12 @@ def undo(
     if only not in (None, run):
         raise UnderWay(f"{only} is not the last rollback any more", "look at the list")
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
-    return runner.begin(Kind.UNDO, actor=actor, reason=reason, **more)
+    return runner.begin(RunKind.UNDO, actor=actor, reason=reason, **more)
 
 
 def purgeable(pk: int) -> RecoveryRun:
     """Raises WrongInput."""
-    run = RecoveryRun.objects.filter(pk=pk, kind=Kind.EMERGENCY, is_rehearsal=False).first()
+    run = RecoveryRun.objects.filter(pk=pk, kind=RunKind.EMERGENCY, is_rehearsal=False).first()
     if run is None or not quarantine.has_left(run):
         raise WrongInput(f"run {pk} holds nothing in quarantine", "see Recovery runs in the admin")
     return run
@@ -204,7 +204,7 @@ def purge(pk: int, *, actor: Actor, reason: str = "", is_for_workers: bool = Fal
     require(actor, "rollout.purge_recoveryrun")
     run = purgeable(pk)
     more = {"undoes": run, "snapshot": run.snapshot, "is_for_workers": is_for_workers}
-    return runner.begin(Kind.PURGE, actor=actor, reason=reason, **more)
+    return runner.begin(RunKind.PURGE, actor=actor, reason=reason, **more)
 
 
 def _purging(purging: RecoveryRun) -> list[Step]:
@@ -240,7 +240,7 @@ def recover() -> None:
     if run is None:
         return
     with logged(run):
-        if run.kind == Kind.GRADUAL:
+        if run.kind == RunKind.GRADUAL:
             run = advance(run)
         if run is not None and run.ended_at is None:
             carry_out(run)

@@ -1,9 +1,10 @@
 """Which tables recovery looks after: apps register theirs in `AppConfig.ready`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db import connection
 from django.db.models import Model
 
@@ -87,3 +88,13 @@ def verification(level: str, run: int) -> dict[str, Any]:
     if not _verify:
         return {"passed": False, "problem": "ERROR: nobody registered a verification"}
     return _verify[0](level, run)
+
+
+def of_models(tables: Sequence[str]) -> list[Protection]:
+    """Those tables as something to be snapshot, but for the ones that are anyway."""
+    known = {each.table for each in protected()}
+    return [Protection(model) for name, model in models().items() if name in tables and name not in known]
+
+
+def models() -> dict[str, type[Model]]:
+    return {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models.functions import Now
 
-from core.actors import Actor, require
-from core.audit import acting
+from core.access.actors import Actor, require
+from core.access.audit import acting
 from core.errors import Refused
-from rollout.choices import Kind, Part
+from core.switches import Part
+from rollout.choices import RunKind
 from rollout.models import Activation, RecoveryRun
 from rollout.operations import lifecycle
 
@@ -17,7 +18,7 @@ from rollout.operations import lifecycle
 def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part]:
     """Switch these parts on, all of them where none is named. Returns those that were off."""
     require(actor, "rollout.reactivate_activation")
-    under_way = RecoveryRun.objects.open().filter(kind__in=[Kind.EMERGENCY, Kind.STANDARD])
+    under_way = RecoveryRun.objects.open().filter(kind__in=[RunKind.EMERGENCY, RunKind.STANDARD])
     if run := under_way.first():
         raise Refused(f"{run} is under way", "finish it, or undo it, before")
     wanted = parts or list(Part)

@@ -11,18 +11,18 @@ from django.db import Error, IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from core.actors import Actor
+from core.access.actors import Actor
 from core.errors import SlipwayError, first_line
-from core.notify import Event, notify
+from core.notices.notify import Event, notify
 from core.redaction import redact
-from rollout.choices import Kind, Outcome
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryRun, RecoveryStep
 from rollout.recovery import worker_id
 
 LEASE, RENEW_SECONDS = timedelta(seconds=60), 10.0
 UNHELD = Q(lease_until=None) | Q(lease_until__lt=Now())
 CHANGES_DATA = ("quarantine", "clean_up")  # steps
-PROMISED = {Kind.EMERGENCY: 300, Kind.STANDARD: 900, Kind.GRADUAL: 1800}  # seconds
+PROMISED = {RunKind.EMERGENCY: 300, RunKind.STANDARD: 900, RunKind.GRADUAL: 1800}  # seconds
 Evidence = dict[str, Any]
 
 
@@ -46,7 +46,7 @@ class Step:
     may_fail: bool = False
 
 
-def begin(kind: Kind, *, actor: Actor, reason: str = "", **more: Any) -> RecoveryRun:
+def begin(kind: RunKind, *, actor: Actor, reason: str = "", **more: Any) -> RecoveryRun:
     """Or the open one of that kind, which is to be finished. What goes further than a gradual one cuts that short.
     Raises UnderWay.
     """
@@ -70,22 +70,22 @@ def begin(kind: Kind, *, actor: Actor, reason: str = "", **more: Any) -> Recover
     return made
 
 
-def _give_way(found: RecoveryRun, kind: Kind, undoes: RecoveryRun | None) -> None:
+def _give_way(found: RecoveryRun, kind: RunKind, undoes: RecoveryRun | None) -> None:
     """A gradual one to what goes further. One that nobody carries out any more to anything, but where it changed data
     only to its undo, or to an emergency.
     """
-    goes_further = found.kind == Kind.GRADUAL and kind in (Kind.EMERGENCY, Kind.STANDARD)
-    may_give_way = kind == Kind.EMERGENCY or undoes == found or not _has_changed_data(found)
+    goes_further = found.kind == RunKind.GRADUAL and kind in (RunKind.EMERGENCY, RunKind.STANDARD)
+    may_give_way = kind == RunKind.EMERGENCY or undoes == found or not _has_changed_data(found)
     if goes_further:
-        end(found, Outcome.CUT_SHORT)
-    elif may_give_way and found.kind != Kind.GRADUAL and _is_free(found):
-        end(found, Outcome.FAILED)
+        end(found, RunOutcome.CUT_SHORT)
+    elif may_give_way and found.kind != RunKind.GRADUAL and _is_free(found):
+        end(found, RunOutcome.FAILED)
     else:
         raise UnderWay(f"{found} is under way", f"let it end, or finish it: it was begun by {found.actor}")
 
 
 def _has_changed_data(run: RecoveryRun) -> bool:
-    return run.kind in PROMISED and run.steps.filter(name__in=CHANGES_DATA, outcome=Outcome.DONE).exists()
+    return run.kind in PROMISED and run.steps.filter(name__in=CHANGES_DATA, outcome=RunOutcome.DONE).exists()
 
 
 def _is_free(run: RecoveryRun) -> bool:
@@ -130,7 +130,7 @@ def fenced(run: RecoveryRun, name: str) -> Iterator[Evidence]:
             raise UnderWay(f"{run} was taken up by somebody else", "see Recovery runs in the admin")
         evidence: Evidence = {}
         yield evidence
-        _finish(run, name, Outcome.DONE, evidence)
+        _finish(run, name, RunOutcome.DONE, evidence)
 
 
 def carry_out(
@@ -143,38 +143,38 @@ def carry_out(
                 progress(_carry_out(run, step))
             except Exception as error:  # whatever it is: nobody is to find a run that stays open for ever
                 if not isinstance(error, UnderWay):
-                    end(run, Outcome.FAILED)
+                    end(run, RunOutcome.FAILED)
                 raise
-        failed = run.steps.filter(outcome=Outcome.FAILED).exists()
-        end(run, Outcome.FAILED if failed else Outcome.DONE)
+        failed = run.steps.filter(outcome=RunOutcome.FAILED).exists()
+        end(run, RunOutcome.FAILED if failed else RunOutcome.DONE)
     run.refresh_from_db()
     return run
 
 
 def _carry_out(run: RecoveryRun, step: Step) -> RecoveryStep:
     row, _ = RecoveryStep.objects.get_or_create(run=run, name=step.name)
-    if row.outcome == Outcome.DONE:
+    if row.outcome == RunOutcome.DONE:
         return row
-    again = RecoveryStep.objects.filter(pk=row.pk).exclude(outcome=Outcome.DONE)
-    again.update(outcome=Outcome.RUNNING, started_at=Now(), ended_at=None)
+    again = RecoveryStep.objects.filter(pk=row.pk).exclude(outcome=RunOutcome.DONE)
+    again.update(outcome=RunOutcome.RUNNING, started_at=Now(), ended_at=None)
     try:
-        _finish(run, step.name, Outcome.DONE, step.does(run))
+        _finish(run, step.name, RunOutcome.DONE, step.does(run))
     except UnderWay:
         raise
     except Exception as error:
-        _finish(run, step.name, Outcome.FAILED, {"problem": redact(first_line(error, type(error).__name__))})
+        _finish(run, step.name, RunOutcome.FAILED, {"problem": redact(first_line(error, type(error).__name__))})
         if not step.may_fail:
             raise
     row.refresh_from_db()
     return row
 
 
-def _finish(run: RecoveryRun, name: str, outcome: Outcome, evidence: Evidence) -> None:
-    open_step = RecoveryStep.objects.filter(run=run, run__fence=run.fence, name=name).exclude(outcome=Outcome.DONE)
+def _finish(run: RecoveryRun, name: str, outcome: RunOutcome, evidence: Evidence) -> None:
+    open_step = RecoveryStep.objects.filter(run=run, run__fence=run.fence, name=name).exclude(outcome=RunOutcome.DONE)
     open_step.update(outcome=outcome, ended_at=Now(), evidence=evidence)
 
 
-def end(run: RecoveryRun, outcome: Outcome) -> None:
+def end(run: RecoveryRun, outcome: RunOutcome) -> None:
     """For as long as the lease is this process's."""
     if RecoveryRun.objects.filter(pk=run.pk, fence=run.fence, ended_at=None).update(outcome=outcome, ended_at=Now()):
         run.refresh_from_db()
@@ -188,6 +188,6 @@ def end(run: RecoveryRun, outcome: Outcome) -> None:
 def evidence(run: RecoveryRun, name: str) -> Evidence:
     """Of a step that is done; nothing where it is not."""
     found: Evidence | None = (
-        run.steps.filter(name=name, outcome=Outcome.DONE).values_list("evidence", flat=True).first()
+        run.steps.filter(name=name, outcome=RunOutcome.DONE).values_list("evidence", flat=True).first()
     )
     return found or {}

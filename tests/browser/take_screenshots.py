@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
-from core.actors import Machine
+from core.access.actors import Machine
 from rollout.control.loop import tick
 from rollout.models import Rollout
 from rollout.operations import lifecycle

@@ -10,10 +10,10 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.health_checks import Suite
 from providers.models import ProviderState
-from rollout.choices import Kind
+from rollout.choices import RunKind
 from rollout.models import Rollout, StagePolicy
 from rollout.operations import lifecycle
 from rollout.recovery import operations as recovery
@@ -35,7 +35,7 @@ def pages() -> list[str]:
     """The ten main pages, and those that are reached from them."""
     rollout, entry = Rollout.objects.get(), CacheEntry.objects.latest("pk")
     state = ProviderState.objects.get(provider="stub", sport="NBA")
-    run = recovery.roll_back(Kind.STANDARD, actor=SYSTEM, reason="a test")
+    run = recovery.roll_back(RunKind.STANDARD, actor=SYSTEM, reason="a test")
     recovery.carry_out(run)
     recovery.carry_out(recovery.undo(actor=SYSTEM))
     snapshots.create(actor=SYSTEM, reason="a test")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from rollout.control.loop import tick
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, runtime

@@ -21,7 +21,7 @@ from caching.backend import encode
 from caching.choices import Tier
 from caching.models import CacheValue
 from caching.tiers.values import VALUES
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.redis import client, key
 from tests import databases
 from tests.caching.conftest import pass_time

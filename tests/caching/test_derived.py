@@ -16,7 +16,7 @@ from caching.models import CacheEntry, CacheTarget
 from caching.serving.gated import is_close
 from caching.tiers.entries import ENTRIES
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.models import GameLog
 from rollout.decisions.guards import Counts
 from rollout.decisions.stages import Arm

@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from caching.models import CacheTarget
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from rollout.gate.bucketing import bucket
 from tests.conftest import committed
 

@@ -19,7 +19,7 @@ from caching.serving import serve
 from caching.serving.serve import CannotCompute, NoTarget, Served
 from caching.tiers.entries import ENTRIES, Key
 from caching.warming import compute, leases, warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.models import GameLog
 from rollout.models import Activation
 from tests import databases

@@ -18,7 +18,7 @@ from caching.models import CacheEntry, CacheTarget
 from caching.tiers.entries import ENTRIES
 from caching.warming import compute, warm
 from caching.warming.leases import Warmed
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.gamelogs.operations import import_file
 from rollout.models import Activation
 from tests import databases

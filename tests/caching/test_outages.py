@@ -19,7 +19,7 @@ from caching.tiers.entries import ENTRIES
 from caching.tiers.invalidation import FAILURES
 from caching.tiers.tiered_store import Store
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.redis import client as redis_client
 from core.redis import get, key
 from tests import databases

@@ -15,7 +15,7 @@ from caching import operations
 from caching.admin.pictures import bars, heat_map, ranges
 from caching.models import CacheEntry, CacheLookup, CacheTarget
 from caching.warming import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.console import keyset
 
 pytestmark = pytest.mark.django_db

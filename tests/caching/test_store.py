@@ -17,7 +17,7 @@ from caching.tiers.entries import ENTRIES
 from caching.tiers.records import pack
 from caching.tiers.tiered_store import Store, hits
 from caching.warming.warm import warm
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.redis import client, key
 from tests.caching.conftest import make_store
 from tests.conftest import committed

@@ -13,7 +13,7 @@ from caching.choices import Outcome
 from caching.models import CacheEntry, CacheTarget, WarmUp
 from caching.warming import requests, warm
 from caching.warming.leases import Warmed
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
 from rollout.models import Activation
 

@@ -15,7 +15,7 @@ from caching.derivations import correlation, factor, player
 from caching.derivations.games import PROPS, STATISTICS, Floats, Games, correlate, interval
 from caching.derivations.result import TooFewGames
 from caching.warming.box_score_query import read_games
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog
 from providers.stub.game_logs import game_logs

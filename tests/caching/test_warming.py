@@ -19,7 +19,7 @@ from caching.derivations.result import Computed
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
 from caching.warming import warm
 from caching.warming.leases import Warmed
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
 from providers.gamelogs.operations import import_file
 from providers.models import GameLog

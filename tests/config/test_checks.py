@@ -9,7 +9,8 @@ from django.contrib import admin
 from django.core.checks import run_checks
 
 from config.console.checks import actions_are_guarded
-from core.console.admin import SlipwayAdmin, verb
+from core.console.actions import verb
+from core.console.admin import SlipwayAdmin
 from providers.models import Sport
 from tests.databases import ROOT
 

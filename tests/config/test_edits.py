@@ -11,7 +11,7 @@ from pghistory.models import Context
 
 from caching import operations as caches
 from caching.models import CachePolicy, CacheTarget
-from core.actors import Machine
+from core.access.actors import Machine
 from providers import operations as fleet_operations
 from providers.models import ProviderState
 from rollout.models import GuardPolicy, Rollout, StagePolicy

@@ -16,7 +16,7 @@ import redis
 
 from config.embedded.lifecycle import ROOT
 from config.embedded.location import Place, place_of
-from core.processes import open_lock
+from core.process.lifetime import open_lock
 from tests.processes import ended, processes, until
 
 USE = """

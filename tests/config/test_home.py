@@ -11,9 +11,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from caching.models import WarmUp
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
+from core.switches import Part
 from providers.models import ProviderState, Sport, StatusChange
-from rollout.choices import Part
 from rollout.gate import heartbeat
 from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot
 from rollout.operations import lifecycle

@@ -3,7 +3,7 @@
 import pytest
 from django.http import HttpRequest, HttpResponse
 
-from config.trusted_proxies import TrustedProxies, is_local
+from config.middleware.trusted_proxies import TrustedProxies, is_local
 
 
 def seen(remote: str, forwarded: str = "") -> tuple[str, bool]:

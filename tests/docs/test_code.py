@@ -18,9 +18,9 @@ from django.db import connection
 from django.db.models import F
 
 from caching.models import CacheTarget
-from config.trusted_proxies import FORWARDED
+from config.middleware.trusted_proxies import FORWARDED
 from core import health_checks
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers.gamelogs import uploads
 from providers.models import PropLine, ProviderState
 from rollout.gate import runtime

@@ -6,7 +6,7 @@ from aiohttp import web
 from django.db.models import F
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import PollSlot

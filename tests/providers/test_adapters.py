@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.adapters import prizepicks, sportradar
 from providers.adapters.sportradar_shapes import Body

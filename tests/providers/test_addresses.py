@@ -8,7 +8,7 @@ from aiohttp import web
 from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState

@@ -9,7 +9,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from core.console.badges import ago, elapsed
+from core.console.badges import ago
+from core.text import elapsed
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 
 STATES = "/admin/providers/providerstate/"

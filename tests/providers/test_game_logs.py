@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
 from providers.gamelogs import operations
 from providers.gamelogs.loader import BadFile, Imported

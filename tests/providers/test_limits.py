@@ -8,7 +8,7 @@ from aiohttp import web
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.health import Ended
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.models import Event, FetchAttempt, PollSlot, ProviderState, Sport
 from providers.polling.messages import Poll

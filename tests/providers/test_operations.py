@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
 from providers import operations
 from providers.models import PollSlot, Provider, ProviderState, StatusChange

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange

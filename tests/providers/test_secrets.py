@@ -8,7 +8,7 @@ from aiohttp import web
 from django.db import connection
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.redaction import hide, redact
 from providers import operations
 from providers.fleet.backfill import Scope

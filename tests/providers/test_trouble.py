@@ -10,8 +10,8 @@ from django.db import connection
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from core import notify
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
+from core.notices import notify
 from providers import operations
 from providers.adapters import odds_api
 from providers.choices import Outcome

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
 from providers import operations, tasks
 from providers.gamelogs import uploads

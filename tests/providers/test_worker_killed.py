@@ -16,7 +16,7 @@ from django.conf import settings as django_settings
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rollout.choices import Part
+from core.switches import Part
 from rollout.models import Activation
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from core.actors import Machine
+from core.access.actors import Machine
 from core.redis import client, key
 from rollout.control.loop import tick
 from rollout.decisions.stages import Arm

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core import mail
 from pytest_django import Settings
 
-from core import notify_channels
-from core.notify import Event
+from core.notices import channels
+from core.notices.notify import Event
 from tests.conftest import committed
 from tests.installation import served_by
 
@@ -46,12 +46,12 @@ def wait() -> None:
 
 
 def test_the_webhook_is_told_as_json(hook: None, caplog: pytest.LogCaptureFixture) -> None:
-    notify_channels.by_webhook(HAPPENED)
+    channels.by_webhook(HAPPENED)
     wait()
     said = {"kind": "recovery_run", "subject": "Emergency 1", "message": HAPPENED.message, "details": {"run": 1}}
     assert Hook.heard == [said]
     Hook.status = 500
-    notify_channels.by_webhook(HAPPENED)
+    channels.by_webhook(HAPPENED)
     wait()
     assert "HTTP 500" in caplog.text
 
@@ -60,7 +60,7 @@ def test_one_that_does_not_answer_is_logged_without_its_address(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.NOTIFY_WEBHOOK_URL = "http://127.0.0.1:9/secret"
-    notify_channels.by_webhook(HAPPENED)
+    channels.by_webhook(HAPPENED)
     wait()
     assert "ConnectionRefusedError" in caplog.text
     assert "secret" not in caplog.text
@@ -71,7 +71,7 @@ def test_staff_with_an_address_get_mail() -> None:
     User.objects.create_user("a", "a@example.org", is_staff=True)
     User.objects.create_user("b", "", is_staff=True)
     User.objects.create_user("c", "c@example.org")
-    notify_channels.by_mail(HAPPENED)
+    channels.by_mail(HAPPENED)
     wait()
     [sent] = mail.outbox
     assert (sent.to, sent.subject) == (["a@example.org"], "[Slipway] Emergency 1 done after 0.3 s")

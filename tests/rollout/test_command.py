@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM, Machine
+from core.access.actors import SYSTEM, Machine
 from providers.models import ProviderState
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, runtime

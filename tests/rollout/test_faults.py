@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import F
 from pytest_django import Settings
 
-from core.actors import SYSTEM, Machine
+from core.access.actors import SYSTEM, Machine
 from core.errors import SlipwayError
 from core.redis import client
 from rollout.choices import Stage, Verdict

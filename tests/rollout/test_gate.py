@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from core.actors import Machine
+from core.access.actors import Machine
 from core.redis import client, key
 from rollout.choices import Stage
 from rollout.decisions.guards import Counts

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from core.actors import Machine
+from core.access.actors import Machine
 from core.errors import SlipwayError
 from core.redis import client, key
 from rollout.choices import Stage

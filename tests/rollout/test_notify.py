@@ -2,8 +2,8 @@
 
 import pytest
 
-from core import notify as module
-from core.notify import Event, deliver_with, notify
+from core.notices import notify as module
+from core.notices.notify import Event, deliver_with, notify
 
 HAPPENED = Event("provider_status", "stub NBA", "stub NBA is active", {"was": "inactive"})
 

@@ -10,10 +10,11 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from core.actors import SYSTEM, Actor, Machine
+from core.access.actors import SYSTEM, Actor, Machine
 from core.db.append_only import FLAG
 from core.errors import Refused, WrongInput
-from rollout.choices import Guard, Part, RunState, Stage, Verdict
+from core.switches import Part
+from rollout.choices import Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judged
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
 from rollout.operations import lifecycle

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from core import notify
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
+from core.notices import notify
 from core.redis import client, key
 from rollout import tasks
 from rollout.decisions.stages import Arm
@@ -31,7 +31,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_starts_with_a_look_and_sends_errors_at_once() -> None:
     Rollout.objects.filter(name=NAME).update(stage="FULL_ACTIVE", run_state="running", percent=100)
     heartbeat.beat()
-    runtime._own.process = None
+    runtime.own.reset()
     flag = gate(NAME)
     try:
         assert flag.decide("anybody") is Arm.CANDIDATE

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from core.actors import Machine
+from core.access.actors import Machine
 from core.errors import SlipwayError
 from core.redis import client, key
 from rollout.choices import Stage

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.health_checks import Finding, Result, Suite, check, judged
 from tests.conftest import committed
 from validation import operations

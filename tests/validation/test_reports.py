@@ -53,7 +53,7 @@ def test_a_build_server_reads_it_whatever_it_holds(text: str, found: list[Result
 
 def test_a_table_says_what_to_do() -> None:
     bad = judged(False, 3, 0, "three are wrong", remedy="mend them", offending=["a", "b"], count=3)
-    shown = table([Outcome(made("one", good), GOOD, 1), Outcome(made("two", good), bad, 1)], is_coloured=False)
+    shown = table([Outcome(made("one", good), GOOD, 1), Outcome(made("two", good), bad, 1)], is_colored=False)
     assert shown.splitlines() == [
         "a category",
         "✓ PASS   one                                1                            (1)                          fine",
@@ -66,9 +66,9 @@ def test_a_table_says_what_to_do() -> None:
         "",
         "FAIL: 1 of 2 passed (50.0 %), 1 failed",
     ]
-    assert "\x1b[32m✓ PASS " in table([Outcome(made("one", good), GOOD, 1)], is_coloured=True)
+    assert "\x1b[32m✓ PASS " in table([Outcome(made("one", good), GOOD, 1)], is_colored=True)
 
 
 def test_nothing_an_upstream_said_steers_the_terminal() -> None:
     bad = judged(False, "\x1b[2J", "", "\x9b31m", remedy="\x07", offending=["\x1b]0;x"])
-    assert not set("\x1b\x9b\x07") & set(table([Outcome(made("c", good), bad, 1)], is_coloured=False))
+    assert not set("\x1b\x9b\x07") & set(table([Outcome(made("c", good), bad, 1)], is_colored=False))

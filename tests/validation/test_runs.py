@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models.functions import Now
 
-from core import notify
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
 from core.health_checks import Check, Finding, Result, Skipped, Suite, View, check, checks, judged
+from core.notices import notify
 from tests.conftest import committed
 from validation import operations
 from validation.models import CheckResult, ValidationRun

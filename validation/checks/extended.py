@@ -21,12 +21,13 @@ from caching.tiers.records import decode
 from caching.warming.box_score_query import read_games
 from caching.warming.compute import compute
 from core import clock_skew
-from core.console.badges import duration
 from core.errors import SlipwayError
 from core.health_checks import Finding, Skipped, Suite, View, check, judged
 from core.redis import client, key
+from core.switches import Part
+from core.text import duration
 from providers.models import PollSlot
-from rollout.choices import Part, Stage
+from rollout.choices import Stage
 from rollout.gate import heartbeat
 from rollout.gate.heartbeat import FADES_AFTER_SECONDS
 from rollout.models import Activation, Rollout, Transition

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from core.console.badges import duration
 from core.health_checks import Finding, Result, Suite, View, check, judged
+from core.text import duration
 from rollout.models import LEVELS, RecoveryRun, Snapshot
 from rollout.recovery.rollback.levels import REHEARSED_WITHIN, rehearsal_fault
 

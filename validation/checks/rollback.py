@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import SlipwayError
 from core.health_checks import Finding, Result, Skipped, Suite, View, check, judged
 from providers.fleet import baseline
-from rollout.choices import Kind, Outcome, Stage
+from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.gate import counters
 from rollout.models import Activation, RecoveryRun, Rollout
 from rollout.recovery import runner
@@ -45,7 +45,7 @@ def no_trip_pending(view: View) -> Finding:
     return judged(not fell, f"{len(fell)} rollouts", "0 rollouts", said, remedy=remedy, offending=fell)
 
 
-def _after(*levels: Kind) -> Callable[[], bool]:
+def _after(*levels: RunKind) -> Callable[[], bool]:
     """Whether the last rollback was of such a level, and was not undone."""
 
     def is_so() -> bool:
@@ -67,7 +67,7 @@ def _as_left() -> RecoveryRun:
     return run
 
 
-@check("activation_as_left", CATEGORY, Suite.POST_ROLLBACK, when=_after(Kind.EMERGENCY, Kind.STANDARD))
+@check("activation_as_left", CATEGORY, Suite.POST_ROLLBACK, when=_after(RunKind.EMERGENCY, RunKind.STANDARD))
 def activation_as_left(view: View) -> Finding:
     run = _last()
     parts = OFF[run.level]
@@ -79,7 +79,7 @@ def activation_as_left(view: View) -> Finding:
     return judged(not wrong, f"{len(wrong)} on", "0 on", said, remedy=AGAIN, offending=wrong)
 
 
-@check("stand_ins_whole", DATA, Suite.POST_ROLLBACK, when=_after(Kind.EMERGENCY))
+@check("stand_ins_whole", DATA, Suite.POST_ROLLBACK, when=_after(RunKind.EMERGENCY))
 def stand_ins_whole(view: View) -> Finding:
     """In place of what is in quarantine: there, empty, of the same shape."""
     run = _as_left()
@@ -107,7 +107,7 @@ def _unlike(view: View, run: RecoveryRun, name: str) -> list[str]:
     return [f"{name} has rows"] * has_rows + [f"{name} is of another shape"] * differs
 
 
-@check("quarantine_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(Kind.EMERGENCY))
+@check("quarantine_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(RunKind.EMERGENCY))
 def quarantine_unchanged(view: View) -> Finding:
     run = _last()
     tables, held = _quarantined(run), set(quarantine.tables_of(run))
@@ -137,7 +137,7 @@ def _content(run: RecoveryRun) -> dict[str, str]:
     return {table.table: table.content for table in manifest.tables}
 
 
-@check("emptied", DATA, Suite.POST_ROLLBACK, when=_after(Kind.STANDARD))
+@check("emptied", DATA, Suite.POST_ROLLBACK, when=_after(RunKind.STANDARD))
 def emptied(view: View) -> Finding:
     """No cache entry is left, flagged ones neither."""
     _as_left()
@@ -151,7 +151,7 @@ def _emptied() -> list[Protection]:
     return [each for each in protected() if each.on_standard and not each.resets]
 
 
-@check("states_at_baseline", DATA, Suite.POST_ROLLBACK, when=_after(Kind.STANDARD))
+@check("states_at_baseline", DATA, Suite.POST_ROLLBACK, when=_after(RunKind.STANDARD))
 def states_at_baseline(view: View) -> Finding:
     _as_left()
     wrong = baseline.unlike()
@@ -159,7 +159,7 @@ def states_at_baseline(view: View) -> Finding:
     return judged(not wrong, f"{len(wrong)} states", "0 states", said, remedy=AGAIN, offending=wrong)
 
 
-@check("rest_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(Kind.STANDARD))
+@check("rest_unchanged", DATA, Suite.POST_ROLLBACK, seconds=60, when=_after(RunKind.STANDARD))
 def rest_unchanged(view: View) -> Finding:
     """What a standard rollback has nothing to do with is as it was before it; an edit since is no fault of it."""
     run = _as_left()
@@ -175,12 +175,12 @@ def rest_unchanged(view: View) -> Finding:
     return judged(not wrong, f"{len(wrong)} tables", limit, said, remedy=remedy, offending=wrong, otherwise=otherwise)
 
 
-@check("every_step_recorded", CATEGORY, Suite.POST_ROLLBACK, when=_after(Kind.GRADUAL))
+@check("every_step_recorded", CATEGORY, Suite.POST_ROLLBACK, when=_after(RunKind.GRADUAL))
 def every_step_recorded(view: View) -> Finding:
     run = _last()
-    if run.outcome == Outcome.CUT_SHORT or (run.ended_at is None and run.steps.filter(ended_at=None).count() > 1):
+    if run.outcome == RunOutcome.CUT_SHORT or (run.ended_at is None and run.steps.filter(ended_at=None).count() > 1):
         raise Skipped(f"{run} did not go all the way", "nothing is to be done")
-    done = set(run.steps.filter(outcome=Outcome.DONE).values_list("name", flat=True))
+    done = set(run.steps.filter(outcome=RunOutcome.DONE).values_list("name", flat=True))
     wrong = [place.name for place in gradual.LADDER if place.name not in done]
     said = f"{len(wrong)} steps are missing" if wrong else f"{len(gradual.LADDER)} steps are on record"
     return judged(not wrong, f"{len(done)} steps", len(gradual.LADDER), said, remedy=AGAIN, offending=wrong)

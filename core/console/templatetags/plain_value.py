@@ -8,7 +8,8 @@ from django import template
 from django.db.models import JSONField
 from django.utils.html import format_html
 
-from core.console.badges import ago, number, on_off
+from core.console.badges import ago, on_off
+from core.text import number
 
 register = template.Library()
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from core.commands import SlipwayCommand
-from rollout.choices import Part
+from core.switches import Part
 from rollout.recovery.reactivate import reactivate
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from core.errors import WrongInput
-from rollout.choices import Kind
+from rollout.choices import RunKind
 from rollout.models import RecoveryRun
 from rollout.recovery import operations
 from rollout.recovery.command import RunCommand
@@ -55,7 +55,7 @@ class Command(RunCommand):
         run = operations.undoable()
         if self._shows(options):
             head = f"{run}, of {run.started_at:%Y-%m-%d %H:%M} UTC by {run.actor}, is undone: "
-            if run.kind == Kind.EMERGENCY:
+            if run.kind == RunKind.EMERGENCY:
                 head, changes = f"{head}the very tables come back, and what was written meanwhile is kept apart.", {}
             else:
                 head, changes = f"{head}{run.snapshot} is put back.", sources.plan(operations.sources_of(run))

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from core.console.badges import duration
 from core.errors import WrongInput
-from rollout.choices import Kind
+from core.text import duration
+from rollout.choices import RunKind
 from rollout.models import LEVELS, RecoveryRun
 from rollout.recovery import operations
 from rollout.recovery.admin.context import usually
@@ -42,11 +42,11 @@ class Command(RunCommand):
         elif purge is not None:
             self._purge(purge, options)
         elif level and options["rehearse"]:
-            self._rehearse(Kind(level))
+            self._rehearse(RunKind(level))
         elif level:
-            self._roll_back(Kind(level), options)
+            self._roll_back(RunKind(level), options)
 
-    def _roll_back(self, level: Kind, options: dict[str, Any]) -> None:
+    def _roll_back(self, level: RunKind, options: dict[str, Any]) -> None:
         plan = levels.plan(level, options["pace"])
         if options["dry_run"]:
             document = {"level": level.value, "promised_seconds": PROMISED[level], "dry_run": True}
@@ -67,7 +67,7 @@ class Command(RunCommand):
         self.finish(operations.carry_out(operations.purge(pk, actor=self.actor, reason=options["reason"])))
 
     def _hold(self, pausing: bool, reason: str) -> None:
-        run = RecoveryRun.objects.open().filter(kind=Kind.GRADUAL).first()
+        run = RecoveryRun.objects.open().filter(kind=RunKind.GRADUAL).first()
         if run is None:
             raise WrongInput("no gradual rollback is under way", "see Recovery runs in the admin")
         act = operations.pause if pausing else operations.resume
@@ -75,7 +75,7 @@ class Command(RunCommand):
         now = "stays where it is" if pausing else "goes on"
         self.report({"run_id": run.pk, "changed": changed}, f"{run} {now}{'' if changed else ', as before'}")
 
-    def _rehearse(self, level: Kind) -> None:
+    def _rehearse(self, level: RunKind) -> None:
         run = rehearsal.rehearse(level, actor=self.actor)
         self.finish(run)
 
@@ -84,7 +84,7 @@ def planned(each: levels.Planned) -> dict[str, Any]:
     return {"name": each.name, "says": each.says, "estimated_seconds": each.seconds}
 
 
-def shown(level: Kind, plan: list[levels.Planned]) -> str:
+def shown(level: RunKind, plan: list[levels.Planned]) -> str:
     lines = [f"{level.label} rollback, promised in {duration(PROMISED[level])}:"]
     for each in plan:
         lines.append(f"  {each.name:<22} {usually(each.seconds):>17}  {each.says}")

@@ -7,17 +7,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.console.badges import ago, badge, duration, on_off
-from rollout.choices import Kind, Outcome
+from core.console.badges import ago, badge, on_off
+from core.text import duration
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery import operations
 from rollout.recovery.rollback import gradual, levels, quarantine
 from rollout.recovery.runner import PROMISED
 
 SAYS = {
-    Kind.EMERGENCY: "All rollouts off, polling, warming and serving off, and the data out of service: nothing is lost.",
-    Kind.STANDARD: "All rollouts off, a snapshot, then entries go and provider states go back to a backfill's.",
-    Kind.GRADUAL: "Down step by step, the guards watching; no data is touched.",
+    RunKind.EMERGENCY: "All rollouts off, polling, warming and serving off, the data out of service; nothing is lost.",
+    RunKind.STANDARD: "All rollouts off, a snapshot, then entries go and provider states go back to a backfill's.",
+    RunKind.GRADUAL: "Down step by step, the guards watching; no data is touched.",
 }
 
 
@@ -25,7 +26,7 @@ def level_cards() -> list[dict[str, Any]]:
     return [_card(level) for level in LEVELS]
 
 
-def _card(level: Kind) -> dict[str, Any]:
+def _card(level: RunKind) -> dict[str, Any]:
     found = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
     tried, last = found.filter(is_rehearsal=True).first(), found.filter(is_rehearsal=False).first()
     return {
@@ -45,10 +46,10 @@ def rehearsed(run: RecoveryRun | None) -> SafeString:
     is_good = not levels.rehearsal_fault(run, timezone.now())
     holds = f" and {duration(run.waived_seconds)} of holds" if run.waived_seconds else ""
     said = f"{duration(run.actual_seconds or 0)}{holds}"
-    mark, colour = ("✓", "green") if is_good else ("✕", "red")
-    failed = "" if run.outcome == Outcome.DONE else " and failed"
+    mark, color = ("✓", "green") if is_good else ("✕", "red")
+    failed = "" if run.outcome == RunOutcome.DONE else " and failed"
     html = '<span class="sw-{}">{} rehearsed {}{}, took {}</span>'
-    return format_html(html, colour, mark, ago(run.ended_at), failed, said)
+    return format_html(html, color, mark, ago(run.ended_at), failed, said)
 
 
 def promise_kept(run: RecoveryRun) -> SafeString | str:
@@ -90,7 +91,7 @@ def _step(step: RecoveryStep) -> dict[str, Any]:
     problem = step.evidence.get("problem", "")
     return {
         "name": called(step.name),
-        "badge": badge(Outcome(step.outcome)),
+        "badge": badge(RunOutcome(step.outcome)),
         "took": ago(step.started_at) if step.seconds is None else duration(step.seconds),
         "says": problem,
         # Of a step that has ended it stays as it is, and open where somebody opened it.
@@ -102,12 +103,12 @@ def _step(step: RecoveryStep) -> dict[str, Any]:
 def verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
     """What this user may do of it: verb and label."""
     found = []
-    if run.kind == Kind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):
-        found.append(("pause", "Pause…") if run.outcome == Outcome.RUNNING else ("resume", "Resume…"))
-    is_over = run.kind in (Kind.EMERGENCY, Kind.STANDARD) and run.ended_at and not run.is_rehearsal
+    if run.kind == RunKind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):
+        found.append(("pause", "Pause…") if run.outcome == RunOutcome.RUNNING else ("resume", "Resume…"))
+    is_over = run.kind in (RunKind.EMERGENCY, RunKind.STANDARD) and run.ended_at and not run.is_rehearsal
     if is_over and user.has_perm("rollout.restore_recoveryrun") and operations.is_undoable(run):
         found.append(("undo", "Undo…"))
     may_purge = user.has_perm("rollout.purge_recoveryrun")
-    if run.kind == Kind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):
+    if run.kind == RunKind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):
         found.append(("purge", "Purge the quarantine…"))
     return found

@@ -11,16 +11,18 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
-from core.console.badges import ago, badge, duration
+from core.console.badges import ago, badge
 from core.console.confirm import typed, verb_page
 from core.console.keyset import KeysetAdmin
-from rollout.admin.context import switched_off
-from rollout.choices import Kind, Outcome, Part
+from core.switches import Part
+from core.text import duration
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import LEVELS, RecoveryRun
 from rollout.recovery import background, operations, reactivate
 from rollout.recovery.admin import context
 from rollout.recovery.rollback import levels
 from rollout.recovery.runner import PROMISED
+from rollout.status import switched_off
 
 LIST = "admin:rollout_recoveryrun_changelist"
 
@@ -81,13 +83,13 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     def _shown(self, request: HttpRequest, run: RecoveryRun) -> dict[str, Any]:
         base = f"{reverse(LIST)}{run.pk}/"
-        about = {"kind": badge(run.level), "result": badge(Outcome(run.outcome)), "took": context.took(run)}
+        about = {"kind": badge(run.level), "result": badge(RunOutcome(run.outcome)), "took": context.took(run)}
         about |= {"kept": context.promise_kept(run), "promised": _promise(run)}
         verbs = [(f"{base}{verb}/", label, verb) for verb, label in context.verbs(run, request.user)]
         more = {"steps": context.timeline(run), "live": f"{base}live/", "is_open": run.ended_at is None}
         return {"run": run, "about": about, "verbs": verbs} | more
 
-    def _beginning(self, level: Kind) -> Callable[..., HttpResponse]:
+    def _beginning(self, level: RunKind) -> Callable[..., HttpResponse]:
         def ask(request: HttpRequest) -> HttpResponse:
             return verb_page(
                 self,
@@ -104,7 +106,7 @@ class RecoveryRunAdmin(KeysetAdmin):
 
         return ask
 
-    def _begin(self, request: HttpRequest, level: Kind, reason: str) -> HttpResponse:
+    def _begin(self, request: HttpRequest, level: RunKind, reason: str) -> HttpResponse:
         return _carried_out(operations.roll_back(level, actor=request.user, reason=reason, is_for_workers=True))
 
     def _acting(self, verb: str) -> Callable[..., HttpResponse]:
@@ -137,7 +139,7 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     @admin.display(description="Outcome")
     def result(self, run: RecoveryRun) -> SafeString:
-        return badge(Outcome(run.outcome))
+        return badge(RunOutcome(run.outcome))
 
     @admin.display(description="Took")
     def took(self, run: RecoveryRun) -> str:
@@ -190,7 +192,7 @@ def _resume(run: RecoveryRun, user: Any, reason: str) -> str:
 
 def _now(run: RecoveryRun) -> str:
     run.refresh_from_db()
-    return Outcome(run.outcome).label.lower()
+    return RunOutcome(run.outcome).label.lower()
 
 
 # Permission, what it does, and the operation.

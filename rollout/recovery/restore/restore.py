@@ -9,8 +9,8 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 from django.db.models.fields import NOT_PROVIDED
 
-from core.actors import Machine
-from core.audit import acting
+from core.access.actors import Machine
+from core.access.audit import acting
 from core.db.append_only import allow_rewrite
 from core.errors import SlipwayError
 from rollout.models import RecoveryRun

@@ -16,9 +16,8 @@ from core.errors import WrongInput
 from rollout.models import Snapshot
 from rollout.recovery.postgres import sql
 from rollout.recovery.postgres.tables import execute
-from rollout.recovery.protect import Protection, protected
+from rollout.recovery.protect import Protection, of_models, protected
 from rollout.recovery.restore.diff import Change, Counts, Layout, differences
-from rollout.recovery.rollback.quarantine import of_models
 from rollout.recovery.snapshots import operations
 from rollout.recovery.snapshots.manifest import CHUNK, Manifest, Table, Unusable, check
 from rollout.recovery.snapshots.table_content import content_hash, copy_out, known_migrations

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connection
 
-from core.actors import Machine
-from core.audit import acting
+from core.access.actors import Machine
+from core.access.audit import acting
 from core.errors import SlipwayError
 from rollout.models import RecoveryRun
 from rollout.recovery import runner

@@ -12,9 +12,9 @@ import redis
 from django.db import transaction
 from django.db.models.functions import Now
 
-from core.actors import Machine
-from core.console.badges import duration
-from rollout.choices import Kind, Outcome, Stage
+from core.access.actors import Machine
+from core.text import duration
+from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.control import loop
 from rollout.decisions.stages import ORDER
 from rollout.gate import counters
@@ -70,43 +70,43 @@ def time_left(step: RecoveryStep, pace: float, now: datetime) -> timedelta:
 
 
 @transaction.atomic
-def drive(run: RecoveryRun) -> Outcome | None:
+def drive(run: RecoveryRun) -> RunOutcome | None:
     """Do what is due. Returns DONE when the last hold is over, CUT_SHORT when a guard fell, else RUNNING; None where
     somebody else is at it, or it is paused or over.
     """
-    found = RecoveryRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk, outcome=Outcome.RUNNING)
+    found = RecoveryRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk, outcome=RunOutcome.RUNNING)
     if (run_now := found.first()) is None:
         return None
     if fell := _fell(run_now):
         _cut_short(run_now, fell)
-        return Outcome.CUT_SHORT
+        return RunOutcome.CUT_SHORT
     steps = list(run_now.steps.filter(name__in=[place.name for place in LADDER]).order_by("pk"))
     if steps and steps[-1].ended_at is None:
         if time_left(steps[-1], run_now.pace, loop.database_now(run)) > timedelta(0):
-            return Outcome.RUNNING
+            return RunOutcome.RUNNING
         evidence = steps[-1].evidence | {"guards": _guards(steps[-1].evidence["moved"])}
-        RecoveryStep.objects.filter(pk=steps[-1].pk).update(outcome=Outcome.DONE, ended_at=Now(), evidence=evidence)
+        RecoveryStep.objects.filter(pk=steps[-1].pk).update(outcome=RunOutcome.DONE, ended_at=Now(), evidence=evidence)
     return _descend(run_now, {step.name for step in steps})
 
 
 def _cut_short(run: RecoveryRun, fell: Sequence[str]) -> None:
     """Into a standard one, which the workers carry out."""
-    runner.end(run, Outcome.CUT_SHORT)
+    runner.end(run, RunOutcome.CUT_SHORT)
     reason = f"{run} was cut short: a guard fell, of {', '.join(fell)}"
-    runner.begin(Kind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)
+    runner.begin(RunKind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)
 
 
-def _descend(run: RecoveryRun, done: set[str]) -> Outcome:
+def _descend(run: RecoveryRun, done: set[str]) -> RunOutcome:
     """To the next place that somebody stands above; nobody waits where nobody had to move."""
     for place in LADDER:
         if place.name in done:
             continue
         moved = _move_to(place, run)
-        is_over = {} if moved else {"outcome": Outcome.DONE, "ended_at": Now()}
+        is_over = {} if moved else {"outcome": RunOutcome.DONE, "ended_at": Now()}
         RecoveryStep.objects.create(run=run, name=place.name, evidence={"moved": moved}, **is_over)
         if moved:
-            return Outcome.RUNNING
-    return Outcome.DONE
+            return RunOutcome.RUNNING
+    return RunOutcome.DONE
 
 
 def _guards(names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -142,27 +142,27 @@ def _fell(run: RecoveryRun) -> Sequence[str]:
 @transaction.atomic
 def pause(run: RecoveryRun, note: str) -> bool:
     """Its hold stands still; the note is added to its reason. Returns whether it ran."""
-    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=Kind.GRADUAL, outcome=Outcome.RUNNING)
+    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=RunKind.GRADUAL, outcome=RunOutcome.RUNNING)
     if (now := found.first()) is None:
         return False
     for step in run.steps.filter(ended_at=None):
         step.evidence["paused_at"] = loop.database_now(run).isoformat()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.PAUSED, reason=_also(now, note))
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.PAUSED, reason=_also(now, note))
     return True
 
 
 @transaction.atomic
 def resume(run: RecoveryRun, note: str) -> bool:
     """Returns whether it was paused."""
-    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=Outcome.PAUSED)
+    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=RunOutcome.PAUSED)
     if (now := found.first()) is None:
         return False
     for step in run.steps.filter(ended_at=None, evidence__has_key="paused_at"):
         length = loop.database_now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
         step.evidence["paused_seconds"] = step.evidence.get("paused_seconds", 0) + length.total_seconds()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=Outcome.RUNNING, reason=_also(now, note))
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.RUNNING, reason=_also(now, note))
     return True
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from core.actors import SYSTEM, Machine
+from core.access.actors import SYSTEM, Machine
 from core.errors import first_line
 from core.redaction import redact
-from rollout.choices import Kind, Outcome, Part, Stage
+from core.switches import Part
+from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.models import RecoveryRun, RecoveryStep, Rollout, Snapshot
 from rollout.operations import lifecycle
-from rollout.recovery import reactivate, runner
+from rollout.recovery import protect, reactivate, runner
 from rollout.recovery.protect import verification
 from rollout.recovery.rollback import clean_up, gradual, quarantine
 from rollout.recovery.runner import Evidence, Step
@@ -19,8 +20,8 @@ from rollout.recovery.snapshots import operations as snapshots
 
 EARLIER_RUNS = 10
 OFF = {
-    Kind.EMERGENCY: (Part.POLLING, Part.WARMING, Part.SERVING),
-    Kind.STANDARD: (Part.POLLING, Part.WARMING),  # the next poll would end the state that is to be proven
+    RunKind.EMERGENCY: (Part.POLLING, Part.WARMING, Part.SERVING),
+    RunKind.STANDARD: (Part.POLLING, Part.WARMING),  # the next poll would end the state that is to be proven
 }
 
 
@@ -69,7 +70,7 @@ def snapshot_of(run: RecoveryRun) -> Snapshot:
     """Of the protected tables, and of what it holds in quarantine."""
     held = quarantine.tables_of(run)
     places = dict.fromkeys(held, run.schema)
-    return snapshots.create(actor=SYSTEM, reason=str(run), also=quarantine.of_models(held), places=places)
+    return snapshots.create(actor=SYSTEM, reason=str(run), also=protect.of_models(held), places=places)
 
 
 def clear(run: RecoveryRun) -> Evidence:
@@ -93,7 +94,7 @@ def verify(run: RecoveryRun) -> Evidence:
 DISABLED = "every rollout goes to DISABLED: gates serve the old way at once"
 VERIFY = Step("verify", "the post-rollback suite looks whether all of that holds", verify, may_fail=True)
 STEPS = {
-    Kind.EMERGENCY: (
+    RunKind.EMERGENCY: (
         Step("rollouts", DISABLED, abort_all, may_fail=True),
         Step("switch_off", "polling, warming and serving are switched off", switch_off),
         Step(
@@ -104,7 +105,7 @@ STEPS = {
         Step("snapshot", "what is in quarantine is snapshot", take_snapshot, may_fail=True),
         VERIFY,
     ),
-    Kind.STANDARD: (
+    RunKind.STANDARD: (
         Step("rollouts", DISABLED, abort_all),
         Step("switch_off", "polling and warming are switched off", switch_off),
         Step("snapshot", "every protected table is snapshot", take_snapshot),
@@ -135,7 +136,7 @@ class Planned:
     seconds: float | None
 
 
-def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
+def plan(level: RunKind, pace: float = 1.0) -> list[Planned]:
     """What it would do; nothing is changed."""
     if level in STEPS:
         return [Planned(each.name, each.says, _usual_seconds(level, each.name)) for each in STEPS[level]]
@@ -144,8 +145,8 @@ def plan(level: Kind, pace: float = 1.0) -> list[Planned]:
     return [*places, Planned(VERIFY.name, VERIFY.says, None)]
 
 
-def _usual_seconds(level: Kind, name: str) -> float | None:
-    earlier = RecoveryStep.objects.filter(run__kind=level, name=name, outcome=Outcome.DONE, run__is_rehearsal=False)
+def _usual_seconds(level: RunKind, name: str) -> float | None:
+    earlier = RecoveryStep.objects.filter(run__kind=level, name=name, outcome=RunOutcome.DONE, run__is_rehearsal=False)
     earlier = earlier.order_by("-pk")
     took = [step.seconds for step in earlier[:EARLIER_RUNS] if step.seconds is not None]
     return statistics.median(took) if took else None

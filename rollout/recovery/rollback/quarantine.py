@@ -4,9 +4,7 @@ the very same tables.
 
 from collections.abc import Sequence
 
-from django.apps import apps
 from django.db import connection, transaction
-from django.db.models import Model
 
 from core.errors import Refused, SlipwayError
 from rollout.models import RecoveryRun
@@ -16,7 +14,7 @@ from rollout.recovery.postgres.locks import Mode, Sessions, with_locks
 from rollout.recovery.postgres.shape import Shape, shape
 from rollout.recovery.postgres.tables import copy_rights, count, home, led_to, names, number_from, numbered, rows_of
 from rollout.recovery.postgres.tables import execute as do
-from rollout.recovery.protect import Protection, protected, tell_restored
+from rollout.recovery.protect import models, protected, tell_restored
 
 
 def closure() -> list[str]:
@@ -28,16 +26,6 @@ def closure() -> list[str]:
 def tables_of(run: RecoveryRun) -> list[str]:
     """What it holds in quarantine."""
     return names(sql.TABLES_IN, [run.schema])
-
-
-def of_models(tables: Sequence[str]) -> list[Protection]:
-    """Those tables as something to be snapshot, but for the ones that are anyway."""
-    known = {each.table for each in protected()}
-    return [Protection(model) for name, model in models().items() if name in tables and name not in known]
-
-
-def models() -> dict[str, type[Model]]:
-    return {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}
 
 
 def take_out(run: RecoveryRun) -> runner.Evidence:

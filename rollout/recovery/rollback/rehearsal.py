@@ -22,11 +22,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from psycopg import errors, sql
 
-from core.actors import Actor, require
+from core.access.actors import Actor, require
 from core.errors import SlipwayError, first_line
-from core.processes import die_with
+from core.process.lifetime import die_with
 from core.redaction import redact
-from rollout.choices import Kind
+from rollout.choices import RunKind
 from rollout.models import RecoveryRun, RecoveryStep
 from rollout.recovery.restore import sources
 from rollout.recovery.rollback import gradual
@@ -44,7 +44,7 @@ class CannotRehearse(SlipwayError):
     """There is no copy to rehearse on."""
 
 
-def rehearse(level: Kind, *, actor: Actor) -> RecoveryRun:
+def rehearse(level: RunKind, *, actor: Actor) -> RecoveryRun:
     """Returns how it went, as it is recorded. Raises CannotRehearse; Failed where the level or its undo did."""
     require(actor, "rollout.rehearse_recoveryrun")
     snapshot = operations.found(None)
@@ -130,15 +130,15 @@ def _server() -> str:
 
 
 @transaction.atomic
-def _record(level: Kind, snapshot: str, actor: Actor, told: dict[str, Any]) -> RecoveryRun:
+def _record(level: RunKind, snapshot: str, actor: Actor, told: dict[str, Any]) -> RecoveryRun:
     run = RecoveryRun.objects.create(
         kind=level,
         outcome=told["outcome"],
         actor=actor.get_username(),
         reason=told["problem"],
-        pace=1 if level is not Kind.GRADUAL else 0,
+        pace=1 if level is not RunKind.GRADUAL else 0,
         promised_seconds=PROMISED[level],
-        waived_seconds=gradual.HOLD.total_seconds() * len(gradual.LADDER) if level is Kind.GRADUAL else 0,
+        waived_seconds=gradual.HOLD.total_seconds() * len(gradual.LADDER) if level is RunKind.GRADUAL else 0,
         snapshot=snapshot,
         is_rehearsal=True,
         started_at=datetime.fromisoformat(told["started_at"]),

@@ -6,16 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from config.startup import start
+import django
+import redis
+from django.core.management import call_command
 
 
 def main(level: str, folder: str) -> None:
-    start()
-    import django
-
     django.setup()
-    from django.core.management import call_command
-
     call_command("migrate", verbosity=0, interactive=False)
     try:
         sys.stdout.write(json.dumps(_rehearsed(level, folder)) + "\n")
@@ -25,8 +22,6 @@ def main(level: str, folder: str) -> None:
 
 def _forget() -> None:
     """Its keys in Redis."""
-    import redis
-
     from core.redis import client, key
 
     with suppress(redis.RedisError):
@@ -35,10 +30,10 @@ def _forget() -> None:
 
 
 def _rehearsed(level: str, folder: str) -> dict[str, Any]:
-    from core.actors import Machine
+    from core.access.actors import Machine
     from core.errors import SlipwayError, first_line
     from core.redaction import redact
-    from rollout.choices import Kind, Outcome
+    from rollout.choices import RunKind, RunOutcome
     from rollout.models import Rollout
     from rollout.recovery import operations
     from rollout.recovery.snapshots import operations as snapshots
@@ -47,17 +42,17 @@ def _rehearsed(level: str, folder: str) -> dict[str, Any]:
     operations.carry_out(operations.restore(snapshots.found(str(Path(folder).resolve())), actor=actor))
     # Whatever stage the real ones have: a rehearsal is of the longest way.
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
-    run = operations.roll_back(Kind(level), actor=actor, reason="rehearsal", pace=0 if level == "gradual" else 1)
+    run = operations.roll_back(RunKind(level), actor=actor, reason="rehearsal", pace=0 if level == "gradual" else 1)
     steps = []
     try:
         run = operations.carry_out(run)
-        if run.kind != Kind.GRADUAL:
+        if run.kind != RunKind.GRADUAL:
             undone = operations.carry_out(operations.undo(actor=actor))
             steps = [_told(step) | {"name": f"undo: {step.name}"} for step in undone.steps.order_by("pk")]
     except Exception as error:
         problem = redact(str(error) if isinstance(error, SlipwayError) else first_line(error, type(error).__name__))
     run.refresh_from_db()
-    outcome = run.outcome if not problem and all(s["outcome"] == Outcome.DONE for s in steps) else Outcome.FAILED
+    outcome = run.outcome if not problem and all(s["outcome"] == RunOutcome.DONE for s in steps) else RunOutcome.FAILED
     return {
         "outcome": outcome,
         "problem": problem,

@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import Error
 from django.db.models.functions import Now
 
-from core.actors import Actor, require
+from core.access.actors import Actor, require
 from core.errors import Refused, SlipwayError, WrongInput, first_line
-from core.notify import Event, notify
-from core.tasks import wake
+from core.notices.notify import Event, notify
+from core.tasks import enqueue
 from rollout.models import RecoveryRun, Snapshot
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.snapshots.manifest import CHUNK, FILE, Manifest, Table, Unusable, check
@@ -61,10 +61,8 @@ def create(
 
 def ask_for_one(*, actor: Actor, reason: str) -> str:
     """Have a worker make one. Returns what to expect; raises Refused where no worker could be asked."""
-    from rollout.tasks import make_snapshot  # here, since the tasks import this module
-
     require(actor, "rollout.create_snapshot")
-    if not wake(make_snapshot, actor.get_username(), reason):
+    if not enqueue("rollout.make_snapshot", actor.get_username(), reason):
         raise Refused("no worker could be asked", "see to Redis, or run: manage.py snapshot create")
     return "A worker makes it: it is in the list once it is whole"
 

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from rollout.choices import Stage
 from rollout.models import Activation, Rollout, Snapshot
 from rollout.recovery.postgres import sql

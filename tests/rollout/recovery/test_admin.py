@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM
-from rollout.choices import Kind, Outcome
+from core.access.actors import SYSTEM
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import Activation, RecoveryRun
 from rollout.recovery import background, operations
 from tests.rollout.recovery.conftest import contents, full
@@ -27,7 +27,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _unless_gradual(run: RecoveryRun) -> None:
-    if run.kind != Kind.GRADUAL:
+    if run.kind != RunKind.GRADUAL:
         background._carry_out(run)
 
 
@@ -46,7 +46,12 @@ def test_each_level_says_what_it_promises_and_when_it_was_rehearsed(
     assert "begin-emergency" in page(operator)
     assert "begin-emergency" not in page(viewer)
     run = RecoveryRun.objects.create(
-        kind=Kind.STANDARD, outcome=Outcome.DONE, is_rehearsal=True, promised_seconds=900, ended_at=Now(), actor="a"
+        kind=RunKind.STANDARD,
+        outcome=RunOutcome.DONE,
+        is_rehearsal=True,
+        promised_seconds=900,
+        ended_at=Now(),
+        actor="a",
     )
     assert 'sw-green">✓ rehearsed' in page(viewer)
     RecoveryRun.objects.filter(pk=run.pk).update(promised_seconds=0, started_at=Now() - timedelta(seconds=9))
@@ -67,7 +72,7 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
     answer = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "emergency"})
     run = RecoveryRun.objects.get()
     assert (answer.status_code, answer["Location"]) == (302, f"{LIST}{run.pk}/change/")
-    assert (run.outcome, run.actor, run.reason) == (Outcome.DONE, "operator", "wrong odds")
+    assert (run.outcome, run.actor, run.reason) == (RunOutcome.DONE, "operator", "wrong odds")
     assert not CacheEntry.objects.exists()
     shown = page(operator, f"{LIST}{run.pk}/change/")
     assert all(text in shown for text in ("Switch off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
@@ -79,7 +84,7 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
 
 
 def test_parts_come_on_again(installation: None, browse: Callable[[str], Client]) -> None:
-    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     operator = browse("Operator")
     assert 'id="reactivate"' in page(operator)
     assert "Polling is off since" in page(operator, f"{LIST}reactivate/")
@@ -101,37 +106,37 @@ def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], C
     assert shown.count("to come") == 6
     operator.post(f"{LIST}{run.pk}/pause/", {"typed": "pause"})
     run.refresh_from_db()
-    assert run.outcome == Outcome.PAUSED
+    assert run.outcome == RunOutcome.PAUSED
     assert "verb-resume" in page(operator, f"{LIST}{run.pk}/change/")
     operator.post(f"{LIST}{run.pk}/resume/", {"typed": "resume"})
     run.refresh_from_db()
-    assert run.outcome == Outcome.RUNNING
+    assert run.outcome == RunOutcome.RUNNING
 
 
 def test_an_emergency_behind_a_gradual_one_can_still_be_undone(
     installation: None, browse: Callable[[str], Client]
 ) -> None:
-    emergency = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
-    gradual = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    emergency = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+    gradual = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
     operator = browse("Operator")
-    assert RecoveryRun.objects.get(pk=gradual.pk).outcome == Outcome.DONE
+    assert RecoveryRun.objects.get(pk=gradual.pk).outcome == RunOutcome.DONE
     assert "verb-undo" in page(operator, f"{LIST}{emergency.pk}/change/")
     operator.post(f"{LIST}{emergency.pk}/undo/", {"typed": "undo"})
-    assert RecoveryRun.objects.get(kind=Kind.UNDO).undoes == emergency
+    assert RecoveryRun.objects.get(kind=RunKind.UNDO).undoes == emergency
     assert "verb-undo" not in page(operator, f"{LIST}{emergency.pk}/change/")
 
 
 def test_a_purge(installation: None, browse: Callable[[str], Client]) -> None:
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     operator = browse("Operator")
     operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"})
-    assert RecoveryRun.objects.get(kind=Kind.PURGE).outcome == Outcome.DONE
+    assert RecoveryRun.objects.get(kind=RunKind.PURGE).outcome == RunOutcome.DONE
     answer = operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"}, follow=True)
     assert "holds nothing in quarantine" in answer.content.decode()
 
 
 @pytest.mark.parametrize("verb", ["begin/emergency", "begin/standard", "begin/gradual", "1/undo", "1/purge", "1/pause"])
 def test_a_viewer_can_do_nothing(installation: None, browse: Callable[[str], Client], verb: str) -> None:
-    RecoveryRun.objects.create(pk=1, kind=Kind.EMERGENCY, outcome=Outcome.DONE, ended_at=Now(), actor="a")
+    RecoveryRun.objects.create(pk=1, kind=RunKind.EMERGENCY, outcome=RunOutcome.DONE, ended_at=Now(), actor="a")
     assert browse("Viewer").post(f"{LIST}{verb}/", {"typed": verb.rpartition("/")[2]}).status_code == 403

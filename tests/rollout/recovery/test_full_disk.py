@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM
-from rollout.choices import Kind, Outcome
+from core.access.actors import SYSTEM
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryRun
 from rollout.recovery import operations
 from rollout.recovery.rollback import quarantine
@@ -30,9 +30,9 @@ def test_it_cannot_stop_a_quarantine(installation: None, full_disk: None, folder
         call_command("rollback", "--level", "emergency", "--no-input")
     assert failed.value.returncode == 1
     run = RecoveryRun.objects.get()
-    assert run.outcome == Outcome.FAILED
+    assert run.outcome == RunOutcome.FAILED
     assert quarantine.is_held(run)
-    assert dict(run.steps.values_list("name", "outcome"))["verify"] == Outcome.DONE
+    assert dict(run.steps.values_list("name", "outcome"))["verify"] == RunOutcome.DONE
     assert list(folder.iterdir()) == []
     with pytest.raises(CommandError, match="no snapshot was made: No space left"):
         call_command("rollback", "--purge", str(run.pk), "--no-input")
@@ -49,4 +49,4 @@ def test_standard_changes_nothing_then(installation: None, full_disk: None) -> N
     assert CacheEntry.objects.count() == 25
     with pytest.raises(CommandError, match="ended before it changed data; nothing is to be put back"):
         call_command("restore", "--undo", "--no-input")
-    assert RecoveryRun.objects.get().kind == Kind.STANDARD
+    assert RecoveryRun.objects.get().kind == RunKind.STANDARD

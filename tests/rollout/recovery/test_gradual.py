@@ -5,9 +5,9 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM, shell
+from core.access.actors import SYSTEM, shell
 from core.errors import WrongInput
-from rollout.choices import Kind, Outcome, Stage
+from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.models import RecoveryRun, RecoveryStep, Rollout, Transition
 from rollout.operations import lifecycle as rollouts
 from rollout.recovery import operations
@@ -33,7 +33,7 @@ def test_gradual_goes_down_step_by_step_and_changes_no_data(installation: None, 
 
 def test_gradual_holds_and_beat_drives_it(installation: None) -> None:
     full()
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     for _ in range(3):
         operations.recover()
     assert [step.name for step in run.steps.all()] == ["PARTIAL_ACTIVE 50 %"]
@@ -47,7 +47,7 @@ def test_gradual_holds_and_beat_drives_it(installation: None) -> None:
         pass_time(run, 181)
         operations.recover()
     run.refresh_from_db()
-    assert (run.outcome, run.steps.last().name) == (Outcome.DONE, "verify")  # type: ignore[union-attr]
+    assert (run.outcome, run.steps.last().name) == (RunOutcome.DONE, "verify")  # type: ignore[union-attr]
 
 
 def pass_time(run: RecoveryRun, seconds: float) -> None:
@@ -61,7 +61,7 @@ def pass_time(run: RecoveryRun, seconds: float) -> None:
 def test_it_begins_where_the_rollout_stands(installation: None) -> None:
     full()
     Rollout.objects.update(stage=Stage.SHADOW_MODE, percent=0)
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
     last = run.steps.last()
     assert (last.name, last.ended_at) == ("DARK_MODE", None)  # type: ignore[union-attr]
@@ -70,7 +70,7 @@ def test_it_begins_where_the_rollout_stands(installation: None) -> None:
 
 def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None:
     full()
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
     assert command(capsys, "rollback", "--pause", "--reason", "the finals")["changed"] is True
     assert command(capsys, "rollback", "--pause")["changed"] is False
@@ -93,37 +93,37 @@ def test_a_pause_lengthens_the_hold(installation: None, capsys: Capture) -> None
 
 def test_a_guard_that_falls_cuts_it_short_into_standard(installation: None) -> None:
     full()
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
     rollouts.trip(Rollout.objects.get(), Stage.DISABLED, [], actor=SYSTEM, reason="errors")
     operations.recover()
     run.refresh_from_db()
-    assert run.outcome == Outcome.CUT_SHORT
-    standard = RecoveryRun.objects.get(kind=Kind.STANDARD)
-    assert (standard.outcome, "a guard fell, of derived-data" in standard.reason) == (Outcome.DONE, True)
+    assert run.outcome == RunOutcome.CUT_SHORT
+    standard = RecoveryRun.objects.get(kind=RunKind.STANDARD)
+    assert (standard.outcome, "a guard fell, of derived-data" in standard.reason) == (RunOutcome.DONE, True)
     assert not CacheEntry.objects.exists()
 
 
 def test_what_goes_further_cuts_a_gradual_one_short(installation: None) -> None:
     full()
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
-    done = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    done = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     run.refresh_from_db()
-    assert (run.outcome, done.outcome) == (Outcome.CUT_SHORT, Outcome.DONE)
+    assert (run.outcome, done.outcome) == (RunOutcome.CUT_SHORT, RunOutcome.DONE)
 
 
 def test_a_wrong_pace_begins_nothing(installation: None) -> None:
     with pytest.raises(WrongInput):
-        operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=-1)
+        operations.roll_back(RunKind.GRADUAL, actor=SYSTEM, pace=-1)
     assert not RecoveryRun.objects.exists()
 
 
 def test_a_gradual_one_killed_in_its_last_step_ends(installation: None) -> None:
-    run = operations.roll_back(Kind.GRADUAL, actor=SYSTEM)
+    run = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     for place in gradual.LADDER:
-        RecoveryStep.objects.create(run=run, name=place.name, outcome=Outcome.DONE, ended_at=Now())
+        RecoveryStep.objects.create(run=run, name=place.name, outcome=RunOutcome.DONE, ended_at=Now())
     RecoveryStep.objects.create(run=run, name="verify")
     operations.recover()
     run.refresh_from_db()
-    assert run.outcome == Outcome.DONE
+    assert run.outcome == RunOutcome.DONE

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from core.actors import SYSTEM
-from rollout.choices import Kind, Outcome
+from core.access.actors import SYSTEM
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryRun
 from rollout.recovery import operations, runner
 from tests.rollout.recovery.conftest import contents, full
@@ -24,7 +24,7 @@ def killed(step: str) -> Iterator[None]:
     """As the step is about to be written down: what it did is done, or, in one transaction with it, not committed."""
     real = runner._finish
 
-    def die(run: RecoveryRun, name: str, outcome: Outcome, evidence: dict[str, Any]) -> None:
+    def die(run: RecoveryRun, name: str, outcome: RunOutcome, evidence: dict[str, Any]) -> None:
         if name == step:
             os.kill(os.getpid(), signal.SIGKILL)
         real(run, name, outcome, evidence)
@@ -46,30 +46,30 @@ def in_a_child(step: str, work: Callable[[], object]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
-def roll_back(level: Kind) -> RecoveryRun:
+def roll_back(level: RunKind) -> RecoveryRun:
     return operations.carry_out(operations.roll_back(level, actor=SYSTEM))
 
 
-LEVELS = [(Kind.EMERGENCY, step) for step in EMERGENCY] + [(Kind.STANDARD, step) for step in STANDARD]
+LEVELS = [(RunKind.EMERGENCY, step) for step in EMERGENCY] + [(RunKind.STANDARD, step) for step in STANDARD]
 
 
 @pytest.mark.parametrize(("level", "step"), LEVELS)
-def test_a_level_is_finished_by_running_it_again(installation: None, level: Kind, step: str) -> None:
+def test_a_level_is_finished_by_running_it_again(installation: None, level: RunKind, step: str) -> None:
     full()
     before = contents()
     in_a_child(step, lambda: roll_back(level))
-    assert RecoveryRun.objects.get().outcome == Outcome.RUNNING
+    assert RecoveryRun.objects.get().outcome == RunOutcome.RUNNING
     done = roll_back(level)
-    assert (done.pk, done.outcome) == (RecoveryRun.objects.get().pk, Outcome.DONE)
-    assert [each.name for each in done.steps.order_by("pk")] == (EMERGENCY if level is Kind.EMERGENCY else STANDARD)
+    assert (done.pk, done.outcome) == (RecoveryRun.objects.get().pk, RunOutcome.DONE)
+    assert [each.name for each in done.steps.order_by("pk")] == (EMERGENCY if level is RunKind.EMERGENCY else STANDARD)
     operations.carry_out(operations.undo(actor=SYSTEM))
     assert contents() == before
 
 
 @pytest.mark.parametrize(
-    ("level", "step"), [(Kind.EMERGENCY, "snapshot"), (Kind.EMERGENCY, "verify"), (Kind.STANDARD, "verify")]
+    ("level", "step"), [(RunKind.EMERGENCY, "snapshot"), (RunKind.EMERGENCY, "verify"), (RunKind.STANDARD, "verify")]
 )
-def test_or_it_is_undone(installation: None, level: Kind, step: str) -> None:
+def test_or_it_is_undone(installation: None, level: RunKind, step: str) -> None:
     before = contents()
     in_a_child(step, lambda: roll_back(level))
     operations.carry_out(operations.undo(actor=SYSTEM))
@@ -77,35 +77,35 @@ def test_or_it_is_undone(installation: None, level: Kind, step: str) -> None:
     assert set(RecoveryRun.objects.values_list("kind", "outcome")) == {(level.value, "failed"), ("undo", "done")}
 
 
-UNDOS = [(Kind.EMERGENCY, "put_back"), (Kind.EMERGENCY, "compare"), (Kind.STANDARD, "restore")]
+UNDOS = [(RunKind.EMERGENCY, "put_back"), (RunKind.EMERGENCY, "compare"), (RunKind.STANDARD, "restore")]
 
 
 @pytest.mark.parametrize(("level", "step"), UNDOS)
-def test_an_undo_is_finished_by_running_it_again(installation: None, level: Kind, step: str) -> None:
+def test_an_undo_is_finished_by_running_it_again(installation: None, level: RunKind, step: str) -> None:
     before = contents()
     roll_back(level)
     in_a_child(step, lambda: operations.carry_out(operations.undo(actor=SYSTEM)))
-    assert operations.carry_out(operations.undo(actor=SYSTEM)).outcome == Outcome.DONE
+    assert operations.carry_out(operations.undo(actor=SYSTEM)).outcome == RunOutcome.DONE
     assert contents() == before
 
 
 @pytest.mark.parametrize("step", ["read_back", "drop"])
 def test_a_purge_is_finished_by_running_it_again(installation: None, step: str) -> None:
-    run = roll_back(Kind.EMERGENCY)
+    run = roll_back(RunKind.EMERGENCY)
     in_a_child(step, lambda: operations.carry_out(operations.purge(run.pk, actor=SYSTEM)))
-    assert operations.carry_out(operations.purge(run.pk, actor=SYSTEM)).outcome == Outcome.DONE
+    assert operations.carry_out(operations.purge(run.pk, actor=SYSTEM)).outcome == RunOutcome.DONE
 
 
 def test_workers_take_up_what_was_theirs(installation: None) -> None:
     in_a_child(
         "snapshot",
-        lambda: operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM, is_for_workers=True)),
+        lambda: operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM, is_for_workers=True)),
     )
     operations.recover()
-    assert RecoveryRun.objects.get().outcome == Outcome.DONE
+    assert RecoveryRun.objects.get().outcome == RunOutcome.DONE
 
 
 def test_and_not_what_was_a_terminals(installation: None) -> None:
-    in_a_child("snapshot", lambda: roll_back(Kind.STANDARD))
+    in_a_child("snapshot", lambda: roll_back(RunKind.STANDARD))
     operations.recover()
-    assert RecoveryRun.objects.get().outcome == Outcome.RUNNING
+    assert RecoveryRun.objects.get().outcome == RunOutcome.RUNNING

@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 from django.db.utils import IntegrityError
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
+from core.switches import Part
 from providers.models import PropLine, Provider, ProviderState, StatusChange
-from rollout.choices import Kind, Outcome, Part, Stage
+from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
 from rollout.operations import lifecycle as rollouts
 from rollout.recovery import operations, runner
@@ -44,7 +45,7 @@ def test_an_emergency_and_back(installation: None, capsys: Capture) -> None:
     assert contents() == before
     assert off() == {"polling", "warming", "serving"}
     assert set(suite(capsys)) == {"no_rollout_past_disabled", "no_trip_pending"}
-    assert not quarantine.is_held(RecoveryRun.objects.get(kind=Kind.EMERGENCY))
+    assert not quarantine.is_held(RecoveryRun.objects.get(kind=RunKind.EMERGENCY))
 
 
 def test_what_stands_in_is_of_the_same_shape_and_numbers_on(installation: None) -> None:
@@ -54,7 +55,7 @@ def test_what_stands_in_is_of_the_same_shape_and_numbers_on(installation: None) 
         cursor.execute("SELECT max(id) FROM provider_states")
         [highest] = cursor.fetchone()
         cursor.execute("GRANT SELECT ON provider_states TO PUBLIC")
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     assert {name: shape(connection, name) for name in tables} == before
     assert runner.evidence(run, "quarantine")["differs"] == []
     assert set(quarantine.tables_of(run)) == set(tables)
@@ -69,7 +70,7 @@ def test_what_stands_in_is_of_the_same_shape_and_numbers_on(installation: None) 
 
 def test_what_was_written_to_stand_ins_is_kept_apart(installation: None, capsys: Capture) -> None:
     before = contents()
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     ProviderState.objects.create(provider_id="stub", sport_id="NBA")
     undone = command(capsys, "restore", "--undo", "--no-input")
     assert undone["steps"][0]["evidence"]["written_meanwhile"] == {"provider_states": 1}
@@ -86,7 +87,7 @@ def test_what_was_written_to_stand_ins_is_kept_apart(installation: None, capsys:
 def test_a_purge_reads_the_snapshot_back_first(installation: None, capsys: Capture) -> None:
     state = ProviderState.objects.get(provider="stub", sport="NBA")
     PropLine.objects.create(state=state, bookmaker="b", market="points", player="A", side="Over", price=1.9)
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     before = contents()
     purged = command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
     assert [step["name"] for step in purged["steps"]] == ["snapshot", "read_back", "drop"]
@@ -139,7 +140,7 @@ def test_a_plan_changes_nothing_and_knows_how_long_it_took_before(installation: 
     plan = command(capsys, "rollback", "--level", "standard", "--dry-run")
     assert {step["estimated_seconds"] for step in plan["steps"]} == {None}
     assert not RecoveryRun.objects.exists()
-    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     plan = command(capsys, "rollback", "--level", "standard", "--dry-run")
     assert all(step["estimated_seconds"] > 0 for step in plan["steps"])
     capsys.readouterr()
@@ -171,29 +172,29 @@ def test_what_cannot_be_done_is_one_line(installation: None, args: list[str], co
 
 def test_each_level_has_its_permission(installation: None, member: Callable[[str], User]) -> None:
     viewer, operator = member("Viewer"), member("Operator")
-    for level in (Kind.EMERGENCY, Kind.STANDARD, Kind.GRADUAL):
+    for level in (RunKind.EMERGENCY, RunKind.STANDARD, RunKind.GRADUAL):
         with pytest.raises(Refused, match=f"rollout.{level.value}_recoveryrun"):
             operations.roll_back(level, actor=viewer)
     with pytest.raises(Refused):
         operations.undo(actor=viewer)
     with pytest.raises(Refused):
         operations.purge(1, actor=viewer)
-    assert operations.carry_out(operations.roll_back(Kind.STANDARD, actor=operator)).outcome == Outcome.DONE
+    assert operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=operator)).outcome == RunOutcome.DONE
     assert Activation.objects.get(part=Part.POLLING).by == operator.get_username()
 
 
 def test_two_at_once(installation: None) -> None:
-    run = operations.roll_back(Kind.STANDARD, actor=SYSTEM)
+    run = operations.roll_back(RunKind.STANDARD, actor=SYSTEM)
     with runner.held(run):
         with pytest.raises(runner.UnderWay, match="Standard 1 is carried out by"):
-            operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
-        for level in (Kind.EMERGENCY, Kind.GRADUAL):
+            operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
+        for level in (RunKind.EMERGENCY, RunKind.GRADUAL):
             with pytest.raises(runner.UnderWay, match="Standard 1 is under way"):
                 operations.roll_back(level, actor=SYSTEM)
     RecoveryRun.objects.update(fence=99)
     with pytest.raises(runner.UnderWay, match="taken up by somebody else"), runner.fenced(run, "rollouts"):
         pass
-    assert operations.carry_out(run).outcome == Outcome.DONE
+    assert operations.carry_out(run).outcome == RunOutcome.DONE
 
 
 def test_an_unverified_level_is_no_success(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +202,13 @@ def test_an_unverified_level_is_no_success(installation: None, monkeypatch: pyte
     with pytest.raises(CommandError, match="verify: ERROR: nobody registered a verification") as failed:
         call_command("rollback", "--level", "standard", "--no-input")
     assert failed.value.returncode == 1
-    assert RecoveryRun.objects.get().outcome == Outcome.FAILED
+    assert RecoveryRun.objects.get().outcome == RunOutcome.FAILED
 
 
 def test_lines_go_into_quarantine_and_come_back(installation: None) -> None:
     state = ProviderState.objects.get(provider="stub", sport="NBA")
     PropLine.objects.create(state=state, bookmaker="b", market="points", player="A", side="Over", price=1.9)
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     assert not PropLine.objects.exists()
     operations.carry_out(operations.undo(actor=SYSTEM))
     assert PropLine.objects.get().state == state
@@ -216,12 +217,12 @@ def test_lines_go_into_quarantine_and_come_back(installation: None) -> None:
 
 def test_an_undo_whose_comparison_fails_is_not_repeated(installation: None) -> None:
     """Else what was written meanwhile would take the place of the tables that came back."""
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE {run.schema}.portfolio_rationales SET narrative = 'another'")
     ProviderState.objects.create(provider_id="stub", sport_id="NBA")
     undone = operations.carry_out(operations.undo(actor=SYSTEM))
-    assert undone.outcome == Outcome.FAILED
+    assert undone.outcome == RunOutcome.FAILED
     assert "not as they were: portfolio_rationales" in undone.steps.get(name="compare").evidence["problem"]
     assert ProviderState.objects.count() == 28
     with pytest.raises(WrongInput, match="there is no rollback that could be undone"):
@@ -230,16 +231,16 @@ def test_an_undo_whose_comparison_fails_is_not_repeated(installation: None) -> N
 
 def test_what_is_in_quarantine_stays_within_reach(installation: None) -> None:
     before = contents()
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     full()
-    operations.carry_out(operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=0.001))
+    operations.carry_out(operations.roll_back(RunKind.GRADUAL, actor=SYSTEM, pace=0.001))
     assert operations.undoable() == run
     operations.carry_out(operations.undo(actor=SYSTEM))
     assert contents() == before
 
 
 def test_undoing_a_standard_one_leaves_what_was_edited_since(installation: None) -> None:
-    operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+    operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     Provider.objects.create(name="late", adapter="odds_api")
     operations.carry_out(operations.undo(actor=SYSTEM))
     assert Provider.objects.filter(name="late").exists()
@@ -247,7 +248,7 @@ def test_undoing_a_standard_one_leaves_what_was_edited_since(installation: None)
 
 
 def test_nothing_is_switched_on_in_the_middle_of_it(installation: None) -> None:
-    operations.roll_back(Kind.STANDARD, actor=SYSTEM)
+    operations.roll_back(RunKind.STANDARD, actor=SYSTEM)
     with pytest.raises(CommandError, match="Standard 1 is under way; finish it"):
         call_command("reactivate")
 
@@ -255,13 +256,13 @@ def test_nothing_is_switched_on_in_the_middle_of_it(installation: None) -> None:
 def test_one_broken_rollout_stops_no_emergency(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
     full()
     monkeypatch.setattr(rollouts, "abort", lambda *args, **options: 1 / 0)
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
-    assert (run.outcome, quarantine.is_held(run)) == (Outcome.FAILED, True)
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+    assert (run.outcome, quarantine.is_held(run)) == (RunOutcome.FAILED, True)
     assert "derived-data" in run.steps.get(name="rollouts").evidence["problem"]
 
 
 def test_a_dry_run_is_of_a_level(installation: None) -> None:
-    run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     with pytest.raises(CommandError, match="--dry-run shows the plan of a level"):
         call_command("rollback", "--purge", str(run.pk), "--dry-run", "--no-input")
     assert quarantine.is_held(run)

@@ -9,10 +9,10 @@ import pytest
 from django.db import Error, connection
 
 from caching.models import CacheEntry
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
 from providers.models import ProviderState
-from rollout.choices import Kind, Outcome
+from rollout.choices import RunKind, RunOutcome
 from rollout.models import Activation, RecoveryRun
 from rollout.recovery import operations, runner
 from rollout.recovery.postgres import locks
@@ -38,8 +38,8 @@ def test_a_long_query_of_its_own_role_is_ended(installation: None) -> None:
     before = contents()
     with pytest.raises(psycopg.OperationalError), session() as other:
         other.execute("SELECT count(*) FROM portfolio_rationales")  # and its transaction stays open
-        run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
-        assert run.outcome == Outcome.DONE
+        run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+        assert run.outcome == RunOutcome.DONE
         [ended] = runner.evidence(run, "quarantine")["ended_sessions"]
         assert (ended["application"], ended["pid"]) == ("a report", other.info.backend_pid)
         other.execute("SELECT 1")
@@ -55,12 +55,12 @@ def test_one_that_may_not_be_ended_is_named_and_the_parts_are_off(
     with session() as other:
         other.execute("SELECT count(*) FROM provider_states")
         with pytest.raises(InTheWay, match=f"may not be ended: {other.info.backend_pid} .a report") as refused:
-            operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+            operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
         assert refused.value.exit_code == 3
     assert Activation.objects.switched_off().count() == 3
-    assert RecoveryRun.objects.get().outcome == Outcome.FAILED
+    assert RecoveryRun.objects.get().outcome == RunOutcome.FAILED
     assert contents() == before
-    assert operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM)).outcome == Outcome.DONE
+    assert operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM)).outcome == RunOutcome.DONE
 
 
 def test_standard_ends_nobodys_session(installation: None) -> None:
@@ -68,7 +68,7 @@ def test_standard_ends_nobodys_session(installation: None) -> None:
     with session() as other:
         other.execute("UPDATE provider_states SET status = 'error'")
         with pytest.raises(InTheWay, match=str(other.info.backend_pid)):
-            operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+            operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
         other.rollback()
     assert contents() == before
 
@@ -77,14 +77,14 @@ def test_a_migration_that_runs_is_in_the_way(installation: None) -> None:
     """It holds what it alters until it is committed."""
     with pytest.raises(psycopg.OperationalError), session() as other:
         other.execute("ALTER TABLE portfolio_rationales ADD COLUMN more text")
-        run = operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+        run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
         assert runner.evidence(run, "quarantine")["ended_sessions"]
         other.commit()
     assert "differs" in runner.evidence(RecoveryRun.objects.get(), "quarantine")
 
 
 def test_tables_that_a_migration_changed_are_not_put_back(installation: None) -> None:
-    operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+    operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE portfolio_rationales ADD COLUMN more text")
     with pytest.raises(Refused, match=r"came in between: portfolio_rationales: more; restore .* instead"):
@@ -112,8 +112,10 @@ def test_clients_at_full_speed_see_no_error(installation: None, monkeypatch: pyt
         thread.start()
     try:
         for _ in range(2):
-            assert operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM)).outcome == Outcome.DONE
-            assert operations.carry_out(operations.undo(actor=SYSTEM)).outcome == Outcome.DONE
+            assert (
+                operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM)).outcome == RunOutcome.DONE
+            )
+            assert operations.carry_out(operations.undo(actor=SYSTEM)).outcome == RunOutcome.DONE
     finally:
         over.set()
         for thread in threads:
@@ -136,11 +138,11 @@ def test_standard_where_somebody_keeps_writing_takes_its_snapshot_while_nobody_c
         made.append(run.snapshot)
         return found
 
-    steps = list(levels.STEPS[Kind.STANDARD])
+    steps = list(levels.STEPS[RunKind.STANDARD])
     steps[2] = runner.Step("snapshot", "", write_afterwards)
-    monkeypatch.setitem(levels.STEPS, Kind.STANDARD, tuple(steps))
+    monkeypatch.setitem(levels.STEPS, RunKind.STANDARD, tuple(steps))
     monkeypatch.setattr(levels, "take_snapshot", write_afterwards)
-    run = operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
-    assert (run.outcome, run.snapshot, len(made)) == (Outcome.DONE, made[-1], 2)
+    run = operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
+    assert (run.outcome, run.snapshot, len(made)) == (RunOutcome.DONE, made[-1], 2)
     operations.carry_out(operations.undo(actor=SYSTEM))
     assert set(ProviderState.objects.filter(provider="stub").values_list("poll_interval_seconds", flat=True)) == {99}

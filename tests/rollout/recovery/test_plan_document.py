@@ -10,8 +10,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from core.actors import SYSTEM
-from rollout.choices import Kind
+from core.access.actors import SYSTEM
+from rollout.choices import RunKind
 from rollout.models import Activation, RecoveryRun, Rollout, Snapshot
 from rollout.recovery import operations
 from rollout.recovery.rollback import rehearsal
@@ -37,10 +37,10 @@ def test_every_command_works(
     assert len(ran) > 25
     assert {each for each in ran if each} >= {"rollback", "restore", "reactivate", "validate", "snapshot", "rollout"}
     assert contents() == before
-    rehearsed = RecoveryRun.objects.get(kind=Kind.GRADUAL, is_rehearsal=True)
+    rehearsed = RecoveryRun.objects.get(kind=RunKind.GRADUAL, is_rehearsal=True)
     assert rehearsed.steps.first().name == "PARTIAL_ACTIVE 50 %", "of the longest way"  # type: ignore[union-attr]
     assert (rehearsed.waived_seconds, rehearsed.has_kept_promise) == (1080, True)
-    emergency = RecoveryRun.objects.get(kind=Kind.EMERGENCY, is_rehearsal=True)
+    emergency = RecoveryRun.objects.get(kind=RunKind.EMERGENCY, is_rehearsal=True)
     assert [step.name for step in emergency.steps.order_by("pk")][-2:] == ["undo: put_back", "undo: compare"]
     assert not Activation.objects.switched_off().filter(by="rehearsal").exists()
     names = [name for (name,) in databases.execute("SELECT datname FROM pg_database")]
@@ -59,7 +59,7 @@ def run(line: str, folder: Path) -> str:
     prepare(words)
     newest = Snapshot.objects.first()
     names = {"SNAPSHOT": newest.name if newest else "", "/path/to/SNAPSHOT": newest.folder if newest else ""}
-    emergency = RecoveryRun.objects.filter(kind=Kind.EMERGENCY, is_rehearsal=False).first()
+    emergency = RecoveryRun.objects.filter(kind=RunKind.EMERGENCY, is_rehearsal=False).first()
     names["RUN"] = str(emergency.pk) if emergency else ""
     words = [names.get(word, word) for word in words]
     asks = words[0] in ("rollback", "restore") and not {"--pause", "--resume", "--rehearse"} & set(words)
@@ -78,15 +78,15 @@ def prepare(words: list[str]) -> None:
         full()
     if "--pause" in words:
         full()
-        operations.roll_back(Kind.GRADUAL, actor=SYSTEM, pace=0.001)
+        operations.roll_back(RunKind.GRADUAL, actor=SYSTEM, pace=0.001)
         operations.recover()
     if words[:2] == ["restore", "--undo"] and not RecoveryRun.objects.rollbacks().not_undone().exclude(kind="gradual"):
-        operations.carry_out(operations.roll_back(Kind.STANDARD, actor=SYSTEM))
+        operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     if words[:2] == ["rollout", "start"]:
         Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
     if words[:2] == ["rollback", "--purge"]:
         Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
-        operations.carry_out(operations.roll_back(Kind.EMERGENCY, actor=SYSTEM))
+        operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
 
 
 EXPORT = next(line for line in commands() if line.startswith("export PATH"))

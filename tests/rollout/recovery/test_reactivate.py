@@ -6,10 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
 from core.redis import client, key
-from rollout.choices import Part
+from core.switches import Part
 from rollout.models import Activation, Rollout, Transition
 from rollout.recovery.reactivate import reactivate
 from tests.conftest import committed

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from core.actors import SYSTEM
-from rollout.choices import Kind
+from core.access.actors import SYSTEM
+from rollout.choices import RunKind
 from rollout.models import RecoveryRun
 from rollout.recovery.rollback import rehearsal
 from rollout.recovery.snapshots import operations
@@ -27,7 +27,7 @@ def test_without_the_right_it_is_one_line(installation: None, monkeypatch: pytes
     operations.create(actor=SYSTEM)
     monkeypatch.setattr(psycopg, "connect", refused)
     with pytest.raises(CommandError, match=r"may not make a database; ALTER ROLE \.\.\. CREATEDB") as failed:
-        call_command("rollback", "--level", Kind.STANDARD.value, "--rehearse")
+        call_command("rollback", "--level", RunKind.STANDARD.value, "--rehearse")
     assert failed.value.returncode == 3
     assert not RecoveryRun.objects.exists()
 

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from caching.models import CacheEntry, CacheTarget
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import WrongInput
 from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderState
 from rollout.models import RecoveryRun, Rollout, Snapshot, StagePolicy

@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from kombu.exceptions import OperationalError
 
-from core.actors import SYSTEM
+from config.celery import app
+from core.access.actors import SYSTEM
 from rollout.models import Snapshot
 from rollout.recovery.snapshots import operations
 from rollout.tasks import make_snapshot
@@ -30,12 +31,13 @@ def test_the_admin_tells_which_can_be_relied_on(browse: Callable[[str], Client])
 
 def test_one_is_asked_for_in_the_admin(browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch) -> None:
     operator, sent = browse("Operator"), []
-    monkeypatch.setattr(make_snapshot, "apply_async", lambda args, **options: sent.append(args))
+    monkeypatch.setattr(app, "send_task", lambda name, args, **options: sent.append((name, args)))
     assert "whole" in operator.get(f"{LIST}create/").content.decode()
     assert sent == []
     answer = operator.post(f"{LIST}create/", {"reason": "before the upgrade"}, follow=True)
     assert "A worker makes it" in answer.content.decode()
-    [args] = sent
+    [(name, args)] = sent
+    assert name == make_snapshot.name
     make_snapshot(*args)
     made = Snapshot.objects.get()
     assert (made.made_by, made.reason, made.state) == ("operator", "before the upgrade", "read back")
@@ -48,6 +50,6 @@ def test_without_a_broker_nobody_is_promised_a_snapshot(
     def refuse(*args: object, **options: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(make_snapshot, "apply_async", refuse)
+    monkeypatch.setattr(app, "send_task", refuse)
     answer = browse("Operator").post(f"{LIST}create/", {"reason": ""}, follow=True)
     assert "no worker could be asked" in answer.content.decode()

@@ -18,9 +18,9 @@ from django.db.models.functions import Now
 
 from caching.models import CacheEntry, CacheTarget
 from caching.warming.warm import warm
-from core import notify
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from core.errors import Refused
+from core.notices import notify
 from providers.models import GameLog, Provider
 from rollout.models import Snapshot
 from rollout.recovery.protect import protected
@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_nothing(data: None, folder: Path, told: list[str], m
 
 KILLED = """
 import os, django; django.setup()
-from core.actors import SYSTEM
+from core.access.actors import SYSTEM
 from rollout.recovery.snapshots import operations, writer
 from rollout.recovery.snapshots.manifest import Manifest
 Manifest.write = lambda self, folder: os.kill(os.getpid(), 9)

@@ -39,4 +39,4 @@ def _printed(report: Report, kind: str) -> str:
         return json.dumps(report.document())
     if kind == "junit":
         return junit(f"slipway.{report.suite.value}", report.outcomes)
-    return table(report.outcomes, is_coloured=sys.stdout.isatty())
+    return table(report.outcomes, is_colored=sys.stdout.isatty())

@@ -10,7 +10,7 @@ import pghistory
 from django.db.models import Model
 from pghistory.models import Context, Events
 
-from core.actors import Actor
+from core.access.actors import Actor
 
 
 def tracked(**options: Any) -> Callable[[Any], Any]:

@@ -14,7 +14,7 @@ from django.core.mail import send_mail
 from django.db import connection
 
 from core.http.client import connection_to
-from core.notify import Event
+from core.notices.notify import Event
 from core.redaction import redact
 
 TIMEOUT_SECONDS = 10.0

@@ -1,0 +1,35 @@
+"""Form fields with the theme's widgets."""
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+
+class FileField(forms.FileField):
+    widget = UnfoldAdminFileFieldWidget
+
+
+class RowField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    widget = UnfoldAdminSelectWidget
+
+
+class JsonField(forms.JSONField):
+    widget = UnfoldAdminTextareaWidget
+
+
+class TextField(forms.CharField):
+    widget = UnfoldAdminTextInputWidget
+
+
+class NumberField(forms.FloatField):
+    widget = UnfoldAdminDecimalFieldWidget
+
+
+class SwitchField(forms.BooleanField):
+    widget = UnfoldBooleanSwitchWidget
