@@ -13,8 +13,8 @@ help: ## list the targets
 run: .venv/run.done ## start the whole system, ready to use; Ctrl-C stops it
 	@exec $(PY) -m config.dev.run
 
-test: .venv/test.done .venv/suite.done ## run all tests against real PostgreSQL and Redis
-	@$(PY) -m pytest
+test: .venv/test.done .venv/suite.done ## run all tests, or some: make test T=tests/rollout/test_gate.py
+	@$(PY) -m pytest $(T)
 
 test-browser: .venv/browser.done ## run the browser tests; they need Debian's chromium and chromium-driver
 	@$(PY) -m pytest tests/browser -n 0
@@ -27,13 +27,13 @@ lint: export SITE_URL = http://127.0.0.1
 lint: .venv/test.done ## check style, types, import contracts and missing migrations
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	@$(PY) -m mypy --no-error-summary
-	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' --no-logo
+	@$(PY) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())' import_contracts.toml --no-logo
 	@$(PY) manage.py makemigrations --check --dry-run
 
-docs: .venv/docs.done ## run every command and piece of code of the documentation, then build it into var/docs
+docs: .venv/docs.done ## run every command and code block of the documentation, then build it into var/docs
 	@$(PY) -m pytest tests/docs
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir var/docs
-	@echo "to read it: $(PY) -m http.server --directory var/docs"
+	@echo "to read the documentation, run: $(PY) -m http.server --directory var/docs"
 
 bench: .venv/bench.done ## measure every figure of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done

@@ -3,10 +3,10 @@
 
 import sys
 
+from django.core.management import execute_from_command_line
+
 from config.startup import start
 
 if __name__ == "__main__":
     start()
-    from django.core.management import execute_from_command_line
-
     execute_from_command_line(sys.argv)

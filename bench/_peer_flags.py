@@ -1,4 +1,4 @@
-"""The peers of a gate's decision. Each answers from memory, without a network: is this key among 25 percent?"""
+"""The peers of a gate's decision. Each decides from memory, without a network: whether the key is among 25 percent."""
 
 import tempfile
 from collections.abc import Callable

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from aiohttp import web
 
-from providers.stub.world import ROSTERS, Board, Game, event, games
+from providers.stub.world import ROSTERS, Game, GameOffers, event_document, list_games
 
 
 def answer(count: int) -> bytes:
@@ -19,9 +19,11 @@ def answer(count: int) -> bytes:
     markets, books = ["h2h", "spreads", "totals"], ["draftkings", "fanduel", "betmgm"]
 
     def offered(game: Game) -> dict[str, Any]:
-        return event(roster, game) | {"bookmakers": Board(roster, game, 7, now).bookmakers(markets, books)}
+        return event_document(roster, game) | {
+            "bookmakers": GameOffers(roster, game, 7, now).bookmakers(markets, books)
+        }
 
-    return json.dumps([offered(game) for game in games(roster, 7, now)[:count]]).encode()
+    return json.dumps([offered(game) for game in list_games(roster, 7, now)[:count]]).encode()
 
 
 def main(port: int, count: int) -> None:

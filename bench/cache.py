@@ -43,12 +43,15 @@ def get() -> None:
         from dogpile.cache import make_region
 
         from caching.tiers import values
-        from caching.tiers.invalidation import Link
-        from caching.tiers.tiered_store import Store
+        from caching.tiers.invalidation import Channel, Subscription
+        from caching.tiers.tiered_store import TieredStore
         from core.redis import client
 
-        class Off(Link):
+        class Down(Subscription):
             is_up = False
+
+        class NoRedis(Channel):
+            subscription = Down({})
 
         call_command("createcachetable", "peer", verbosity=0)
         region = make_region().configure(
@@ -63,11 +66,12 @@ def get() -> None:
             "django-redis": DjangoRedis(settings.REDIS_URL, options),
             "DatabaseCache": DatabaseCache("peer", options),
         }
-        online, offline = values.VALUES, Store("values", values.VALUES._read, kind="value", link=Off())
-        assert online._link.wait()
+        online = values.VALUES
+        offline = TieredStore("values", values.read_stored, kind="value", channel=NoRedis())
+        assert online.subscription.wait_until_up()
         name = ":1:key"
 
-        def through(store: Store, *, forget: bool) -> Get:
+        def through(store: TieredStore, *, forget: bool) -> Get:
             def one() -> Any:
                 values.VALUES = store
                 if forget:
@@ -212,9 +216,11 @@ def upsert() -> None:  # noqa: C901 - one scenario
         from django.db import connection
 
         from caching.choices import CacheType
-        from caching.derivations.result import Computed, encode
+        from caching.derivations.result import Computed, encode_payload
         from caching.models import CachePolicy, CacheTarget
-        from caching.warming.leases import Result, lease, store
+        from caching.warming.leases import lease_targets
+        from caching.warming.results import Computation
+        from caching.warming.write import store
 
         CacheTarget.objects.bulk_create(
             CacheTarget(cache_type=CacheType.PLAYER, sport="NBA", subject=f"player-{n}", name=f"Player {n}")
@@ -224,21 +230,22 @@ def upsert() -> None:  # noqa: C901 - one scenario
         policies = CachePolicy.objects.in_bulk()
 
         def computed(number: int) -> Computed:
-            value = payload(1_000) | {"round": number}
+            value: Any = payload(1_000) | {"round": number}
             return Computed(value, "A sentence.", ["a", "b", "c"], 0.5, 50, {"newest": "2026-01-04", "source": "stub"})
 
         def slipway(number: int) -> None:
             for start in range(0, ENTRIES, 1000):
                 batch = targets[start : start + 1000]
-                fences = lease(batch, force=True)
+                fences = lease_targets(batch, force=True)
                 result = computed(number)
-                data = encode(result.payload)
-                stored = store([Result(target, fences[target.pk], 1.0, result, data) for target in batch], policies)
+                data = encode_payload(result.payload)
+                computations = [Computation(target, fences[target.pk], 1.0, result, data) for target in batch]
+                stored = store(computations, policies)
                 assert len(stored) == len(batch)
 
         def peer(number: int) -> None:
             result = computed(number)
-            bulk_create(targets, encode(result.payload).decode(), f"{number:064}", result)
+            bulk_create(targets, encode_payload(result.payload).decode(), f"{number:064}", result)
 
         taken: dict[str, dict[str, list[float]]] = {}
         for number in range(3):

@@ -30,14 +30,14 @@ def decide() -> None:
     with database():
         from rollout.decisions.stages import Arm
         from rollout.gate import Gate, heartbeat
-        from rollout.gate.runtime import Process
+        from rollout.gate.runtime import GateRuntime
         from rollout.models import Rollout
 
-        runtime = Process()
-        flag = Gate(NAME, runtime.views, runtime.metrics, runtime.shadows, runtime.in_flight)
+        runtime = GateRuntime()
+        flag = Gate(NAME, runtime.states, runtime.counters, runtime.shadow_runs, runtime.in_flight)
         Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE)
         heartbeat.beat()
-        runtime.views.check()
+        runtime.states.refresh()
 
         def nothing() -> None:
             return None
@@ -53,7 +53,7 @@ def decide() -> None:
         durations_us: dict[str, list[float]] = {name: [] for name in calls}
         keys = [f"user-{number}" for number in range(KEYS)]
         for _ in range(ROUNDS):
-            runtime.views.check()  # the thread of a real process does this; the state is valid for 30 s
+            runtime.states.refresh()  # the thread of a real process does this; the state is valid for 30 s
             for name, call in calls.items():
                 start = time.perf_counter()
                 for key in keys:
@@ -68,7 +68,7 @@ def decide() -> None:
 def bear() -> None:
     with database() as name:
         from caching.operations import targets
-        from caching.serving.load_driver import Drive
+        from caching.serving.load_driver import LoadDriver
         from rollout.gate import heartbeat
         from rollout.models import GuardPolicy, Rollout
 
@@ -80,7 +80,7 @@ def bear() -> None:
 
             def driven(rate: float, seconds: float) -> tuple[float, int, dict[str, int]]:
                 heartbeat.beat()
-                load = asyncio.run(Drive(addresses, "let-me-in", rate, seconds, KEYS).run(lambda answered: None))
+                load = asyncio.run(LoadDriver(addresses, "let-me-in", rate, seconds, KEYS).run(lambda answered: None))
                 return load.percentile_ms(95), load.failed, dict(load.served_from)
 
             while driven(5, 1)[1]:

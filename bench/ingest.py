@@ -26,12 +26,12 @@ def lines() -> None:
         from django.db import connection
 
         from core.access.actors import SYSTEM
-        from providers.choices import Outcome
+        from providers.choices import PollOutcome
         from providers.fleet.backfill import CATALOGUE, Scope, backfill
         from providers.models import Event, PropLine, ProviderState
+        from providers.polling.claims import claim_due
         from providers.polling.ingest import record
-        from providers.polling.messages import Answer, Call, Game, Line, Poll
-        from providers.polling.poller import claim_due
+        from providers.upstream.messages import Answer, Call, Game, Line, Poll
 
         backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
         state = ProviderState.objects.get(provider="stub", sport="NBA")
@@ -57,7 +57,7 @@ def lines() -> None:
             [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
             ids = frozenset(game.id for game in games)
             answer = Answer(games, lines, ids, ids, ids)
-            assert record(claim, Poll((Call("/odds", now, 1.0, Outcome.OK),), answer, is_good=True))
+            assert record(claim, Poll((Call("/odds", now, 1.0, PollOutcome.OK),), answer, is_good=True))
 
         def peer(lines: tuple[Line, ...]) -> None:
             events = dict(Event.objects.values_list("external_id", "pk"))

@@ -64,13 +64,13 @@ def spread_out() -> None:
     from django.utils import timezone
 
     from providers.models import PollSlot
-    from providers.polling.schedule import on_grid, share
+    from providers.polling.schedule import grid_share, next_on_grid
 
     slots, start = list(PollSlot.objects.all()), timezone.now() + timedelta(seconds=15)
     for slot in slots:
         name = f"{slot.adapter} {slot.base_url} {slot.credential_env} {slot.sport_id}"
         before = start - timedelta(seconds=slot.interval_seconds)
-        slot.next_poll_at = on_grid(before, start, slot.interval_seconds, share(name))
+        slot.next_poll_at = next_on_grid(before, start, slot.interval_seconds, grid_share(name))
     PollSlot.objects.bulk_update(slots, ["next_poll_at"], batch_size=1000)
 
 
@@ -132,18 +132,18 @@ async def fetch_loop(is_limited: bool) -> float:
     import aiohttp
 
     from core.redis import asynchronous_client, key
-    from providers.adapters.odds_api import Event
-    from providers.polling.caller import Caller
-    from providers.polling.rate_limit import Bucket
+    from providers.adapters.odds_api import OddsEvent
+    from providers.upstream.caller import Caller
+    from providers.upstream.rate_limit import TokenBucket
 
     redis = asynchronous_client()
-    limit = Bucket(redis, key("bucket:bench"), 10_000_000) if is_limited else NoLimit()
+    limit = TokenBucket(redis, key("bucket:bench"), 10_000_000) if is_limited else NoLimit()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         loop = asyncio.get_running_loop()
 
         async def call() -> None:
             caller = Caller(session, os.environ["STUB_FEED_URL"], "", loop.time() + 60, limit)
-            await caller.get("/odds", {"regions": "us"}, list[Event])
+            await caller.get("/odds", {"regions": "us"}, list[OddsEvent])
 
         per_second = await requests_per_cpu_second(call)
     await redis.aclose()
@@ -181,10 +181,10 @@ def decode() -> None:
     import msgspec
 
     from bench._upstream import answer
-    from providers.adapters.odds_api import Event
+    from providers.adapters.odds_api import OddsEvent
 
     body = answer(100)
-    typed_decoder = msgspec.json.Decoder(list[Event])
+    typed_decoder = msgspec.json.Decoder(list[OddsEvent])
     ways: dict[str, Callable[[bytes], Any]] = {"msgspec, typed": typed_decoder.decode, "json.loads": json.loads}
     durations_us: dict[str, list[float]] = defaultdict(list)
     for _ in range(ROUNDS * 20):

@@ -41,10 +41,10 @@ SELECT 'player:nba:player-' || n || ':v1', 'CACHE_PLAYER', data, 'NBA', 'player-
 
 
 def binary(name: str) -> str:
-    from config.embedded.location import place_of
+    from config.embedded.location import location_of
     from config.embedded.servers import postgres_binary
 
-    return postgres_binary(place_of(), name)
+    return postgres_binary(location_of(), name)
 
 
 def run(*command: str) -> float:
@@ -147,7 +147,7 @@ def put_back(snapshot_name: str) -> float:
     from rollout.recovery.snapshots import operations as snapshots
 
     start = time.perf_counter()
-    done = operations.carry_out(operations.restore(snapshots.found(snapshot_name), actor=SYSTEM))
+    done = operations.execute_run(operations.restore(snapshots.find_snapshot(snapshot_name), actor=SYSTEM))
     [step] = done.steps.all()
     how = {table: each["how"] for table, each in step.evidence["tables"].items()}
     assert done.outcome == "done"
@@ -201,8 +201,8 @@ def levels(name: str) -> None:
         runs, client = [], Client(writes=level is RunKind.EMERGENCY)
         with client:
             for _ in range(ROUNDS):
-                runs.append(operations.carry_out(operations.roll_back(level, actor=SYSTEM, reason="bench")))
-                runs.append(operations.carry_out(operations.undo(actor=SYSTEM)))
+                runs.append(operations.execute_run(operations.roll_back(level, actor=SYSTEM, reason="bench")))
+                runs.append(operations.execute_run(operations.undo(actor=SYSTEM)))
         assert all(each.outcome == "done" for each in runs)
         back, undone = runs[::2], runs[1::2]
         steps: dict[str, list[float]] = {}

@@ -1,0 +1,1 @@
+"""Values computed from box scores: their tiers, formulas, warming and serving."""

@@ -1,4 +1,4 @@
-"""Django's cache API over the three tiers, for values that JSON can hold: CACHES["derived"]."""
+"""Django's cache API over the three tiers, for values that JSON can represent: CACHES["derived"]."""
 
 import hashlib
 from typing import Any
@@ -6,18 +6,20 @@ from typing import Any
 import orjson
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache, memcache_key_warnings
 
-from caching.choices import State
+from caching.choices import ValueState
 from caching.tiers import values
 
-MAX_KEY_BYTES = 255
-NAMES_KEPT = 10_000
-LONGEST_SECONDS = 100 * 365 * 86400.0  # what a timestamp holds
+KEY_BYTES_AT_MOST = 255
+NAMES_AT_MOST = 10_000
+TIMEOUT_SECONDS_AT_MOST = 100 * 365 * 86400.0  # so that the expiry is a date that PostgreSQL can store
 
 
 class DerivedCache(BaseCache):
-    """A value is there until its expiry and not a moment longer. Values come back as JSON has them, so what JSON does
-    not hold as it is (a tuple, bytes, a date, NaN) is refused with TypeError. All aliases share one table: a KEY_PREFIX
-    keeps their keys apart, and `clear` empties all of it.
+    """Django's cache API. A value is returned until its expiry and never after it.
+
+    Values come back as JSON represents them. A value that would come back as another one (a tuple, bytes, a date, NaN)
+    is refused with TypeError. All aliases share one table: a KEY_PREFIX separates their keys, and `clear` empties the
+    whole table.
     """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
@@ -25,78 +27,89 @@ class DerivedCache(BaseCache):
         self._names: dict[tuple[str, int], str] = {}
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        found = values.get(self._key(key, version))
-        return default if found.state is State.MISSING else found.value
+        lookup = values.get_value(self._name(key, version))
+        return default if lookup.state is ValueState.MISSING else lookup.value
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        name, data, seconds = self._key(key, version), encode(value), self._seconds(timeout)
+        name, data, seconds = self._name(key, version), encode(value), self._seconds(timeout)
         if seconds is not None and seconds <= 0:
-            values.delete(name)
+            values.delete_value(name)
         else:
             values.make_room(self._max_entries, self._cull_frequency)
-            values.put(name, data, seconds)
+            values.put_value(name, data, seconds)
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        name, data, seconds = self._key(key, version), encode(value), self._seconds(timeout)
+        name, data, seconds = self._name(key, version), encode(value), self._seconds(timeout)
         if seconds is not None and seconds <= 0:
             return not self.has_key(key, version)
         values.make_room(self._max_entries, self._cull_frequency)
-        return values.put(name, data, seconds, only_new=True)
+        return values.put_value(name, data, seconds, only_new=True)
 
     def touch(self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        name, seconds = self._key(key, version), self._seconds(timeout)
+        name, seconds = self._name(key, version), self._seconds(timeout)
         if seconds is not None and seconds <= 0:
-            return values.delete(name)
-        return values.touch(name, seconds)
+            return values.delete_value(name)
+        return values.touch_value(name, seconds)
 
     def delete(self, key: Any, version: int | None = None) -> bool:
-        return values.delete(self._key(key, version))
+        return values.delete_value(self._name(key, version))
 
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
-        """In one step, whoever else counts. Raises ValueError for a key that is not there, TypeError for a value that
-        is no whole number.
+        """Add to a whole number in one atomic step, and return the sum.
+
+        Raise ValueError if the key does not exist, TypeError if its value is no whole number of 64 bits.
         """
         if not isinstance(delta, int) or abs(delta) >= 2**63:
-            raise TypeError(f"{delta!r} is no whole number of 64 bits")
-        counted = values.count(self._key(key, version), delta)
-        if counted is not None:
-            return counted
+            raise TypeError(f"delta must be a whole number of 64 bits (got {delta!r})")
+        total = values.increment_value(self._name(key, version), delta)
+        if total is not None:
+            return total
         if self.has_key(key, version):
             raise TypeError(f"the value of {key!r} is no whole number of 64 bits, or would not be one")
         raise ValueError(f"Key {key!r} not found")
 
     def clear(self) -> None:
-        values.clear()
+        values.clear_values()
 
-    def _key(self, key: Any, version: int | None) -> str:
-        """What a row can hold. Names of keys without a warning are kept: making one takes longer than a look-up."""
-        asked = key, self.version if version is None else version
-        if type(key) is str and (known := self._names.get(asked)):
-            return known
+    def _name(self, key: Any, version: int | None) -> str:
+        """Return the name of the key's row.
+
+        The names of valid text keys are kept, because making one takes longer than a look-up. A key about which Django
+        warns is made each time, so that it warns each time.
+        """
+        if type(key) is not str:
+            return self._make_name(key, version)[0]
+        requested = key, self.version if version is None else version
+        name = self._names.get(requested)
+        if name is None:
+            name, is_valid = self._make_name(key, version)
+            if is_valid:
+                if len(self._names) >= NAMES_AT_MOST:
+                    self._names.clear()
+                self._names[requested] = name
+        return name
+
+    def _make_name(self, key: Any, version: int | None) -> tuple[str, bool]:
+        """Return the name of the key's row, and whether Django has no warning about the key."""
         made = str(self.make_key(key, version=version))
         self.validate_key(made)
-        name = _name(made)
-        if type(key) is str and not any(memcache_key_warnings(made)):
-            if len(self._names) >= NAMES_KEPT:
-                self._names.clear()
-            self._names[asked] = name
-        return name
+        return _row_name(made), not any(memcache_key_warnings(made))
 
     def _seconds(self, timeout: Any) -> float | None:
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
-        return None if seconds is None else min(float(seconds), LONGEST_SECONDS)
+        return None if seconds is None else min(float(seconds), TIMEOUT_SECONDS_AT_MOST)
 
 
-def _name(key: str) -> str:
-    """A key that is too long, or no text, by its digest."""
+def _row_name(key: str) -> str:
+    """Return the key, or its digest if it is too long for the column or is not printable text."""
     raw = key.encode("utf-8", "surrogatepass")
-    if len(raw) <= MAX_KEY_BYTES and key.isprintable():
+    if len(raw) <= KEY_BYTES_AT_MOST and key.isprintable():
         return key
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def encode(value: Any) -> bytes:
-    """Raises TypeError for what would not come back as it is."""
+    """Return the value as JSON. Raise TypeError if it would not come back as it is."""
     try:
         data = orjson.dumps(value)
     except TypeError as error:

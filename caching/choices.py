@@ -6,32 +6,34 @@ from django.db import models
 
 
 class CacheType(models.TextChoices):
+    """The types of entries."""
+
     CORRELATION = "CACHE_CORRELATION", "Correlation"
     FACTOR = "CACHE_FACTOR", "Factor model"
     PLAYER = "CACHE_PLAYER", "Player projection"
 
     @property
     def short(self) -> str:
-        """As cache keys and addresses name it."""
+        """The type's name in cache keys and addresses, such as "player"."""
         return self.value.removeprefix("CACHE_").lower()
 
     def about(self, sport: str, subject: str) -> str:
-        """What a value is about: its cache key without the version."""
+        """Return the cache key without the version, which names the subject of a value."""
         return f"{self.short}:{sport.lower()}:{subject}"
 
 
-class Outcome(models.TextChoices):
-    """How the warming of one target ended."""
+class WarmOutcome(models.TextChoices):
+    """The outcome of warming one target."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
     FAILED = "failed"
-    BUSY = "busy"  # another worker is at it
+    BUSY = "busy"  # another worker holds its lease, or took it away
     OFF = "off"  # warming is switched off
 
 
-class State(enum.Enum):
-    """Of a value that was looked up."""
+class ValueState(enum.Enum):
+    """The state of a value that was looked up."""
 
     FRESH = "fresh"
     STALE = "stale"  # past its expiry, within its grace
@@ -39,13 +41,13 @@ class State(enum.Enum):
 
 
 class Tier(models.TextChoices):
-    """Where a look-up ended."""
+    """The tier in which a look-up ended."""
 
     L1 = "l1", "this process"
     L2 = "l2", "Redis"
     L3 = "l3", "PostgreSQL"
     MISS = "miss", "nowhere"
-    CORRUPT = "corrupt", "damaged in Redis"  # counted beside the tier that answered in its place
+    CORRUPT = "corrupt", "damaged in Redis"  # counted in addition to the tier that answered instead
 
 
 HITS = (Tier.L1, Tier.L2, Tier.L3)

@@ -1,4 +1,4 @@
-"""Tables of the caching app: what is kept warm, by which rules, and what was computed."""
+"""The tables of the caching app: targets and policies, the computed entries, and the values of the Django cache."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -10,34 +10,36 @@ from core.access.audit import tracked
 
 
 class CacheEntry(models.Model):
+    """A computed value, as it is served."""
+
     cache_key = models.CharField(max_length=255, unique=True, help_text="type:sport:subject:model_version")
     cache_type = models.CharField(max_length=20, choices=CacheType)
-    data_json = models.TextField("payload", help_text="the payload, as text: read six times cheaper than jsonb")
+    data_json = models.TextField("payload", help_text="JSON text, read six times as fast as jsonb")
     sport = models.CharField(max_length=8)
     subject = models.CharField(max_length=100)
     model_version = models.CharField(max_length=16)
     data_hash = models.CharField("hash", max_length=64, help_text="SHA-256 of the payload")
-    context_json = models.JSONField("computed from", default=dict, help_text="which input it was computed from")
+    context_json = models.JSONField("computed from", default=dict, help_text="the input that it was computed from")
     narrative = models.TextField(blank=True, default="")
     key_points = models.JSONField(default=list)
-    confidence = models.FloatField(help_text="0 to 1, by the warmer's formula")
+    confidence = models.FloatField(help_text="0 to 1, by the formula of its type")
     sample_size = models.PositiveIntegerField(help_text="games")
     generation_time_ms = models.FloatField("computed in, ms")
     size_bytes = models.PositiveIntegerField("size, bytes")
     hit_count = models.PositiveBigIntegerField("hits", default=0)
     last_accessed_at = models.DateTimeField(null=True, blank=True)
-    soft_expires_at = models.DateTimeField("due", db_index=True, help_text="from then on it is refreshed")
-    expires_at = models.DateTimeField(db_index=True, help_text="from then on it is stale")
+    soft_expires_at = models.DateTimeField("due", db_index=True, help_text="it is refreshed from then on")
+    expires_at = models.DateTimeField(db_index=True, help_text="it is stale from then on")
     ttl_seconds = models.PositiveIntegerField("lifetime, s")
-    is_flagged = models.BooleanField("flagged", default=False, help_text="somebody looks at it: it is not expired")
-    version = models.PositiveIntegerField(default=1, help_text="one more with every payload that differs")
+    is_flagged = models.BooleanField("flagged", default=False, help_text="kept after its expiry")
+    version = models.PositiveIntegerField(default=1, help_text="grows by one with each payload that differs")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         db_table = "portfolio_rationales"
         verbose_name_plural = "cache entries"
-        indexes = [  # for the filters of the list, which is long and ordered by id
+        indexes = [  # for the filters of the admin's list, which is long and ordered by id
             models.Index(fields=["cache_type", "-id"], name="cache_entry_by_type"),
             models.Index(fields=["sport", "-id"], name="cache_entry_by_sport"),
             models.Index(fields=["-id"], condition=Q(is_flagged=True), name="cache_entry_flagged"),
@@ -58,7 +60,7 @@ class CacheEntry(models.Model):
         return self.cache_key
 
 
-PortfolioRationale = CacheEntry  # the name by which others know the table
+PortfolioRationale = CacheEntry  # the name that other systems use for the table's model
 
 
 class CacheValue(models.Model):
@@ -66,17 +68,17 @@ class CacheValue(models.Model):
 
     cache_key = models.CharField(max_length=255, primary_key=True)
     data = models.TextField(help_text="JSON")
-    expires_at = models.DateTimeField(null=True, db_index=True, help_text="empty: never")
-    stamp = models.BigIntegerField(help_text="microseconds; grows with each write")
+    expires_at = models.DateTimeField(null=True, db_index=True, help_text="empty if it never expires")
+    stamp = models.BigIntegerField(help_text="microseconds; grows with each write of the key")
 
     def __str__(self) -> str:
         return self.cache_key
 
 
 class CacheLookup(models.Model):
-    """How many look-ups of a kind ended in a tier."""
+    """The number of look-ups of a kind that ended in a tier."""
 
-    kind = models.CharField(max_length=20, help_text="type of entry, or the word value for the Django cache backend")
+    kind = models.CharField(max_length=20, help_text="type of the entry; value for the Django cache")
     tier = models.CharField(max_length=8, choices=Tier)
     lookups = models.PositiveBigIntegerField()
 
@@ -89,10 +91,12 @@ class CacheLookup(models.Model):
 
 @tracked()
 class CachePolicy(models.Model):
+    """The lifetimes of the entries of one type."""
+
     cache_type = models.CharField(max_length=20, primary_key=True, choices=CacheType)
     ttl_hours = models.FloatField("lifetime, h", help_text="how long an entry is fresh")
-    soft_fraction = models.FloatField(default=0.9, help_text="share of that after which it is refreshed")
-    grace_hours = models.FloatField("grace, h", default=24, help_text="how long it is then kept, and served as stale")
+    soft_fraction = models.FloatField(default=0.9, help_text="share of the lifetime, then it is refreshed")
+    grace_hours = models.FloatField("grace, h", default=24, help_text="how long it is then served as stale")
 
     class Meta:
         verbose_name_plural = "cache policies"
@@ -114,15 +118,15 @@ CONFIGURATION = ["cache_type", "sport", "subject", "name", "model_version", "is_
 
 @tracked(fields=CONFIGURATION, model_name="CacheTargetEvent")
 class CacheTarget(models.Model):
-    """What is to be kept warm; the lease says who is at it."""
+    """A value that is kept warm. A worker that computes it holds the lease (core.db.leases)."""
 
     cache_type = models.CharField(max_length=20, choices=CacheType)
     sport = models.CharField(max_length=8)
-    subject = models.SlugField(max_length=100, help_text="statistic, the word model, or the player's slug")
-    name = models.CharField(max_length=100, help_text="the statistic's or the player's, as the game logs have it")
-    model_version = models.CharField(max_length=16, default="v1", help_text="which version is computed and served")
+    subject = models.SlugField(max_length=100, help_text="the statistic, the word model, or the player's slug")
+    name = models.CharField(max_length=100, help_text="the name of the statistic or the player in the game logs")
+    model_version = models.CharField(max_length=16, default="v1", help_text="the version that is computed and served")
     is_enabled = models.BooleanField("enabled", default=True)
-    last_error = models.TextField(blank=True, default="", help_text="empty after a good computation")
+    last_error = models.TextField(blank=True, default="", help_text="empty if the last computation succeeded")
     lease_until = models.DateTimeField(null=True, editable=False)
     fence = models.PositiveBigIntegerField(db_default=0, editable=False)
 
@@ -139,7 +143,7 @@ class CacheTarget(models.Model):
 
     @property
     def about(self) -> str:
-        """Its cache key without the version."""
+        """The cache key without the version."""
         return CacheType(self.cache_type).about(self.sport, self.subject)
 
     @property
@@ -148,7 +152,7 @@ class CacheTarget(models.Model):
 
 
 class WarmUp(models.Model):
-    """Targets that somebody wants computed now, one after the other; whoever has the lease goes on at `done`."""
+    """Targets that an operator wants computed now. The worker that holds the lease goes on at the position `done`."""
 
     KEEP_DAYS = 7
 

@@ -24,4 +24,4 @@ def prune() -> None:
 
 @shared_task(name="caching.carry_out_warm_ups", ignore_result=True)
 def carry_out_warm_ups() -> None:
-    requests.carry_out()
+    requests.carry_out_warm_ups()

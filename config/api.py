@@ -1,4 +1,4 @@
-"""The HTTP API of version 1: its tokens, its errors, and the apps' parts of it."""
+"""Version 1 of the HTTP API: its authentication, its error answers, and the routers of the apps."""
 
 from typing import Any
 
@@ -12,28 +12,32 @@ from ninja.security import APIKeyHeader, HttpBearer
 from caching.serving.api import router as derived
 from caching.serving.serve import CannotCompute
 from core.errors import SlipwayError, WrongInput
-from core.http.tokens import caller
+from core.http.tokens import token_name
 from providers.api import router as lines
 
 RETRY_SECONDS = "30"
 
 
 class Bearer(HttpBearer):
+    """The authentication by `Authorization: Bearer TOKEN`. The class name appears in openapi.json."""
+
     def authenticate(self, request: HttpRequest, token: str) -> str | None:
-        return caller(request)
+        return token_name(request)
 
 
 class Key(APIKeyHeader):
+    """The authentication by `X-API-Key: TOKEN`. The class name appears in openapi.json."""
+
     param_name = "X-API-Key"
 
     def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
-        return caller(request)
+        return token_name(request)
 
 
 api = NinjaAPI(
     title="Slipway",
     version="1",
-    description="Derived sports data. Authorize with a token of API_TOKENS.",
+    description="Derived sports data. Authorize with one of the tokens in API_TOKENS.",
     auth=[Bearer(), Key()],
     docs=Swagger({"persistAuthorization": True}),
     urls_namespace="api",
@@ -43,32 +47,34 @@ api.add_router("/lines", lines)
 
 
 @api.exception_handler(AuthenticationError)
-def unknown_caller(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    answer = _problem(request, 401, "no token, or an unknown one", "send Authorization: Bearer TOKEN")
+def answer_unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    answer = _problem(request, 401, "the token is missing or unknown", "send Authorization: Bearer TOKEN")
     answer["WWW-Authenticate"] = "Bearer"
     return answer
 
 
 @api.exception_handler(ValidationError)
-def malformed(request: HttpRequest, error: ValidationError) -> HttpResponse:
+def answer_malformed(request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
     return _problem(request, 400, f"{first['loc'][-1]}: {first['msg']}", "see /api/v1/docs")
 
 
 @api.exception_handler(SlipwayError)
-def refused(request: HttpRequest, error: SlipwayError) -> HttpResponse:
+def answer_refused(request: HttpRequest, error: SlipwayError) -> HttpResponse:
     problem, remedy = error.args
     if isinstance(error, CannotCompute):
-        return _later(_problem(request, 503, problem, remedy))
+        return _with_retry_after(_problem(request, 503, problem, remedy))
     return _problem(request, 400 if isinstance(error, WrongInput) else 404, problem, remedy)
 
 
 @api.exception_handler(Error)
-def no_database(request: HttpRequest, error: Error) -> HttpResponse:
-    return _later(_problem(request, 503, "the database does not answer", "try again; an operator looks at /readyz"))
+def answer_without_database(request: HttpRequest, error: Error) -> HttpResponse:
+    return _with_retry_after(
+        _problem(request, 503, "the database does not answer", "try again; operators: see /readyz")
+    )
 
 
-def _later(answer: HttpResponse) -> HttpResponse:
+def _with_retry_after(answer: HttpResponse) -> HttpResponse:
     answer["Retry-After"] = RETRY_SECONDS
     return answer
 

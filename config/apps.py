@@ -12,9 +12,8 @@ class SiteConfig(AppConfig):
     label = "site"
 
     def ready(self) -> None:
-        from config.console.checks import (
-            actions_are_guarded,  # here, because the admin exists only once apps are loaded
-        )
+        # The admin can be imported only after Django has loaded all apps.
+        from config.console.checks import actions_are_guarded
 
         register(actions_are_guarded, Tags.admin)
         bind_extra_request_metadata.connect(bind_address)

@@ -1,10 +1,9 @@
-"""What a machine needs before its first request, and after each upgrade: as often as one likes."""
+"""The preparation of a machine before its first request and after each upgrade. It is safe to run it again."""
 
 import hashlib
 import os
 import secrets
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -22,39 +21,42 @@ ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Bootstrapped:
+    """The rows that one run made. `password` belongs to the admin user if this run made it; it is stored nowhere."""
+
     states_created: int
     game_logs_created: int
     entries_warmed: int
-    password: str | None  # of a user that was made just now; it is kept nowhere
+    password: str | None
 
 
 def bootstrap(*, actor: Actor) -> Bootstrapped:
-    """Migrate, collect static files, make groups, an admin user, the catalogue's rows and, where there is a stub feed,
-    its season: whatever is missing.
+    """Make what is missing: migrations, static files, groups, the catalogue's rows, game logs, entries, an admin user.
+
+    The game logs are a synthetic season, made only if STUB_FEED_URL is set.
     """
-    say("database: migrations")
+    report_progress("migrating the database")
     call_command("migrate", verbosity=0, interactive=False)
     collect_static()
     make_groups()
     created = backfill(CATALOGUE.read_bytes(), actor=actor).created
     if created:
-        say(f"providers: {len(created)} states from the catalogue")
+        report_progress(f"created {len(created)} provider states from the catalogue")
     seasons = import_missing_from_stub(actor=actor) if settings.STUB_FEED_URL else []
     for season in seasons:
-        say(f"game logs: {season.created} of {season.sport}, made up by the stub feed")
+        report_progress(f"imported {season.created:,} synthetic {season.sport} game logs from the stub feed")
     warmed = warm_due(actor=actor)
     if warmed:
-        say(f"caches: {warmed} targets computed")
-    password = make_admin()  # last, so that nothing can go wrong before it is told
+        report_progress(f"warmed {warmed} cache targets")
+    password = make_admin()  # last, so that no later step can fail before the password is printed
     return Bootstrapped(len(created), sum(season.created for season in seasons), warmed, password)
 
 
-def say(line: str) -> None:
-    print(f"slipway: {line}", file=sys.stderr, flush=True)
+def report_progress(message: str) -> None:
+    print(f"slipway: {message}", file=sys.stderr, flush=True)
 
 
 def make_admin() -> str | None:
-    """Make the first superuser, unless there is one. Returns its new password."""
+    """Make the first superuser and return its new password. Return None if a superuser exists."""
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
         return None
@@ -64,23 +66,20 @@ def make_admin() -> str | None:
 
 
 def collect_static() -> None:
-    """Collect only what changed: hashing and compressing all files takes longer than the rest of a second start."""
+    """Collect the static files if they changed. Hashing and compressing them dominates the time of a second start."""
     stamp = settings.STATIC_ROOT / ".collected"
-    state = _static_state()
-    if stamp.exists() and stamp.read_text() == state:
+    fingerprint = _static_fingerprint()
+    if stamp.exists() and stamp.read_text() == fingerprint:
         return
-    say("static files")
+    report_progress("collecting static files")
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-    stamp.write_text(state)
+    stamp.write_text(fingerprint)
 
 
-def _static_state() -> str:
-    """A fingerprint of the files to be collected: those of the locked packages, and our own."""
-
-    def parts() -> Iterator[bytes]:
-        yield (settings.BASE_DIR / "requirements.txt").read_bytes()
-        for file in sorted((settings.BASE_DIR / "core" / "console" / "static").rglob("*")):
-            if file.is_file():
-                yield os.fsencode(file) + file.read_bytes()
-
-    return hashlib.sha256(b"\0".join(parts())).hexdigest()
+def _static_fingerprint() -> str:
+    """Return a hash of the files to collect: those of the locked packages, and the console's own files."""
+    digest = hashlib.sha256((settings.BASE_DIR / "requirements.txt").read_bytes())
+    for file in sorted((settings.BASE_DIR / "core" / "console" / "static").rglob("*")):
+        if file.is_file():
+            digest.update(b"\0" + os.fsencode(file) + file.read_bytes())
+    return digest.hexdigest()

@@ -32,4 +32,4 @@ tasks.send_with(send)
 
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
-    """With a receiver Celery leaves logging as the settings made it."""
+    """Keep the logging of the settings: if this signal has a receiver, Celery does not configure logging itself."""

@@ -1,4 +1,4 @@
-"""The environment, read with django-environ; each fault is one line that names the variable."""
+"""The environment, read with django-environ. Each fault is one line that names the variable and shows no value."""
 
 import io
 import ipaddress
@@ -16,6 +16,8 @@ HINT = "see .env.example"
 
 
 class Environment(environ.Env):
+    """django-environ's reader. Every method raises ImproperlyConfigured for a missing or malformed variable."""
+
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().get_value(var, *args, **kwargs)
@@ -25,25 +27,25 @@ class Environment(environ.Env):
             raise malformed(var) from None
 
     def database(self, var: str) -> dict[str, Any]:
-        """An entry of Django's DATABASES. Raises ImproperlyConfigured for anything but PostgreSQL."""
-        right = urlsplit(self.str(var)).scheme in ("postgres", "postgresql")
+        """Return an entry of Django's DATABASES. Only PostgreSQL is accepted."""
+        is_postgres = urlsplit(self.str(var)).scheme in ("postgres", "postgresql")
         try:
-            found = dict(self.db_url(var)) if right else {}
+            entry = dict(self.db_url(var)) if is_postgres else {}
         except (ValueError, ImproperlyConfigured):
-            found = {}
-        if not found.get("NAME"):
+            entry = {}
+        if not entry.get("NAME"):
             raise malformed(var, "postgres://user:password@host:port/name")
-        return found | {"HOST": unquote(found["HOST"])}  # a folder of sockets is written %2Ftmp%2F...
+        return entry | {"HOST": unquote(entry["HOST"])}  # a folder of sockets is written %2Ftmp%2F...
 
     def flag(self, var: str) -> bool:
-        """on or off (the default); django-environ takes each other word for off."""
+        """Return whether the variable is on; it is off by default. django-environ reads each unknown word as off."""
         value = self.str(var, default="off").lower()
         if value not in (*self.BOOLEAN_TRUE_STRINGS, "off", "false", "no", "n", "0", ""):
             raise malformed(var, "on or off")
         return value in self.BOOLEAN_TRUE_STRINGS
 
     def mail(self, var: str, default: str) -> dict[str, Any]:
-        """Django's EMAIL_* settings."""
+        """Return Django's EMAIL_* settings."""
         try:
             return dict(self.email_url(var, default=default))
         except (ValueError, ImproperlyConfigured):
@@ -51,64 +53,67 @@ class Environment(environ.Env):
 
 
 def malformed(var: str, expected: str = "") -> ImproperlyConfigured:
+    """Return the error for a variable. Its value is left out, because it may be a secret."""
     return ImproperlyConfigured(f"{var} is malformed{f' ({expected})' if expected else ''}; {HINT}")
 
 
 def load_env_file() -> None:
-    """Take from .env what the environment does not say already; not under test, where the environment is all."""
+    """Load from .env the variables that the environment does not set. Tests use the environment alone."""
     if not ENV_FILE.exists() or "PYTEST_VERSION" in os.environ:
         return
     try:
         text = ENV_FILE.read_text()
     except (OSError, UnicodeDecodeError):
-        raise ImproperlyConfigured(f"{ENV_FILE} cannot be read; make it readable UTF-8, or remove it") from None
-    for number, line in enumerate(text.splitlines(), 1):  # named by number: it may hold a secret
+        raise ImproperlyConfigured(f"cannot read {ENV_FILE}; make it readable UTF-8, or remove it") from None
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not re.match(r"\s*(#|(export )?\w+=)", line):
-            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} is no NAME=value; {HINT}")
+            # The message names the line by its number, because the line may hold a secret.
+            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} must be NAME=value; {HINT}")
     environ.Env.read_env(io.StringIO(text))
 
 
-def http_url(var: str, value: str) -> str:
-    """The address without a trailing slash. Raises ImproperlyConfigured when it is not one."""
+def parse_http_url(var: str, value: str) -> str:
+    """Return the address without a trailing slash. Raises ImproperlyConfigured if it is not an http(s) address."""
     try:
         parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        right = False
-    if not right or parts.query or parts.fragment or parts.username:
+        is_valid = False
+    if not is_valid or parts.query or parts.fragment or parts.username:
         raise malformed(var, "http(s)://host[:port]")
     return value.rstrip("/")
 
 
-def port(var: str, value: str) -> int:
+def parse_port(var: str, value: str) -> int:
     if not value.isdecimal() or not 1 <= int(value) <= 65535:
         raise malformed(var, "a port from 1 to 65535")
     return int(value)
 
 
-def redis_url(var: str, value: str) -> str:
+def parse_redis_url(var: str, value: str) -> str:
+    """Return the address. Raises ImproperlyConfigured if its scheme is not redis, rediss or unix."""
     try:
         parts = urlsplit(value)
-        right = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        is_valid = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
     except ValueError:
-        right = False
-    if not right:
+        is_valid = False
+    if not is_valid:
         raise malformed(var, "redis://host:port/0 or unix:///path")
     return value
 
 
-def api_tokens(var: str, values: list[str]) -> dict[str, str]:
-    """`name:sha256-of-token` pairs as {hex digest: name}."""
-    tokens = {}
+def parse_api_tokens(var: str, values: list[str]) -> dict[str, str]:
+    """Return the `name:sha256-of-token` pairs as a mapping of hex digest to name."""
+    names = {}
     for value in values:
         name, _, digest = value.partition(":")
         if not name or not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise malformed(var, "name:sha256-of-token, comma separated")
-        tokens[digest] = name
-    return tokens
+        names[digest] = name
+    return names
 
 
-def networks(var: str, values: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def parse_networks(var: str, values: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     try:
         return [ipaddress.ip_network(value) for value in values]
     except ValueError:

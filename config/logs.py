@@ -1,4 +1,4 @@
-"""Structured logs: colored lines in a terminal, JSON otherwise. No secret gets through."""
+"""Structured logs: colored lines in a terminal, JSON otherwise. Secrets are masked in both."""
 
 import logging
 import os
@@ -21,20 +21,24 @@ def configure() -> None:
     )
 
 
-def bind_address(request: HttpRequest, **more: Any) -> None:
-    """In each line of a request: who asked, as config.middleware.trusted_proxies believes it."""
+def bind_address(request: HttpRequest, **signal: Any) -> None:
+    """Add the client's address, as config.middleware.trusted_proxies determined it, to each log entry of the request.
+
+    signal: the other arguments of the django-structlog signal, which are not used.
+    """
     structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))
 
 
 def redact_event(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask the secrets in every field of the event. This is a structlog processor."""
     for key, value in event.items():
-        event[key] = _redacted(value)
+        event[key] = _redact_value(value)
     return event
 
 
-def _redacted(value: Any) -> Any:
+def _redact_value(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_redacted(part) for part in value]
+        return [_redact_value(part) for part in value]
     return value if isinstance(value, int | float | None) else redact(str(value))
 
 
@@ -48,16 +52,16 @@ SHARED: list[Any] = [
 
 
 def logging_dict() -> dict[str, Any]:
-    """The logging configuration: everything to stderr through structlog, foreign records too."""
-    for_people = sys.stderr.isatty() or "FORCE_COLOR" in os.environ  # `make run` hands its terminal on
-    renderer = structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
-    last = [
+    """Return Django's LOGGING: every record goes to stderr through structlog, those of libraries too."""
+    is_terminal = sys.stderr.isatty() or "FORCE_COLOR" in os.environ  # `make run` sets FORCE_COLOR in a terminal
+    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    final = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
         redact_event,
         renderer,
     ]
-    formatter = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": last}
+    formatter = {"()": structlog.stdlib.ProcessorFormatter, "foreign_pre_chain": SHARED, "processors": final}
     return {
         "version": 1,
         "disable_existing_loggers": False,

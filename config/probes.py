@@ -1,4 +1,4 @@
-"""What load balancers and Prometheus ask."""
+"""The endpoints for load balancers and Prometheus: /healthz, /readyz and /metrics."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from caching.prometheus import CacheCollector
 from config.middleware.trusted_proxies import is_local
-from core.http.tokens import caller
+from core.http.tokens import token_name
 from providers.prometheus import ProviderCollector
 from rollout.gate import heartbeat
 from validation.prometheus import ValidationCollector
@@ -20,19 +20,23 @@ from validation.prometheus import ValidationCollector
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process lives."""
+    """Answer 200 as long as the process lives."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 while the database answers and is migrated. What every instance shares and can miss is only reported."""
-    database = _state_of_database()
-    answer = {"ready": database == "ok", "database": database} | _states_of_helpers()
-    return JsonResponse(answer, status=200 if answer["ready"] else 503)
+    """Answer 200 if the database answers and is migrated, else 503.
+
+    Redis and the workers are only reported: all instances share them and can serve without them, so a fault there must
+    not take every instance out of service.
+    """
+    database = _database_state()
+    body = {"ready": database == "ok", "database": database} | _redis_and_worker_states()
+    return JsonResponse(body, status=200 if body["ready"] else 503)
 
 
-def _state_of_database() -> str:
+def _database_state() -> str:
     try:
         executor = MigrationExecutor(connection)
         unapplied = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -41,7 +45,7 @@ def _state_of_database() -> str:
     return "unmigrated" if unapplied else "ok"
 
 
-def _states_of_helpers() -> dict[str, str]:
+def _redis_and_worker_states() -> dict[str, str]:
     try:
         workers = "ok" if heartbeat.is_fresh() else "degraded"
     except redis.RedisError:
@@ -50,10 +54,12 @@ def _states_of_helpers() -> dict[str, str]:
 
 
 @require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus text. The figures come from the tables, so whichever process answers gives those of all."""
-    if not (is_local(request) or caller(request)):
-        return HttpResponse("a token is needed: Authorization: Bearer ...\n", status=401, content_type="text/plain")
+def prometheus(request: HttpRequest) -> HttpResponse:
+    """Answer with Prometheus text. The figures come from the tables, so any process answers with those of all."""
+    if not (is_local(request) or token_name(request)):
+        return HttpResponse(
+            "the request needs a token; send Authorization: Bearer TOKEN\n", status=401, content_type="text/plain"
+        )
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 

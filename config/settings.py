@@ -1,4 +1,4 @@
-"""Django's settings. What differs between deployments comes from the environment: see .env.example."""
+"""Django's settings. The values that differ between deployments come from the environment: see .env.example."""
 
 import logging
 import os
@@ -8,7 +8,16 @@ from urllib.parse import urlsplit
 
 from config.console.theme import UNFOLD  # noqa: F401 - a setting
 from config.embedded import lifecycle
-from config.environment import Environment, api_tokens, http_url, load_env_file, malformed, networks, port, redis_url
+from config.environment import (
+    Environment,
+    load_env_file,
+    malformed,
+    parse_api_tokens,
+    parse_http_url,
+    parse_networks,
+    parse_port,
+    parse_redis_url,
+)
 from config.logs import configure, logging_dict
 from config.middleware.csp import STRICT
 from config.schedule import CELERY_BEAT_SCHEDULE, CELERY_TASK_ROUTES  # noqa: F401 - settings
@@ -22,25 +31,25 @@ SECRET_KEY = env.str("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     raise malformed("SECRET_KEY", "32 characters or more")
 DEBUG = env.flag("DEBUG")
-WEB_PORT = port("WEB_PORT", env.str("WEB_PORT", default="8000"))
-SITE_URL = http_url("SITE_URL", env.str("SITE_URL"))
+WEB_PORT = parse_port("WEB_PORT", env.str("WEB_PORT", default="8000"))
+SITE_URL = parse_http_url("SITE_URL", env.str("SITE_URL"))
 IS_HTTPS = SITE_URL.startswith("https://")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
-TRUSTED_PROXIES = networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
-API_TOKENS = api_tokens("API_TOKENS", env.list("API_TOKENS", default=[]))
-CORS_ALLOWED_ORIGINS = [http_url("CORS_ORIGINS", origin) for origin in env.list("CORS_ORIGINS", default=[])]
+TRUSTED_PROXIES = parse_networks("TRUSTED_PROXIES", env.list("TRUSTED_PROXIES", default=[]))
+API_TOKENS = parse_api_tokens("API_TOKENS", env.list("API_TOKENS", default=[]))
+CORS_ALLOWED_ORIGINS = [parse_http_url("CORS_ORIGINS", origin) for origin in env.list("CORS_ORIGINS", default=[])]
 CORS_URLS_REGEX = r"^/ofrep/"
 CORS_ALLOW_METHODS = ["POST"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-api-key"]
 CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
-API_TOKEN = env.str("API_TOKEN", default="")  # one of those, for manage.py drive
+API_TOKEN = env.str("API_TOKEN", default="")  # a token of API_TOKENS, for manage.py drive
 STUB_FEED_URL = env.str("STUB_FEED_URL", default="")
 if STUB_FEED_URL:
-    STUB_FEED_URL = http_url("STUB_FEED_URL", STUB_FEED_URL)
+    STUB_FEED_URL = parse_http_url("STUB_FEED_URL", STUB_FEED_URL)
 NOTIFY_WEBHOOK_URL = env.str("NOTIFY_WEBHOOK_URL", default="")
 if NOTIFY_WEBHOOK_URL:
-    NOTIFY_WEBHOOK_URL = http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
+    NOTIFY_WEBHOOK_URL = parse_http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
 REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
 SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
 MAIL = env.mail("EMAIL_URL", default="consolemail://")
@@ -108,27 +117,27 @@ DATABASES = {"default": env.database("DATABASE_URL") if os.environ.get("DATABASE
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "CONN_HEALTH_CHECKS": True,
-    "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode
-    # Server-side binding stays off, for pghistory.
+    "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode cannot keep them
+    # Server-side binding stays off, because pghistory needs it off.
     "OPTIONS": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "application_name": "slipway"}
     | DATABASES["default"].get("OPTIONS", {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else lifecycle.redis_url()
+REDIS_URL = parse_redis_url("REDIS_URL", env.str("REDIS_URL")) if os.environ.get("REDIS_URL") else lifecycle.redis_url()
 REDIS_PREFIX = env.str("REDIS_PREFIX", default="slipway:")
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
     "derived": {"BACKEND": "caching.backend.DerivedCache", "OPTIONS": {"MAX_ENTRIES": 100_000}},
 }
 
-# Five wrong passwords for a name from one address: a quarter of an hour without.
+# After five wrong passwords for a name from one address, that pair is locked for 15 minutes.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
-DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one line a request is enough: the one at its end
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # the address is bound by config.logs, as the trusted proxies say it
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one entry per request is enough: the one at its end
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # config.logs binds the address that the trusted proxies report
 AXES_LOCKOUT_TEMPLATE = "429.html"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -138,7 +147,7 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
-SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # probes come without TLS
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # probes do not use TLS
 SECURE_HSTS_SECONDS = 31536000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -173,7 +182,7 @@ hide(
         DATABASES["default"].get("PASSWORD") or "",
         MAIL.get("EMAIL_HOST_PASSWORD") or "",
         *(urlsplit(url).password or "" for url in (REDIS_URL, REHEARSAL_DATABASE_URL)),
-        urlsplit(NOTIFY_WEBHOOK_URL).path.rpartition("/")[2],  # of most webhooks, what lets one post there
+        urlsplit(NOTIFY_WEBHOOK_URL).path.rpartition("/")[2],  # most webhooks have their secret there
     ]
 )
 configure()

@@ -1,23 +1,23 @@
-"""What every process does first: use the embedded servers, then load the settings, with one line where that fails."""
+"""The start of every process: use the embedded servers, then load the settings, with one line if that fails."""
 
 import os
 import sys
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
 from config.embedded import lifecycle
 from config.embedded.location import EmbeddedError
+from config.environment import load_env_file
 
 
 def start() -> None:
+    """Start the embedded servers if they are needed, and load the settings. End the process if that fails."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.conf import settings
-    from django.core.exceptions import ImproperlyConfigured
-
-    from config.environment import load_env_file
-
     try:
         load_env_file()
         lifecycle.ensure()
-        settings.DEBUG  # noqa: B018 - loads them
+        settings.DEBUG  # noqa: B018 - reading any setting loads all of them
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
     except KeyboardInterrupt:

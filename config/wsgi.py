@@ -7,4 +7,4 @@ from config.startup import start
 start()
 application = get_wsgi_application()
 
-import config.celery  # noqa: E402, F401 - so that tasks that a request sends find their broker
+import config.celery  # noqa: E402, F401 - tasks that a request sends find their broker through it; it needs the settings

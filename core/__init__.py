@@ -1,0 +1,1 @@
+"""The shared ground of all apps. It imports none of them."""

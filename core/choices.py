@@ -8,7 +8,7 @@ from django.db import models
 class StyledChoices(models.TextChoices):
     """Text choices whose members are written as `NAME = value, symbol, color, label`.
 
-    The symbol repeats what the color shows, because not every reader can tell colors apart.
+    The symbol repeats what the color shows, because not every reader can distinguish colors.
     """
 
     symbol: str

@@ -1,4 +1,4 @@
-"""How far each process's clock is ahead of Redis's, as each tells Redis now and then; for whoever compares clocks."""
+"""The clock skew of each process: each one publishes now and then how far its clock is ahead of Redis's clock."""
 
 import os
 import socket
@@ -6,28 +6,42 @@ import time
 
 from core.redis import client, key
 
-FORGOTTEN_SECONDS = 60
+KEPT_SECONDS = 60  # a process that published nothing for longer is removed
 
 
-def tell() -> None:
-    """Raises redis.RedisError."""
-    ahead, now = measured()
-    client().hset(key("clocks"), f"{socket.gethostname()}:{os.getpid()}", f"{ahead:.3f} {now:.0f}")
+def publish_skew() -> None:
+    """Publish how far this process's clock is ahead of Redis's. Raises redis.RedisError."""
+    ahead_seconds, redis_time = measure_skew()
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    client().hset(key("clocks"), process, f"{ahead_seconds:.3f} {redis_time:.0f}")
 
 
-def measured() -> tuple[float, float]:
-    """Seconds that this clock is ahead of Redis's, and Redis's time. Raises redis.RedisError."""
-    asked = time.time()
-    seconds, micros = client().time()
-    now = seconds + micros / 1e6
-    return (asked + time.time()) / 2 - now, now
+def measure_skew() -> tuple[float, float]:
+    """Return the seconds that this process's clock is ahead of Redis's, and Redis's time. Raises redis.RedisError.
+
+    Redis's time is compared with the middle of the round trip.
+    """
+    asked_at = time.time()
+    seconds, microseconds = client().time()
+    redis_time = seconds + microseconds / 1e6
+    return (asked_at + time.time()) / 2 - redis_time, redis_time
 
 
-def told() -> dict[str, float]:
-    """Seconds ahead, by process, of those that told within a minute. Raises redis.RedisError."""
-    _, now = measured()
-    found: dict[bytes, bytes] = client().hgetall(key("clocks"))  # type: ignore[assignment]
-    clocks = {name: said.split() for name, said in found.items()}
-    if gone := [name for name, (_, at) in clocks.items() if now - float(at) > FORGOTTEN_SECONDS]:
-        client().hdel(key("clocks"), *gone)
-    return {name.decode(): float(ahead) for name, (ahead, _) in clocks.items() if name not in gone}
+def skew_by_process() -> dict[str, float]:
+    """Return the seconds that each process's clock is ahead of Redis's, by `host:pid`. Raises redis.RedisError.
+
+    Processes that published nothing in the last minute are left out and removed from Redis.
+    """
+    _, redis_time = measure_skew()
+    stored: dict[bytes, bytes] = client().hgetall(key("clocks"))  # type: ignore[assignment]
+    skews: dict[str, float] = {}
+    expired: list[bytes] = []
+    for process, value in stored.items():
+        ahead_seconds, published_at = map(float, value.split())
+        if redis_time - published_at > KEPT_SECONDS:
+            expired.append(process)
+        else:
+            skews[process.decode()] = ahead_seconds
+    if expired:
+        client().hdel(key("clocks"), *expired)
+    return skews

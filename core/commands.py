@@ -1,4 +1,4 @@
-"""The base of Slipway's commands: --json, one-line errors, exit codes."""
+"""The base of Slipway's commands: the option --json, errors of one line, and exit codes."""
 
 import json
 import sys
@@ -9,12 +9,19 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from core.access.actors import Actor, shell
+from core.access.actors import Actor, shell_actor
 from core.errors import Refused, SlipwayError, first_line
 from core.redaction import redact
 
+BAR_WIDTH = 30  # characters
+
 
 class SlipwayCommand(BaseCommand):
+    """A command that prints a text or, with --json, one JSON document.
+
+    Each error is one line without a traceback. The exit code is that of the SlipwayError, and 3 for other errors.
+    """
+
     requires_system_checks: list[str] = []
     has_json = True
 
@@ -29,42 +36,51 @@ class SlipwayCommand(BaseCommand):
         except SlipwayError as error:
             raise CommandError(str(error), returncode=error.exit_code) from error
         except DatabaseError as error:
-            said = redact(first_line(error, "no answer"))
-            raise CommandError(f"the database refused: {said}; check /readyz", returncode=3) from error
+            cause = redact(first_line(error, "it gave no reason"))
+            raise CommandError(f"cannot query the database: {cause}; check /readyz", returncode=3) from error
         except (CommandError, KeyboardInterrupt):
             raise
         except Exception as error:
             lines = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
-            raise CommandError(f"{lines[0]}; add --traceback to see where", returncode=3) from error
+            raise CommandError(f"{lines[0]}; add --traceback to see its origin", returncode=3) from error
 
     @cached_property
     def actor(self) -> Actor:
-        return shell()
+        """The user who runs the command."""
+        return shell_actor()
 
-    def bar(self, total: int) -> Callable[[int], None]:
-        """A progress bar where somebody looks at a terminal; call it with how many more are done."""
+    def progress_bar(self, total: int) -> Callable[[int], None]:
+        """Return a function that takes the number of further items that are done.
+
+        It draws a progress bar if standard error is a terminal, else it prints nothing.
+
+        total: the number of all items.
+        """
         done = 0
 
-        def advance(more: int) -> None:
+        def advance(count: int) -> None:
             nonlocal done
-            done += more
+            done += count
             if sys.stderr.isatty() and total:
                 share = min(1.0, done / total)
                 line_end = "\n" if done >= total else ""
-                sys.stderr.write(f"\r[{'#' * int(30 * share):.<30}] {done:,}/{total:,}{line_end}")
+                sys.stderr.write(f"\r[{'#' * int(BAR_WIDTH * share):.<{BAR_WIDTH}}] {done:,}/{total:,}{line_end}")
                 sys.stderr.flush()
 
         return advance
 
-    def ask(self, about: str, word: str) -> None:
-        """Go on only where somebody types the word. Raises Refused."""
-        self.stderr.write(about)
+    def confirm(self, consequence: str, word: str) -> None:
+        """Print the consequence and wait for an operator to type the word. Raises Refused for any other answer."""
+        self.stderr.write(consequence)
         if not sys.stdin.isatty():
-            raise Refused("nobody is there to confirm it", "add --no-input, or run it in a terminal")
-        self.stderr.write(f"Type {word} to go on: ", ending="")
+            raise Refused(
+                "cannot ask for confirmation: there is no terminal", "add --no-input, or run the command in a terminal"
+            )
+        self.stderr.write(f"Type {word} to continue: ", ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip() != word:
-            raise Refused("not confirmed", "nothing was changed")
+            raise Refused(f"the confirmation must be {word}", "nothing was changed; run the command again")
 
     def report(self, document: dict[str, Any], text: str) -> None:
+        """Print the document if --json was given, else the text."""
         self.stdout.write(json.dumps(document, default=str) if self.as_json else text)

@@ -1,13 +1,17 @@
-"""Errors for operators: a problem and its remedy, one line."""
+"""Errors for operators: one line with a problem and its remedy."""
 
 
-def first_line(error: BaseException, otherwise: str = "") -> str:
-    """What a library said, in one line; `otherwise` where it said nothing."""
-    return (str(error).strip().splitlines() or [otherwise])[0]
+def first_line(error: BaseException, default: str = "") -> str:
+    """Return the first line of the error's message, or `default` if it has none."""
+    return (str(error).strip().splitlines() or [default])[0]
 
 
 class SlipwayError(Exception):
-    """SlipwayError(problem, remedy). `exit_code`: 1 the thing failed, 2 wrong usage, 3 could not be carried out."""
+    """An error with a problem and a remedy, raised as SlipwayError(problem, remedy).
+
+    `exit_code` is the exit code of the command that fails with it: 1 if the object of the command failed, 2 for wrong
+    usage, 3 if the command could not be carried out.
+    """
 
     exit_code = 3
 
@@ -16,10 +20,10 @@ class SlipwayError(Exception):
 
 
 class Refused(SlipwayError):
-    """The actor may not do this, or not to these objects."""
+    """The actor may not do this, or the objects do not allow it."""
 
 
 class WrongInput(SlipwayError):
-    """What was handed in cannot be used; nothing was changed."""
+    """The input cannot be used; nothing was changed."""
 
     exit_code = 2

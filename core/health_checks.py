@@ -1,6 +1,10 @@
-"""Checks: functions that look and say what they found. Apps register theirs; the validation app runs them."""
+"""The registry of checks: functions that look at the installation and return a finding.
 
-from collections.abc import Callable, Sequence
+Each app registers its own checks; the validation app runs them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,7 +19,7 @@ ID_AT_MOST, CATEGORY_AT_MOST = 64, 32  # characters
 
 
 class Result(StyledChoices):
-    """In order of severity."""
+    """The result of a check, in order of severity."""
 
     PASS = "PASS", "✓", "green", "Pass"
     SKIP = "SKIP", "–", "gray", "Skipped"
@@ -25,6 +29,8 @@ class Result(StyledChoices):
 
 
 class Suite(StyledChoices):
+    """The suites of checks. Each check belongs to one."""
+
     EXIT = "exit", "⚑", "blue", "Exit criteria"
     EXTENDED = "extended", "⊕", "blue", "Extended"
     POST_ROLLBACK = "post-rollback", "↩", "blue", "Post-rollback"
@@ -32,10 +38,12 @@ class Suite(StyledChoices):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The database as it was when the run began, read-only, on a connection of the check's own: the ORM uses it too.
+    """The database as it was when the run began, read-only, on a connection that only this check uses.
 
-    is_full: look at everything, however long that takes. since: of the last full run, which saw what is older; None:
-    there was none.
+    ORM queries of the check use the connection too.
+
+    is_full: the check looks at everything, however long that takes.
+    since: the start of the last full run, which covered everything older; None if no full run exists.
     """
 
     connection: BaseDatabaseWrapper
@@ -43,19 +51,23 @@ class View:
     since: datetime | None = None
 
     def rows(self, statement: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of the statement."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, params)
             return list(cursor.fetchall())
 
     def value(self, statement: str, params: Sequence[Any] | dict[str, Any] = ()) -> Any:
-        """Of the first column of the first row."""
+        """Return the first column of the statement's first row."""
         return self.rows(statement, params)[0][0]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """value and limit as people read them. offending: rows by name, as many as are shown; of how many, offending_count
-    says. links: of those rows, their page in the admin where they have one.
+    """The finding of a check.
+
+    value, limit: the measured value and its limit, as text for an operator.
+    offending: the names of the first offending rows; `offending_count` counts all of them.
+    links: the admin pages of the named rows that have one, by name.
     """
 
     result: Result
@@ -69,7 +81,7 @@ class Finding:
 
 
 class Skipped(SlipwayError):
-    """Skipped(why, remedy): there is nothing to look at."""
+    """Raised as Skipped(reason, remedy) by a check that has nothing to look at."""
 
 
 def judged(
@@ -84,28 +96,35 @@ def judged(
     links: dict[str, str] | None = None,
     otherwise: Result = Result.FAIL,
 ) -> Finding:
-    """PASS, or `otherwise` with a remedy and the rows to blame. count: of those, where `offending` holds only some."""
+    """Return a PASS if `is_good`, else a finding with the result `otherwise`, the remedy and the offending rows.
+
+    offending: the names of the offending rows; the finding keeps the first OFFENDING_AT_MOST (20).
+    count: the number of offending rows, if `offending` names only some of them.
+    """
     if is_good:
         return Finding(Result.PASS, str(value), str(limit), message)
-    shown = tuple(offending[:OFFENDING_AT_MOST])
-    found = {name: address for name, address in (links or {}).items() if name in shown}
+    named = tuple(offending[:OFFENDING_AT_MOST])
+    links_of_named = {name: address for name, address in (links or {}).items() if name in named}
     true_count = len(offending) if count is None else count
-    return Finding(otherwise, str(value), str(limit), message, remedy, shown, true_count, found)
+    return Finding(otherwise, str(value), str(limit), message, remedy, named, true_count, links_of_named)
 
 
-Look_at = Callable[[View], Finding]
+CheckFunction = Callable[[View], Finding]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """seconds: what it may take. is_sampled: only a full run looks at everything, so what that found stands until the
-    next one. when: whether there is anything that it is for; where not, it is left out.
+    """A registered check.
+
+    seconds: the time that it may take.
+    is_sampled: only a full run looks at everything, so a finding of a full run holds until the next full run.
+    when: returns whether the installation has what the check looks at; if not, the check is left out.
     """
 
     id: str
     category: str
     suite: Suite
-    run: Look_at
+    run: CheckFunction
     seconds: float = 10.0
     is_sampled: bool = False
     when: Callable[[], bool] = lambda: True
@@ -122,24 +141,50 @@ def check(
     seconds: float = 10.0,
     is_sampled: bool = False,
     when: Callable[[], bool] = lambda: True,
-) -> Callable[[Look_at], Look_at]:
-    """Register a function as a check. Raises ValueError for an id that is taken, or names that are too long."""
+) -> Callable[[CheckFunction], CheckFunction]:
+    """Return a decorator that registers a function as a check; `Check` describes the parameters.
 
-    def register(run: Look_at) -> Look_at:
+    The decorator raises ValueError if the id is taken, if the id is longer than ID_AT_MOST (64) characters, or if the
+    category is longer than CATEGORY_AT_MOST (32) characters.
+    """
+
+    def register(run: CheckFunction) -> CheckFunction:
         if id in _checks:
-            raise ValueError(f"there is a check {id} already")
-        if len(id) > ID_AT_MOST or len(category) > CATEGORY_AT_MOST:
-            raise ValueError(f"{id} or {category} is longer than {ID_AT_MOST} or {CATEGORY_AT_MOST} characters")
+            raise ValueError(f"cannot register the check {id}: its id is taken; choose another id")
+        if len(id) > ID_AT_MOST:
+            raise ValueError(f"a check's id must have at most {ID_AT_MOST} characters (got {len(id)}: {id})")
+        if len(category) > CATEGORY_AT_MOST:
+            raise ValueError(
+                f"a check's category must have at most {CATEGORY_AT_MOST} characters (got {len(category)}: {category})"
+            )
         _checks[id] = Check(id, category, suite, run, seconds, is_sampled, when)
         return run
 
     return register
 
 
+def unregister(id: str) -> None:
+    """Remove the check from the registry. Raises KeyError if it is not registered."""
+    del _checks[id]
+
+
+@contextmanager
+def empty_registry() -> Iterator[None]:
+    """Empty the registry within the block, so that a test sees the checks that it registers and no others."""
+    registered = dict(_checks)
+    _checks.clear()
+    try:
+        yield
+    finally:
+        _checks.clear()
+        _checks.update(registered)
+
+
 def checks(suite: Suite | None = None, category: str | None = None) -> list[Check]:
-    """Those registered, in their order."""
+    """Return the registered checks of the suite and category, or of all if None, in the order of registration."""
     return [each for each in _checks.values() if suite in (None, each.suite) and category in (None, each.category)]
 
 
 def categories(suite: Suite | None = None) -> list[str]:
+    """Return the categories of the suite's checks, or of all checks if None, in the order of registration."""
     return list(dict.fromkeys(each.category for each in checks(suite)))

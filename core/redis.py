@@ -1,4 +1,4 @@
-"""The one way to Redis: short time-outs, no retries, since everything can do without it."""
+"""Connections to Redis: short time-outs and no retries, because Slipway works without Redis too."""
 
 import os
 import threading
@@ -12,13 +12,18 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from core.process.per_process import PerProcess
+
 TIMEOUT_SECONDS = 0.05
 CONNECTIONS = 8
 
 
 @cache
 def client() -> "redis.Redis":
-    """Raises redis.RedisError on use, within the time-out, while Redis is gone."""
+    """Return the client that all threads share. Its pool opens new connections after a fork.
+
+    If Redis does not answer, each use raises redis.RedisError within TIMEOUT_SECONDS (0.05).
+    """
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=TIMEOUT_SECONDS,
@@ -28,7 +33,10 @@ def client() -> "redis.Redis":
 
 
 def listening_client() -> "redis.Redis":
-    """For a subscription: patient enough for a pause between two messages. CLIENT LIST tells whose it is."""
+    """Return a client for a subscription. Its time-out of 2 s allows a pause between two messages.
+
+    CLIENT LIST shows the process of the connection as `slipway-listens-PID`.
+    """
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=2,
@@ -39,7 +47,10 @@ def listening_client() -> "redis.Redis":
 
 
 def asynchronous_client() -> "redis.asyncio.Redis":
-    """For an event loop, which may be busy for longer than a thread is. A few connections serve all its tasks."""
+    """Return a client for an event loop, whose tasks share CONNECTIONS (8) connections.
+
+    Its time-outs are 1 s, because an event loop may be busy for longer than a thread.
+    """
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
         max_connections=CONNECTIONS,
@@ -51,24 +62,28 @@ def asynchronous_client() -> "redis.asyncio.Redis":
     return redis.asyncio.Redis.from_pool(pool)
 
 
-_own = threading.local()
+# The attributes `connection` and `pool` of each thread. A fork starts with none of its parent's connections.
+_of_thread = PerProcess(threading.local)
 
 
-def get(name: str) -> bytes | None:
-    """One GET on a connection of this thread's own, which takes two thirds of the client's time. Raises
-    redis.RedisError.
+def read_value(name: str) -> bytes | None:
+    """Return the value of a key, None if it does not exist. Raises redis.RedisError.
+
+    The GET runs on a connection that belongs to this thread, which takes two thirds of the client's time.
     """
-    pool = client().connection_pool
-    if getattr(_own, "at", None) != (pool, os.getpid()):
-        # Not out of the pool, which would never get it back.
-        _own.connection, _own.at = pool.connection_class(**pool.connection_kwargs), (pool, os.getpid())
+    state, pool = _of_thread(), client().connection_pool
+    if getattr(state, "pool", None) is not pool:
+        # A connection taken out of the pool would never be returned to it.
+        state.connection, state.pool = pool.connection_class(**pool.connection_kwargs), pool
+    connection = state.connection
     try:
-        _own.connection.send_command("GET", name)
-        return cast("bytes | None", _own.connection.read_response())
+        connection.send_command("GET", name)
+        return cast("bytes | None", connection.read_response())
     except BaseException:
-        _own.connection.disconnect()  # or the next one would read this answer
+        connection.disconnect()  # else the next call would read this call's answer
         raise
 
 
 def key(name: str) -> str:
+    """Return the name with the prefix of this installation's keys."""
     return f"{settings.REDIS_PREFIX}{name}"

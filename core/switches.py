@@ -9,7 +9,7 @@ from core.db import sql
 
 
 class Part(models.TextChoices):
-    """What an operator can switch off as a whole."""
+    """The parts that can be switched off."""
 
     POLLING = "polling", "Polling"
     WARMING = "warming", "Warming"
@@ -19,22 +19,28 @@ class Part(models.TextChoices):
 
 class ActivationQuerySet(models.QuerySet["Activation"]):
     def switched_off(self) -> Self:
+        """Return the parts that are off."""
         return self.filter(is_on=False)
 
     def holds(self, part: Part) -> bool:
-        """Whether the part may work, for the rest of this transaction: whoever switches it off waits."""
+        """Return whether the part may work, and keep it so for the rest of this transaction.
+
+        An operator who switches the part off waits until the transaction ends.
+        """
         with connection.cursor() as cursor:
             cursor.execute(sql.HOLD_PART, [part.value])
-            found = cursor.fetchone()
-        return bool(found and found[0])
+            row = cursor.fetchone()
+        return bool(row and row[0])
 
     def allows(self, part: Part) -> bool:
-        """Whether the part may work; a missing row is off, since nothing says that it is on."""
+        """Return whether the part may work. A part without a row is off."""
         return self.filter(part=part, is_on=True).exists()
 
 
 @tracked()
 class Activation(models.Model):
+    """Whether a part is on, since when, by which actor and for which reason."""
+
     part = models.CharField(max_length=16, primary_key=True, choices=Part)
     is_on = models.BooleanField(default=True)
     since = models.DateTimeField(auto_now_add=True)

@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES_IN_ROOT = {"rollback-plan.md": "ROLLBACK_PLAN.md", "changelog.md": "CHANGELOG.md"}
+PAGES_IN_ROOT = {
+    "rollback-plan.md": "ROLLBACK_PLAN.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+}
 SETTINGS = '--8<-- "settings"'
 
 
@@ -16,7 +21,9 @@ def on_page_markdown(markdown: str, page: Any, **_context: Any) -> str:
     name = page.file.src_uri
     if name in PAGES_IN_ROOT:
         text = (ROOT / PAGES_IN_ROOT[name]).read_text().replace("](docs/", "](")
-        return text.replace("](ROLLBACK_PLAN.md)", "](rollback-plan.md)")
+        for page_name, file_name in PAGES_IN_ROOT.items():
+            text = text.replace(f"]({file_name})", f"]({page_name})")
+        return text
     return markdown.replace(SETTINGS, settings())
 
 

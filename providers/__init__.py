@@ -1,0 +1,1 @@
+"""The feeds of odds providers, and the box scores of the games."""

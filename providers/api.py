@@ -1,4 +1,4 @@
-"""GET /api/v1/lines: what the upstreams offer, as far as the rollout's stage publishes it."""
+"""GET /api/v1/lines: the lines that the upstreams offer, as far as the rollout's stage publishes them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,12 +12,14 @@ from core.errors import WrongInput
 from core.http.api import Problem
 from providers.models import PropLine, Provider, ProviderState, Sport
 from rollout.choices import Stage
-from rollout.decisions.stages import ROLLED_OUT, Lines
+from rollout.decisions.stages import DEFAULT_ROLLOUT, Lines
 from rollout.gate import gate
 
-PAGE, PAGE_AT_MOST = 100, 1000
+PAGE, PAGE_AT_MOST = 100, 1000  # lines
+PROVIDERS_SHOWN = 20  # in an error message
 router = Router(tags=["lines"])
-COLUMNS = {
+LINE_COLUMNS = ("id", "state_id", "event_id", "bookmaker", "market", "player", "side", "point", "price", "changed_at")
+JOINED_COLUMNS = {
     "provider": F("state__provider_id"),
     "sport": F("state__sport_id"),
     "last_seen": F("state__last_successful_fetch"),
@@ -25,12 +27,14 @@ COLUMNS = {
     "away_team": F("event__away_team"),
     "starts_at": F("event__starts_at"),
 }
-OWN = ("id", "state_id", "event_id", "bookmaker", "market", "player", "side", "point", "price", "changed_at")
-Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")]
+FilterText = Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 class Line(Schema):
-    """event: its number; null for a line of no single game. price: as the upstream sends it, American by default.
+    """A line: one side of one market at a bookmaker.
+
+    event: the id of its game; null for a line of no single game.
+    price: as the upstream sends it, American by default.
     last_seen: the provider's last good fetch.
     """
 
@@ -52,7 +56,11 @@ class Line(Schema):
 
 
 class Page(Schema):
-    """available: false while serving is switched off. next: the cursor of the following page; null on the last one."""
+    """A page of lines.
+
+    available: false while serving is switched off.
+    next: the cursor of the next page; null on the last one.
+    """
 
     stage: Stage
     available: bool
@@ -60,57 +68,68 @@ class Page(Schema):
     next: str | None
 
 
-class Wanted(Schema):
-    sport: Text = ""
-    provider: Text = ""
+class LineFilters(Schema):
+    sport: FilterText = ""
+    provider: FilterText = ""
     event: Annotated[int, Field(ge=1, lt=2**63)] | None = None
-    market: Text = ""
+    market: FilterText = ""
     cursor: Annotated[str, Field(pattern=r"^(\d{1,18}\.\d{1,18})?$")] = ""
     limit: Annotated[int, Field(ge=1, le=PAGE_AT_MOST)] = PAGE
 
 
 @router.get("", response={200: Page, 400: Problem, 401: Problem}, summary="Published lines")
-def lines(request: HttpRequest, response: HttpResponse, wanted: Query[Wanted]) -> dict[str, Any]:
-    """By sport, provider, event and market, in pages. What is published depends on the stage: nothing before
-    PARTIAL_ACTIVE, there the priority providers, and in FULL_ACTIVE all that are enabled.
+def lines(request: HttpRequest, response: HttpResponse, filters: Query[LineFilters]) -> dict[str, Any]:
+    """Return the published lines by sport, provider, event and market, in pages.
+
+    The stage decides what is published: no lines before PARTIAL_ACTIVE, the lines of the priority providers in
+    PARTIAL_ACTIVE, and the lines of all enabled providers in FULL_ACTIVE.
     """
     response["Cache-Control"] = "private, no-cache"
-    view = gate(ROLLED_OUT).view()
-    page, following = _page(wanted, _states(wanted, view.serves.lines))
-    return {"stage": view.stage, "available": view.is_serving, "lines": page, "next": following}
+    rollout = gate(DEFAULT_ROLLOUT).state()
+    page, cursor = _page(filters, _published_states(filters, rollout.serving.lines))
+    return {"stage": rollout.stage, "available": rollout.is_serving_on, "lines": page, "next": cursor}
 
 
-def _states(wanted: Wanted, published: Lines) -> list[int]:
-    """Whose lines are wanted and published. Raises WrongInput."""
+def _published_states(filters: LineFilters, published: Lines) -> list[int]:
+    """Return the ids of the states that the filters select and the stage publishes.
+
+    Raises WrongInput for a sport or a provider that does not exist.
+    """
     states = ProviderState.objects.filter(is_enabled=True).order_by("pk")
-    if wanted.sport:
-        if not Sport.objects.filter(code=wanted.sport.upper()).exists():
+    if filters.sport:
+        if not Sport.objects.filter(code=filters.sport.upper()).exists():
             known = ", ".join(Sport.objects.order_by("code").values_list("code", flat=True))
-            raise WrongInput(f"{wanted.sport[:20]!r} is no sport", f"take one of {known}")
-        states = states.filter(sport=wanted.sport.upper())
-    if wanted.provider:
-        if not Provider.objects.filter(name=wanted.provider).exists():
-            known = ", ".join(Provider.objects.order_by("name").values_list("name", flat=True)[:20])
-            raise WrongInput(f"{wanted.provider[:50]!r} is no provider", f"take one of {known}")
-        states = states.filter(provider=wanted.provider)
+            raise WrongInput(f"unknown sport {filters.sport[:20]!r}", f"use one of {known}")
+        states = states.filter(sport=filters.sport.upper())
+    if filters.provider:
+        if not Provider.objects.filter(name=filters.provider).exists():
+            known = ", ".join(Provider.objects.order_by("name").values_list("name", flat=True)[:PROVIDERS_SHOWN])
+            raise WrongInput(f"unknown provider {filters.provider[:50]!r}", f"use one of {known}")
+        states = states.filter(provider=filters.provider)
+    if published is Lines.NONE:
+        return []
     if published is Lines.PRIORITY:
         states = states.filter(provider__is_priority=True)
-    return [] if published is Lines.NONE else list(states.values_list("pk", flat=True))
+    return list(states.values_list("pk", flat=True))
 
 
-def _page(wanted: Wanted, states: list[int]) -> tuple[list[dict[str, Any]], str | None]:
-    """By state and then by line, which is the order of their index."""
+def _page(filters: LineFilters, states: list[int]) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the lines of one page and the cursor of the next one.
+
+    The order is by state and then by line, as in their index.
+    """
     if not states:
         return [], None
     rows: QuerySet[PropLine] = PropLine.objects.filter(state__in=states, removed_at=None)
-    if wanted.event is not None:
-        rows = rows.filter(event=wanted.event)
-    if wanted.market:
-        rows = rows.filter(market=wanted.market)
-    if wanted.cursor:
-        state, line = map(int, wanted.cursor.split("."))
+    if filters.event is not None:
+        rows = rows.filter(event=filters.event)
+    if filters.market:
+        rows = rows.filter(market=filters.market)
+    if filters.cursor:
+        state, line = map(int, filters.cursor.split("."))
         rows = rows.filter(Q(state__gt=state) | Q(state=state, pk__gt=line), state__gte=state)
-    found = list(rows.order_by("state_id", "pk").values(*OWN, **COLUMNS)[: wanted.limit + 1])
-    page = [row | {"event": row.pop("event_id")} for row in found[: wanted.limit]]
-    last = f"{page[-1]['state_id']}.{page[-1]['id']}" if len(found) > wanted.limit else None
-    return page, last
+    ordered = rows.order_by("state_id", "pk").values(*LINE_COLUMNS, **JOINED_COLUMNS)
+    fetched = list(ordered[: filters.limit + 1])  # one more than the page shows whether another page follows
+    page = [row | {"event": row["event_id"]} for row in fetched[: filters.limit]]
+    cursor = f"{page[-1]['state_id']}.{page[-1]['id']}" if len(fetched) > filters.limit else None
+    return page, cursor

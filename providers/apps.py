@@ -6,14 +6,19 @@ class ProvidersConfig(AppConfig):
     verbose_name = "Fleet"
 
     def ready(self) -> None:
-        from providers import models, operations  # here, because models exist only once all apps are loaded
+        from providers import models, operations  # imported here: models exist only after all apps are loaded
         from providers.fleet import baseline
-        from rollout.control.feeds import watch
+        from rollout.control.feeds import watch_feeds
         from rollout.recovery.protect import protect, when_restored
 
         protect(models.Sport)
         protect(models.Provider)
-        protect(models.ProviderState, volatile=("updated_at",), on_standard=baseline.set_back, resets=baseline.MEASURED)
-        when_restored(baseline.restored)
+        protect(
+            models.ProviderState,
+            volatile=("updated_at",),
+            on_standard=baseline.reset_to_baseline,
+            resets=baseline.MEASURED,
+        )
+        when_restored(baseline.sync_after_restore)
         protect(models.GameLog)
-        watch(operations.watched_feeds)
+        watch_feeds(operations.count_feeds)

@@ -1,4 +1,4 @@
-"""Choices of the providers app, each with its look."""
+"""The choices of the providers app, each with its symbol and color."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from core.choices import StyledChoices
 
 
 class Status(StyledChoices):
-    """What polling found; `maintenance` is only ever an operator's doing."""
+    """The status of a provider state, as polling found it. Only an operator sets `maintenance`."""
 
     INACTIVE = "inactive", "○", "gray", "Inactive"
     ACTIVE = "active", "●", "green", "Active"
@@ -14,13 +14,13 @@ class Status(StyledChoices):
     MAINTENANCE = "maintenance", "‖", "blue", "Maintenance"
 
 
-class Outcome(StyledChoices):
-    """How one upstream call ended."""
+class PollOutcome(StyledChoices):
+    """The outcome of one upstream call."""
 
     OK = "ok", "●", "green", "Ok"
     TIMEOUT = "timeout", "⏱", "red", "Timed out"
     UNREACHABLE = "unreachable", "⌀", "red", "Unreachable"
-    REFUSED = "refused", "⛔", "red", "Refused"  # 401 or 403, or an address that may not be called
+    REFUSED = "refused", "⛔", "red", "Refused"  # HTTP 401 or 403, or an address that may not be called
     THROTTLED = "throttled", "≋", "orange", "Throttled"
     OUT_OF_QUOTA = "out_of_quota", "∅", "red", "Out of quota"
     HTTP_ERROR = "http_error", "✕", "red", "HTTP error"
@@ -29,6 +29,8 @@ class Outcome(StyledChoices):
 
 
 class ImportState(StyledChoices):
+    """The state of an uploaded file."""
+
     WAITING = "waiting", "◔", "blue", "Waiting"
     DONE = "done", "✓", "green", "Done"
     FAILED = "failed", "✕", "red", "Failed"

@@ -1,4 +1,4 @@
-"""What can be done to the fleet: one callable per verb, for admin, commands and tasks alike."""
+"""The operations on the fleet, one function per verb. The admin, the commands and the tasks call these."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -16,7 +16,8 @@ from core.errors import Refused
 from core.switches import Part
 from providers import sql
 from providers.choices import Status
-from providers.fleet.backfill import Scope, sync_slots
+from providers.fleet import sql as fleet_sql
+from providers.fleet.backfill import Scope, lock_configuration, sync_slots
 from providers.fleet.fleet_alert import watch_fleet
 from providers.fleet.status_changes import change_status
 from providers.gamelogs import uploads
@@ -29,11 +30,12 @@ from providers.models import (
     ProviderState,
     StatusChange,
 )
-from providers.polling import poller
-from rollout.control.feeds import Feeds
+from providers.polling.claims import claim_due
+from providers.polling.poller import Polled, process_poller
+from rollout.control.feeds import FeedCounts
 from rollout.models import Activation
 
-KEPT: list[tuple[type[Model], str, int]] = [
+RETENTIONS: list[tuple[type[Model], str, int]] = [
     (FetchAttempt, "started_at", FetchAttempt.KEEP_DAYS),
     (StatusChange, "changed_at", StatusChange.KEEP_DAYS),
     (PriceMove, "moved_at", PriceMove.KEEP_DAYS),
@@ -41,21 +43,21 @@ KEPT: list[tuple[type[Model], str, int]] = [
 
 
 @contextmanager
-def _verb(verb: str, permission: str, actor: Actor) -> Iterator[None]:
+def _fleet_change(verb: str, permission: str, actor: Actor) -> Iterator[None]:
+    """Run the block as one audited transaction, after which the poll slots match the states."""
     require(actor, f"providers.{permission}")
     with transaction.atomic(), acting(actor, verb):
-        with connection.cursor() as cursor:
-            cursor.execute(sql.ONE_CHANGE_AT_A_TIME)
+        lock_configuration()
         yield
         sync_slots()
 
 
 def enable(states: Sequence[int], *, actor: Actor) -> int:
-    """Have the states polled, at once for the first time. Returns how many were not enabled before."""
-    with _verb("enable", "enable_providerstate", actor):
+    """Enable the states. Their first poll is due at once. Return how many were not enabled before."""
+    with _fleet_change("enable", "enable_providerstate", actor):
         changed = ProviderState.objects.filter(pk__in=states, is_enabled=False).update(
             is_enabled=True,
-            consecutive_errors=0,  # failures from before say nothing about now
+            consecutive_errors=0,  # earlier failures are out of date
             updated_at=Now(),
         )
     _make_due(states)
@@ -63,48 +65,48 @@ def enable(states: Sequence[int], *, actor: Actor) -> int:
 
 
 def disable(states: Sequence[int], *, actor: Actor) -> int:
-    with _verb("disable", "disable_providerstate", actor):
+    """Stop polling the states. Return how many were enabled before."""
+    with _fleet_change("disable", "disable_providerstate", actor):
         return ProviderState.objects.filter(pk__in=states, is_enabled=True).update(is_enabled=False, updated_at=Now())
 
 
 def poll_now(states: Sequence[int], *, actor: Actor) -> int:
-    """Make the enabled ones due; the next tick takes them. Returns how many slots that are."""
+    """Make the enabled states due, so that the next tick polls them. Return how many slots serve them."""
     require(actor, "providers.poll_providerstate")
     return _make_due(list(ProviderState.objects.pollable().filter(pk__in=states).values_list("pk", flat=True)))
 
 
 def set_maintenance(states: Sequence[int], *, actor: Actor) -> int:
-    """Stop polling them until they return to service."""
-    with _verb("maintain", "maintain_providerstate", actor):
+    """Stop polling the states until an operator returns them to service. Return how many changed."""
+    with _fleet_change("maintain", "maintain_providerstate", actor):
         return len(change_status(states, Status.MAINTENANCE, cause="set to maintenance", actor=actor))
 
 
 def return_to_service(states: Sequence[int], *, actor: Actor) -> int:
-    """End their maintenance; the first good fetch makes them active."""
-    with _verb("return", "return_providerstate", actor):
-        resting = ProviderState.objects.filter(pk__in=states, status=Status.MAINTENANCE)
-        ended = list(resting.values_list("pk", flat=True))
+    """End the states' maintenance. The first good fetch makes them active. Return how many changed."""
+    with _fleet_change("return", "return_providerstate", actor):
+        in_maintenance = ProviderState.objects.filter(pk__in=states, status=Status.MAINTENANCE)
+        ids = list(in_maintenance.values_list("pk", flat=True))
         changed = change_status(
             states, Status.INACTIVE, only_from=Status.MAINTENANCE, cause="returned to service", actor=actor
         )
-        # Failures from before say nothing about now.
-        ProviderState.objects.filter(pk__in=ended).update(consecutive_errors=0)
+        ProviderState.objects.filter(pk__in=ids).update(consecutive_errors=0)  # earlier failures are out of date
     _make_due(states)
     return len(changed)
 
 
 def _make_due(states: Sequence[int]) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(sql.MAKE_DUE, {"states": list(states)})
+        cursor.execute(fleet_sql.MAKE_DUE, {"states": list(states)})
         return int(cursor.rowcount)
 
 
-def save(row: Provider | ProviderState, *, actor: Actor) -> None:
-    """Create a row, or store its configuration; never its counters, which polling has moved on meanwhile."""
-    is_new = row._state.adding
+def save_configuration(row: Provider | ProviderState, *, actor: Actor) -> None:
+    """Create the row, or store its configuration. Counters are left alone: polling may have changed them by now."""
+    verb = "add" if row._state.adding else "change"
     was_enabled = isinstance(row, ProviderState) and ProviderState.objects.filter(pk=row.pk, is_enabled=True).exists()
-    with _verb("add" if is_new else "change", f"{'add' if is_new else 'change'}_{row._meta.model_name}", actor):
-        if is_new or isinstance(row, Provider):
+    with _fleet_change(verb, f"{verb}_{row._meta.model_name}", actor):
+        if verb == "add" or isinstance(row, Provider):
             row.save()
         else:
             row.save(update_fields=[*CONFIGURATION, "updated_at"])
@@ -113,15 +115,16 @@ def save(row: Provider | ProviderState, *, actor: Actor) -> None:
 
 
 def delete(row: Provider | ProviderState, *, actor: Actor) -> None:
-    with _verb("delete", f"delete_{row._meta.model_name}", actor):
+    """Delete the row. Raises Refused if another row refers to it and may not be deleted with it."""
+    with _fleet_change("delete", f"delete_{row._meta.model_name}", actor):
         try:
             row.delete()
         except ProtectedError as error:
-            raise Refused(f"{row} is still in use", "disable it instead") from error
+            raise Refused(f"cannot delete {row}: it is still in use", "disable it instead") from error
 
 
-def goes_along(rows: Sequence[Provider] | Sequence[ProviderState]) -> dict[str, int]:
-    """What is deleted with these rows of one table: how many of what."""
+def count_dependents(rows: Sequence[Provider] | Sequence[ProviderState]) -> dict[str, int]:
+    """Return how many rows of other tables are deleted together with these rows, by what they are."""
     pks = [row.pk for row in rows]
     if all(isinstance(row, ProviderState) for row in rows):
         return {"lines": PropLine.objects.filter(state__in=pks).count()}
@@ -130,33 +133,37 @@ def goes_along(rows: Sequence[Provider] | Sequence[ProviderState]) -> dict[str, 
 
 
 def poll_due() -> int:
-    """One tick: claim what is due and hand it to this process's poller. Never waits for a fetch."""
-    claims = poller.claim_due()
+    """Claim the slots that are due and give them to this process's poller. Return how many there were.
+
+    This is one tick. It never waits for a fetch.
+    """
+    claims = claim_due()
     if claims:
-        poller.poller().dispatch(claims)
+        process_poller().dispatch(claims)
     watch_fleet()
     return len(claims)
 
 
-def poll_round(scope: Scope, *, actor: Actor) -> list["Future[poller.Polled]"]:
-    """Start a poll of each enabled slot in scope, due or not. Raises Refused while polling is switched off."""
+def poll_round(scope: Scope, *, actor: Actor) -> list["Future[Polled]"]:
+    """Start a poll of each enabled slot in scope, due or not. Raises Refused if polling is switched off."""
     require(actor, "providers.poll_providerstate")
     if not Activation.objects.allows(Part.POLLING):
-        raise Refused("polling is switched off", "switch it on again: manage.py reactivate polling")
-    return poller.poller().dispatch(poller.claim_due(horizon=timedelta(0), scope=scope, everything=True))
+        raise Refused("cannot poll: polling is switched off", "run: manage.py reactivate polling")
+    return process_poller().dispatch(claim_due(horizon=timedelta(0), scope=scope, everything=True))
 
 
 def prune() -> int:
-    """Delete log rows past their retention, and retire lines of games long begun, a batch at a time. Returns how many
-    were deleted.
+    """Delete log rows past their retention, a batch at a time. Return how many were deleted.
+
+    Also mark the lines of games that began more than a day ago as removed.
     """
     batches.in_batches(sql.RETIRE_LINES, batches.PRUNE_BATCH)
-    return batches.prune(KEPT) + uploads.prune()
+    return batches.prune(RETENTIONS) + uploads.prune()
 
 
-def watched_feeds() -> Feeds:
-    """Those that are wanted, by how they are."""
+def count_feeds() -> FeedCounts:
+    """Return the numbers of enabled states that are healthy, failing and inactive."""
     enabled = ProviderState.objects.filter(is_enabled=True).order_by()
     by_status = dict(enabled.values_list("status").annotate(states=Count("*")))
     failing, healthy = by_status.pop(Status.ERROR, 0), by_status.pop(Status.ACTIVE, 0)
-    return Feeds(healthy, failing, inactive=sum(by_status.values()))
+    return FeedCounts(healthy, failing, inactive=sum(by_status.values()))

@@ -1,4 +1,4 @@
-"""Celery tasks of the providers app."""
+"""The Celery tasks of the providers app."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from celery.signals import worker_shutdown
 
 from providers import operations
 from providers.gamelogs import uploads
-from providers.polling import poller
+from providers.polling.poller import stop_poller
 
 
 @shared_task(name="providers.poll_due", ignore_result=True)
@@ -26,5 +26,6 @@ def import_uploads() -> None:
 
 
 @worker_shutdown.connect
-def give_claims_back(**kwargs: Any) -> None:
-    poller.stop_poller()
+def release_claims(**kwargs: Any) -> None:
+    """Stop the poller, which releases the claims of the polls that have not ended."""
+    stop_poller()

@@ -1,0 +1,1 @@
+"""New ways of serving: brought live in guarded stages, judged, and taken back."""

@@ -7,17 +7,17 @@ class RolloutConfig(AppConfig):
     verbose_name = "Rollouts"
 
     def ready(self) -> None:
-        # Here, because models exist only once all apps are loaded.
+        # Imported here, because models exist only after all apps are loaded.
         from core.notices import channels
         from core.notices.notify import deliver_with
         from rollout import models
         from rollout.operations import lifecycle
         from rollout.recovery.protect import protect, when_restored
 
-        protect(models.StagePolicy, keeps_rows=True)  # with their rollout
+        protect(models.StagePolicy, keeps_rows=True)  # they come and go with their rollout
         protect(models.GuardPolicy, keeps_rows=True)
-        when_restored(lambda models: lifecycle.tell_gates())
-        if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # which the log is anyway
+        when_restored(lifecycle.announce_restored_policies)
+        if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # the log has every notice anyway
             deliver_with(channels.by_mail)
         if settings.NOTIFY_WEBHOOK_URL:
             deliver_with(channels.by_webhook)

@@ -6,7 +6,7 @@ from core.choices import StyledChoices
 
 
 class Stage(StyledChoices):
-    """In the order in which they are gone through."""
+    """The stages of a rollout, in the order in which it passes through them."""
 
     DISABLED = "DISABLED", "○", "gray", "Disabled"
     DARK_MODE = "DARK_MODE", "◔", "blue", "Dark mode"
@@ -16,6 +16,8 @@ class Stage(StyledChoices):
 
 
 class RunState(StyledChoices):
+    """The activity of a rollout in its stage."""
+
     IDLE = "idle", "○", "gray", "Idle"
     RUNNING = "running", "▶", "blue", "Running"
     WAITING = "waiting", "?", "orange", "Waits for approval"
@@ -25,6 +27,8 @@ class RunState(StyledChoices):
 
 
 class Guard(models.TextChoices):
+    """The guards: the qualities of a candidate that are judged."""
+
     ERRORS = "errors", "Errors"
     P95_MS = "p95_ms", "95th percentile, ms"
     HIT_RATE = "hit_rate", "Hit rate"
@@ -34,6 +38,8 @@ class Guard(models.TextChoices):
 
 
 class Verdict(StyledChoices):
+    """The verdict of a guard. `rollout.decisions.guards.SEVERITY` is their order."""
+
     PASS = "PASS", "✓", "green", "Pass"
     INCONCLUSIVE = "INCONCLUSIVE", "…", "gray", "Inconclusive"
     ERROR = "ERROR", "?", "orange", "Not measurable"
@@ -41,15 +47,15 @@ class Verdict(StyledChoices):
 
 
 class Consequence(models.TextChoices):
-    """Where a violation leads."""
+    """The place that a guard's violation leads to."""
 
     DISABLE = "disable", "to disabled"
     STEP_BACK = "step_back", "one stage back"
-    WARN = "warn", "nowhere: it is only said"
+    WARN = "warn", "nowhere: it only warns"
 
 
 class RunKind(StyledChoices):
-    """Of recovery runs: the three levels, and what is done beside them."""
+    """The kinds of recovery runs: the three levels of a rollback, and the runs that are no rollback."""
 
     EMERGENCY = "emergency", "■", "red", "Emergency"
     STANDARD = "standard", "↩", "orange", "Standard"
@@ -60,7 +66,7 @@ class RunKind(StyledChoices):
 
 
 class RunOutcome(StyledChoices):
-    """Of recovery runs and their steps."""
+    """The outcome of a recovery run or of one of its steps."""
 
     RUNNING = "running", "▶", "blue", "Running"
     PAUSED = "paused", "‖", "orange", "Paused"

@@ -1,4 +1,7 @@
-"""OpenFeature Remote Evaluation, protocol 0.3: each rollout is a boolean flag, true for whom the candidate serves."""
+"""OpenFeature Remote Evaluation, protocol 0.3.
+
+Each rollout is a boolean flag, which is true for the targeting keys that the candidate serves.
+"""
 
 import hashlib
 from typing import Any
@@ -9,123 +12,137 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from core.http.api import has_already
-from core.http.tokens import caller
+from core.http.api import has_matching_etag
+from core.http.tokens import token_name
 from rollout.choices import Stage
 from rollout.decisions.stages import Arm
 from rollout.gate import Gate, gate, runtime
-from rollout.gate.view import View
+from rollout.gate.state import RolloutState
 
 BODY_AT_MOST = 64 * 1024  # bytes
 RETRY_SECONDS = "30"
-REASONS = {Stage.DISABLED: "DISABLED", Stage.PARTIAL_ACTIVE: "SPLIT"}  # in the others all keys are answered alike
+REASONS = {Stage.DISABLED: "DISABLED", Stage.PARTIAL_ACTIVE: "SPLIT"}  # the other stages serve all keys alike: STATIC
 VARIANTS = {Arm.CONTROL: "control", Arm.CANDIDATE: "candidate"}
 
 
-class Context(msgspec.Struct):
-    """Its other fields are nobody's business: buckets are made of the targeting key alone."""
+class EvaluationContext(msgspec.Struct):
+    """The context of an evaluation. Its other fields are ignored: a bucket depends on the targeting key alone."""
 
     targetingKey: str | None = None  # noqa: N815 - the protocol's name
 
 
-class Asked(msgspec.Struct):
-    context: Context | None = None
+class EvaluationRequest(msgspec.Struct):
+    """The body of a request."""
+
+    context: EvaluationContext | None = None
 
 
-class Unusable(Exception):
-    """Unusable(errorCode, errorDetails): 400, or 413 where it is too large to be read."""
+class InvalidRequest(Exception):
+    """A request that cannot be evaluated, with the protocol's `errorCode` and `errorDetails`."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(code, details)
+        self.code, self.details = code, details
 
 
 def targeting_key(body: bytes) -> str:
-    """Raises Unusable."""
+    """Return the targeting key in a request's body. Raises InvalidRequest."""
     try:
-        asked = msgspec.json.decode(body, type=Asked)
+        request = msgspec.json.decode(body, type=EvaluationRequest)
     except msgspec.ValidationError as error:
-        raise Unusable("INVALID_CONTEXT", f"the context is not as the protocol has it: {error}") from None
+        raise InvalidRequest("INVALID_CONTEXT", f"the context does not follow the protocol: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unusable("PARSE_ERROR", f"the body is no JSON: {error}") from None
-    key = asked.context.targetingKey if asked.context else None
+        raise InvalidRequest("PARSE_ERROR", f"the body must be JSON: {error}") from None
+    key = request.context.targetingKey if request.context else None
     if not key:
-        raise Unusable("TARGETING_KEY_MISSING", "context.targetingKey says whom to decide for")
+        raise InvalidRequest("TARGETING_KEY_MISSING", "context.targetingKey must be a text that is not empty")
     if "\0" in key:
-        raise Unusable("INVALID_CONTEXT", "context.targetingKey holds a NUL")
+        raise InvalidRequest("INVALID_CONTEXT", "context.targetingKey must not contain a NUL character")
     return key
 
 
 def evaluate(flag: Gate, key: str) -> dict[str, Any]:
-    """The flag's answer; STALE where nobody can tell, and control is served."""
-    view, arm = flag.view(), flag.decide(key)
+    """Return the flag's evaluation for a targeting key. Its reason is STALE while the control loop is blind."""
+    state, arm = flag.state(), flag.decide(key)
     return {
         "key": flag.name,
         "value": arm is Arm.CANDIDATE,
         "variant": VARIANTS[arm],
-        "reason": _reason(view),
-        "metadata": {"stage": view.stage.value},
+        "reason": _reason(state),
+        "metadata": {"stage": state.stage.value},
     }
 
 
-def _reason(view: View) -> str:
-    if view.is_blind:
+def _reason(state: RolloutState) -> str:
+    if state.is_blind:
         return "STALE"
-    is_off = view.has_tripped or not view.is_serving
-    return "DISABLED" if is_off else REASONS.get(view.stage, "STATIC")
+    if state.has_tripped or not state.is_serving_on:
+        return "DISABLED"
+    return REASONS.get(state.stage, "STATIC")
 
 
 @csrf_exempt
 @require_POST
-def one(request: HttpRequest, key: str) -> HttpResponse:
-    if refused := _refused(request):
-        return refused
-    if key not in runtime.own().views.names():
-        details = f"there is no flag {key[:50]!r}; flags are rollouts, see /admin/rollout/rollout/"
+def evaluate_flag(request: HttpRequest, key: str) -> HttpResponse:
+    """Answer the evaluation of one flag.
+
+    key: the flag's, which is the rollout's name.
+    """
+    if refusal := _refusal(request):
+        return refusal
+    if key not in runtime.shared().states.names():
+        details = f"no flag {key[:50]!r} exists; the flags are the rollouts, see /admin/rollout/rollout/"
         return _json({"key": key, "errorCode": "FLAG_NOT_FOUND", "errorDetails": details}, 404)
     try:
         return _json(evaluate(gate(key), targeting_key(request.body)))
-    except Unusable as error:
-        return _json({"key": key, "errorCode": error.args[0], "errorDetails": error.args[1]}, 400)
+    except InvalidRequest as error:
+        return _json({"key": key, "errorCode": error.code, "errorDetails": error.details}, 400)
 
 
 @csrf_exempt
 @require_POST
-def bulk(request: HttpRequest) -> HttpResponse:
-    if refused := _refused(request):
-        return refused
+def evaluate_flags(request: HttpRequest) -> HttpResponse:
+    """Answer the evaluation of all flags; 304 if the caller's copy is the same."""
+    if refusal := _refusal(request):
+        return refusal
     try:
         key = targeting_key(request.body)
-    except Unusable as error:
-        return _json({"errorCode": error.args[0], "errorDetails": error.args[1]}, 400)
-    answer = _json({"flags": [evaluate(gate(name), key) for name in runtime.own().views.names()]})
-    tag = f'"{hashlib.sha256(answer.content).hexdigest()[:32]}"'
-    if has_already(request, tag):
-        answer = HttpResponse(status=304)
-    answer["ETag"] = tag
-    return answer
+    except InvalidRequest as error:
+        return _json({"errorCode": error.code, "errorDetails": error.details}, 400)
+    response = _json({"flags": [evaluate(gate(name), key) for name in runtime.shared().states.names()]})
+    tag = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    if has_matching_etag(request, tag):
+        response = HttpResponse(status=304)
+    response["ETag"] = tag
+    return response
 
 
-def _refused(request: HttpRequest) -> HttpResponse | None:
-    if caller(request) is None:
-        answer = _json({"errorDetails": "no token, or an unknown one: send Authorization: Bearer TOKEN"}, 401)
-        answer["WWW-Authenticate"] = "Bearer"
-        return answer
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    """Return the response to a request that is not evaluated; None if it may be."""
+    if token_name(request) is None:
+        response = _json({"errorDetails": "the token is missing or unknown; send Authorization: Bearer TOKEN"}, 401)
+        response["WWW-Authenticate"] = "Bearer"
+        return response
     if int(request.headers.get("Content-Length") or 0) > BODY_AT_MOST:
-        details = f"the body is larger than {BODY_AT_MOST} bytes"
+        details = f"the body must be at most {BODY_AT_MOST} bytes"
         return _json({"errorCode": "INVALID_CONTEXT", "errorDetails": details}, 413)
-    if not runtime.own().views.names():
-        answer = _json({"errorDetails": "the rollouts are not known yet; an operator looks at /readyz"}, 503)
-        answer["Retry-After"] = RETRY_SECONDS
-        return answer
+    if not runtime.shared().states.names():
+        details = f"the rollouts are not known yet; retry in {RETRY_SECONDS} s, and check /readyz"
+        response = _json({"errorDetails": details}, 503)
+        response["Retry-After"] = RETRY_SECONDS
+        return response
     return None
 
 
 def _json(document: dict[str, Any], status: int = 200) -> HttpResponse:
-    said = orjson.dumps(_without_surrogates(document))
-    answer = HttpResponse(said, status=status, content_type="application/json")
-    answer["Cache-Control"] = "no-store" if status != 200 else "private, no-cache"
-    return answer
+    body = orjson.dumps(_without_surrogates(document))
+    response = HttpResponse(body, status=status, content_type="application/json")
+    response["Cache-Control"] = "no-store" if status != 200 else "private, no-cache"
+    return response
 
 
 def _without_surrogates(value: Any) -> Any:
-    """What came in a path may hold bytes that are no text."""
+    """Return the value with each lone surrogate replaced. A path may contain bytes that are not text."""
     if isinstance(value, dict):
         return {name: _without_surrogates(inner) for name, inner in value.items()}
     return value.encode(errors="replace").decode() if isinstance(value, str) else value

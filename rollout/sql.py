@@ -1,8 +1,8 @@
-"""The statements written by hand, and why the ORM was not enough."""
+"""The statements written by hand, each with the reason why the ORM was not enough."""
 
-# All that a gate has to know, in one round trip a second: where each rollout stands, the hard limit of errors there,
-# and whether serving is switched on.
-VIEWS = """
+# Read all that a gate must know in one round trip, because every process does so each second: the stage of each
+# rollout, the hard limit of errors there, and whether serving is switched on.
+ROLLOUT_STATES = """
 SELECT rollout.name, rollout.stage, rollout.percent, rollout.epoch, rollout.stage_epoch,
        rollout.settled_epoch,
        errors.at_most, policy.window_minutes,
@@ -12,5 +12,5 @@ SELECT rollout.name, rollout.stage, rollout.percent, rollout.epoch, rollout.stag
   LEFT JOIN rollout_guardpolicy errors ON errors.policy_id = policy.id AND errors.guard = 'errors'
                                       AND errors.is_on AND errors.leads <> 'warn'"""
 
-# A gate that waits longer for its view is better served by the last one.
-SOON = "SET LOCAL statement_timeout = '2s'"
+# End a slow read of the states after 2 s: the gate is served better by the last ones. The ORM has no such setting.
+LIMIT_STATEMENT_TIME = "SET LOCAL statement_timeout = '2s'"

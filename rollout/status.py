@@ -1,4 +1,4 @@
-"""What there is to be told of a rollout: where it stands, what was measured, and what happens next."""
+"""The status of a rollout for an operator: its stage, what was measured there, and what happens next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,30 +9,37 @@ import redis
 
 from core.errors import WrongInput
 from core.switches import Part
-from rollout.choices import Guard, RunState, Stage
-from rollout.control import feeds as watched
-from rollout.control import loop
-from rollout.control.feeds import Feeds
-from rollout.decisions.guards import Judged
+from rollout.choices import RunState, Stage
+from rollout.control import feeds, loop
+from rollout.control.feeds import FeedCounts
+from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left
 from rollout.gate import heartbeat
 from rollout.models import Activation, Rollout
 
+NAMED_AT_MOST = 20  # rollouts in an error message
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """seconds_left: of the stage, or of its percent step; None where no time runs."""
+    """A rollout as the next tick would assess it.
+
+    seconds_left: of the stage, or of its percent step; None if no time runs.
+    next: what the next tick would do, and why.
+    is_frozen: whether automatic advances are frozen.
+    """
 
     rollout: Rollout
     seconds_in_stage: float
     seconds_left: float | None
     next: str
-    judged: Sequence[Judged]
-    feeds: Feeds
+    judgments: Sequence[Judgment]
+    feeds: FeedCounts
     is_frozen: bool
 
-    def document(self) -> dict[str, Any]:
-        rollout, feeds = self.rollout, self.feeds
+    def as_json(self) -> dict[str, Any]:
+        """Return the document of `manage.py rollout status --json`, whose fields are a contract."""
+        rollout = self.rollout
         return {
             "name": rollout.name,
             "stage": rollout.stage,
@@ -46,114 +53,104 @@ class Status:
             "next": self.next,
             "guards": [
                 {
-                    "name": one.guard.value,
-                    "value": one.value,
-                    "limit": one.limit,
-                    "samples": one.samples,
-                    "verdict": one.verdict.value,
+                    "name": judgment.guard.value,
+                    "value": judgment.value,
+                    "limit": judgment.limit,
+                    "samples": judgment.samples,
+                    "verdict": judgment.verdict.value,
                 }
-                for one in self.judged
+                for judgment in self.judgments
             ],
             "providers": {
-                "watched": feeds.watched,
-                "healthy": feeds.healthy,
-                "failing": feeds.failing,
-                "inactive": feeds.inactive,
+                "watched": self.feeds.watched,
+                "healthy": self.feeds.healthy,
+                "failing": self.feeds.failing,
+                "inactive": self.feeds.inactive,
             },
         }
 
 
-def named(name: str) -> Rollout:
-    """Raises WrongInput."""
+def find_rollout(name: str) -> Rollout:
+    """Return the rollout of this name. Raises WrongInput if it does not exist."""
     try:
         return Rollout.objects.get(name=name)
     except Rollout.DoesNotExist:
-        known = ", ".join(Rollout.objects.order_by("name").values_list("name", flat=True)[:20])
-        raise WrongInput(f"there is no rollout {name[:50]!r}", f"take one of {known}") from None
+        known = ", ".join(Rollout.objects.order_by("name").values_list("name", flat=True)[:NAMED_AT_MOST])
+        raise WrongInput(f"cannot find a rollout {name[:50]!r}", f"choose one of: {known}") from None
 
 
-def status(rollout: Rollout) -> Status:
-    """As a tick would see it now; nothing is changed."""
-    feeds, is_frozen = watched.look() or Feeds(), not Activation.objects.allows(Part.ADVANCING)
+def read_status(rollout: Rollout) -> Status:
+    """Assess the rollout as a tick would do it now. It changes nothing."""
+    feed_counts = feeds.count_feeds() or FeedCounts()
+    is_frozen = not Activation.objects.allows(Part.ADVANCING)
     if rollout.stage == Stage.DISABLED:
         now = loop.database_now(rollout)
-        since = (now - rollout.stage_entered_at).total_seconds()
-        return Status(rollout, since, None, _until_started(rollout, now), [], feeds, is_frozen)
-    seen = loop.look(rollout)
-    since = (seen.now - rollout.stage_entered_at).total_seconds()
-    left = seconds_left(seen.state, seen.plan, rollout.paused_at or seen.now)
-    runs = None if rollout.run_state == RunState.DONE else left
-    return Status(rollout, since, runs, _said(seen.decision), seen.judged, feeds, is_frozen)
+        in_stage = (now - rollout.stage_entered_at).total_seconds()
+        return Status(rollout, in_stage, None, _until_started(rollout, now), [], feed_counts, is_frozen)
+    assessment = loop.assess(rollout)
+    in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()
+    left = None
+    if rollout.run_state != RunState.DONE:
+        left = seconds_left(assessment.progress, assessment.plan, rollout.paused_at or assessment.now)
+    next_step = _describe_decision(assessment.decision)
+    return Status(rollout, in_stage, left, next_step, assessment.judgments, feed_counts, is_frozen)
 
 
 def _until_started(rollout: Rollout, now: datetime) -> str:
+    """Return what a disabled rollout waits for."""
+    start = f"manage.py rollout start {rollout.name}"
     if rollout.run_state != RunState.COOLING or rollout.cool_down_until is None:
-        return "nothing, until somebody starts it"
-    left = (rollout.cool_down_until - now).total_seconds()
-    fall = rollout.transitions.filter(verb__in=["trip", "abort"]).latest("epoch")
-    when = f"after {left:.0f} s more" if left > 0 else "now"
-    return f"a person may start it again {when}, with a reason; it fell: {fall.reason}"
+        return f"nothing until an operator starts it: {start}"
+    seconds = (rollout.cool_down_until - now).total_seconds()
+    last_trip = rollout.transitions.filter(verb__in=["trip", "abort"]).latest("epoch")
+    when = f"in {seconds:.0f} s" if seconds > 0 else "now"
+    return f"an operator may start it again {when}: {start} --reason WHY; it tripped: {last_trip.reason}"
 
 
-def _said(decision: Decision) -> str:
-    why = "; ".join(decision.reasons)
-    lead = {
-        Next.STAY: "it stays",
-        Next.ADVANCE: f"{decision.stage} with the next tick",
-        Next.STEP: f"{decision.percent} % with the next tick",
-        Next.WAIT: "it waits",
-        Next.TRIP: f"back to {decision.stage} with the next tick",
-        Next.FINISH: "done with the next tick",
-    }
-    return f"{lead[decision.next]}: {why}"
+def _describe_decision(decision: Decision) -> str:
+    """Return what the next tick does, and why, as `stay in DARK_MODE: 300 s are left`."""
+    action = {
+        Next.STAY: f"stay in {decision.stage}",
+        Next.ADVANCE: f"advance to {decision.stage} at the next tick",
+        Next.STEP: f"raise the traffic share to {decision.percent} % at the next tick",
+        Next.WAIT: "wait for an approval",
+        Next.TRIP: f"go back to {decision.stage} at the next tick",
+        Next.FINISH: "finish at the next tick",
+    }[decision.next]
+    return f"{action}: {'; '.join(decision.reasons)}"
 
 
-def shown_value(guard: Guard, value: float | None) -> str:
-    """As people read it, with its unit."""
-    if value is None:
-        return "–"
-    if guard is Guard.ERRORS:
-        return f"{value:.0f}"
-    if guard is Guard.P95_MS:
-        return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"
-    return f"{100 * value:.3g} %"
-
-
-def shown_limit(one: Judged) -> str:
-    return f"{'≥' if one.guard is Guard.HIT_RATE else '≤'} {shown_value(one.guard, one.limit)}"
-
-
-MEANS = {
+WHILE_OFF = {
     Part.POLLING: "no feed is polled",
     Part.WARMING: "no cache is refreshed",
     Part.SERVING: "every gate answers control",
-    Part.ADVANCING: "no rollout advances by itself; guards still take them back",
+    Part.ADVANCING: "no rollout advances by itself; guards still take rollouts back",
 }
 
 
-def switched_off() -> list[str]:
-    """A line for each part that is off."""
+def banners() -> list[str]:
+    """Return a line for each thing that every page of the console warns of."""
+    return [*switched_off_banners(), *control_loop_banners()]
+
+
+def switched_off_banners() -> list[str]:
+    """Return a line for each part that is switched off, with its consequence."""
     return [
         f"{row.get_part_display()} is off since {row.since:%Y-%m-%d %H:%M} UTC, by {row.by}: "
-        f"{row.reason or 'no reason given'}. Meanwhile {MEANS[Part(row.part)]}."
+        f"{row.reason or 'no reason given'}. While it is off, {WHILE_OFF[Part(row.part)]}."
         for row in Activation.objects.switched_off().order_by("part")
     ]
 
 
-def banners() -> list[str]:
-    """What is not as it should be, whichever page one looks at."""
-    return [*switched_off(), *signs()]
-
-
-def signs() -> list[str]:
-    """Whether the control loop lives."""
-    told = []
+def control_loop_banners() -> list[str]:
+    """Return a line if the control loop does not tick, or if that cannot be read."""
     try:
-        if not heartbeat.is_fresh():
-            told.append(
-                f"No tick of the control loop for {heartbeat.FADES_AFTER_SECONDS} s: gates answer control. "
-                "Look at beat and workers."
-            )
+        is_ticking = heartbeat.is_fresh()
     except redis.RedisError:
-        told.append("Redis does not answer: nothing can be measured, and gates answer control within 30 s.")
-    return told
+        return ["Redis does not answer: nothing is measured, and gates answer control within 30 s. Check /readyz."]
+    if is_ticking:
+        return []
+    return [
+        f"No tick of the control loop for {heartbeat.FADES_AFTER_SECONDS} s: gates answer control. "
+        "Check beat and the workers of the queue control."
+    ]

@@ -16,12 +16,12 @@ def tick() -> None:
 
 @shared_task(name="rollout.snapshot", ignore_result=True)
 def snapshot() -> None:
-    snapshots.daily(actor=SYSTEM)
+    snapshots.run_nightly(actor=SYSTEM)
 
 
 @shared_task(name="rollout.make_snapshot", ignore_result=True)
 def make_snapshot(actor: str, reason: str) -> None:
-    snapshots.keep(actor=Machine(actor), reason=reason)
+    snapshots.create_and_verify(actor=Machine(actor), reason=reason)
 
 
 @shared_task(name="rollout.recover", ignore_result=True)

@@ -1,4 +1,4 @@
-"""What the tests share: a database per process, users of each group, a stub feed in a thread."""
+"""The fixtures of all tests: a database per process, users of each group, a stub feed in a thread."""
 
 import threading
 import time
@@ -13,14 +13,15 @@ from django.db.models import F
 from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
-import config.celery  # noqa: F401 - so that tasks that a request sends find their broker
+import config.celery  # noqa: F401 - tasks that a request sends need the broker of this application
 from caching.tiers import database_clock, hit_counter
 from caching.tiers.entries import ENTRIES
-from caching.tiers.tiered_store import hits
+from caching.tiers.hit_counter import hits
 from caching.tiers.values import VALUES
 from config.console.groups import make_groups
 from core.access.actors import SYSTEM
 from core.db.append_only import FLAG
+from core.notices.notify import Event, deliver_only_with
 from core.redis import client, key
 from providers.fleet.backfill import CATALOGUE, backfill
 from providers.models import ProviderState
@@ -28,65 +29,83 @@ from providers.polling import poller
 from providers.stub.faults import Fault
 from providers.stub.server import make_app, served
 from rollout.gate import heartbeat, runtime
-from rollout.gate.view import Views
+from rollout.gate.state import RolloutStates
 from rollout.models import Rollout
 from tests import databases
 from tests.installation import installation, site, whole
 from tests.processes import until
 
 __all__ = ["installation", "site", "whole"]
-hit_counter.FLUSH_SECONDS = 86400.0  # look-ups are written down when a test says so
-committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # for tests with threads or processes
+hit_counter.FLUSH_SECONDS = 86400.0  # hits are stored only when a test asks for it
+committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # with threads or processes
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock():
-        before = connection.settings_dict["NAME"]
+        name_before = connection.settings_dict["NAME"]
         name = databases.clone()
         connection.close()
         connection.settings_dict["NAME"] = name
-        # Tables are emptied between tests, append-only ones too.
+        # Django empties all tables after a test that committed, append-only ones too.
         connection.settings_dict["OPTIONS"]["options"] = f"-c {FLAG}=on -c synchronous_commit=off"
-        # What migrations put in comes back after a test that committed.
+        # The rows of the migrations are restored before a test that commits. Django does so if it finds this attribute,
+        # with a function that is ten times as slow as ours.
         rows = databases.dump()
-        connection._test_serialized_contents = "see below"  # type: ignore[attr-defined]
+        connection._test_serialized_contents = "unused"  # type: ignore[attr-defined]
         connection.creation.deserialize_db_from_string = lambda data: databases.restore(rows)  # type: ignore[method-assign]
         yield
         connection.close()
-        connection.settings_dict["NAME"] = before
+        connection.settings_dict["NAME"] = name_before
         databases.drop(name)
 
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """No poller, no look-up counted, and no key in Redis or held in memory: a bucket that one test emptied would hold
-    back the next one's calls.
+    """Leave no poller, no counted look-up, and no key in Redis or in memory for the next test.
+
+    A token bucket that one test emptied, for example, would delay the calls of the next one.
     """
-    runtime.own.reset(runtime.Process())  # without threads: a test says when it looks, and when it sends
+    runtime.shared.reset(runtime.GateRuntime())  # without threads: a test reads and sends when it wants to
     yield
-    for thread in threading.enumerate():  # a notice that is still being sent would be the next test's
+    for thread in threading.enumerate():  # a notice that is still being sent would arrive in the next test
         if thread.name.startswith("slipway-notify-"):
             thread.join(10)
     poller.stop_poller()
-    hits.forget_counts()
+    hits().forget_counts()
     database_clock.learn(time.time(), time.monotonic())
     ENTRIES.memory.clear()
     VALUES.memory.clear()
-    for found in client().scan_iter(key("*"), count=1000):
-        client().delete(found)
+    for name in client().scan_iter(key("*"), count=1000):
+        client().delete(name)
 
 
 @pytest.fixture(autouse=True)
 def plain_static_files(settings: Settings) -> None:
-    """Pages without a collectstatic before."""
+    """Serve pages without a run of collectstatic."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
 
 
 @pytest.fixture
+def notices() -> Iterator[list[Event]]:
+    """The events that were notified during the test. No other channel delivers them."""
+    events: list[Event] = []
+    with deliver_only_with(events.append):
+        yield events
+
+
+@pytest.fixture
+def notice_kinds() -> Iterator[list[str]]:
+    """The kinds of the events that were notified during the test. No other channel delivers them."""
+    kinds: list[str] = []
+    with deliver_only_with(lambda event: kinds.append(event.kind)):
+        yield kinds
+
+
+@pytest.fixture
 def fleet(db: None) -> None:
-    """The catalogue's 28 states."""
+    """The catalogue's 28 provider states."""
     backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
 
 
@@ -97,11 +116,11 @@ def state(fleet: None) -> ProviderState:
 
 @pytest.fixture
 def member(db: None) -> Callable[[str], User]:
-    """A user of a group."""
+    """A function that creates a user of a group."""
 
     def make(group: str) -> User:
         make_groups()
-        user = User.objects.create_user(group.lower(), is_staff=True)  # without a password, whose hash takes a while
+        user = User.objects.create_user(group.lower(), is_staff=True)  # no password: its hash is slow
         user.groups.add(Group.objects.get(name=group))
         return user
 
@@ -110,7 +129,7 @@ def member(db: None) -> Callable[[str], User]:
 
 @pytest.fixture
 def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
-    """A client signed in as a user of a group."""
+    """A function that returns a client signed in as a new user of a group."""
 
     def log_in(group: str) -> Client:
         client = Client()
@@ -120,36 +139,40 @@ def browse(member: Callable[[str], User]) -> Callable[[str], Client]:
     return log_in
 
 
-def look(views: Views) -> None:
-    """As a gate's thread does, with a control loop that ticks. On a busy machine Redis may take longer than its
-    time-out; a process looks again then, too.
+def look(states: RolloutStates) -> None:
+    """Read the rollouts as a gate's thread does, while the control loop ticks.
+
+    On a busy machine Redis may take longer than its time limit; a gate's thread reads again then, too.
     """
 
-    def looked() -> bool:
+    def is_read() -> bool:
         with suppress(redis.RedisError):
             heartbeat.beat()
-        views.check()
-        return views.get("derived-data") is not None
+        states.refresh()
+        return states.find("derived-data") is not None
 
-    assert until(looked)
+    assert until(is_read)
 
 
 @pytest.fixture
 def at_stage() -> Callable[..., None]:
-    """Has this process's gates see derived-data at a stage, as of a new epoch."""
+    """A function that moves derived-data to a stage, in a new epoch, and lets this process's gates read it."""
 
-    def be_at(stage: str, percent: int = 100) -> None:
+    def move_to(stage: str, percent: int = 100) -> None:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
         Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
-        look(runtime.own().views)
+        look(runtime.shared().states)
 
-    return be_at
+    return move_to
 
 
 @pytest.fixture
 def stub_feed(settings: Settings) -> Iterator[Callable[..., str]]:
-    """Starts stub feeds, one at a time, and points STUB_FEED_URL at the newest: stub_feed("500") misbehaves."""
+    """A function that starts a stub feed, sets STUB_FEED_URL to it, and ends the one before.
+
+    stub_feed("500") starts a feed with a fault.
+    """
     running: list[AbstractContextManager[str]] = []
 
     def start(fault: str = "", seed: int = 7) -> str:

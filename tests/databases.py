@@ -15,7 +15,7 @@ from psycopg import connect, errors, sql
 from config.embedded.location import VAR
 from core.process.lifetime import open_lock
 from tests.processes import until
-from tests.servers import USED
+from tests.servers import TABLESPACE_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "slipway_template_"
@@ -23,6 +23,7 @@ CLONE = "slipway_test_"
 
 
 def fingerprint() -> str:
+    """Return a short hash of the migrations and the locked packages: a template with another one is out of date."""
     files = sorted(ROOT.glob("*/migrations/*.py"))
     digest = hashlib.sha256((ROOT / "requirements.txt").read_bytes())
     for file in files:
@@ -32,6 +33,7 @@ def fingerprint() -> str:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
+    """Hold the lock that keeps test processes from making templates and clones at the same time."""
     lock = open_lock(VAR / "test-databases.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -41,24 +43,27 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def execute(statement: str, *names: str) -> list[tuple[str, ...]]:
-    """On a connection of its own, since databases are made and dropped outside transactions."""
+    """Run the statement on a new connection, because databases are made and dropped outside transactions.
+
+    names: identifiers for the placeholders of the statement.
+    """
     params = connection.get_connection_params()
-    wanted = {key: params[key] for key in ("dbname", "user", "password", "host", "port") if key in params}
-    with connect(**wanted, autocommit=True) as own:
+    options = {key: params[key] for key in ("dbname", "user", "password", "host", "port") if key in params}
+    with connect(**options, autocommit=True) as autocommitting:
         query = sql.SQL(statement).format(*map(sql.Identifier, names))
-        cursor = own.execute(query)
+        cursor = autocommitting.execute(query)
         return cursor.fetchall() if cursor.description else []
 
 
 def address(name: str = "") -> str:
-    """Of a database, for another process: the tests' own where no name is said."""
-    role = connection.settings_dict
-    who = f"{role['USER']}:{role['PASSWORD']}".removesuffix(":")
-    return f"postgres://{who}@{quote(role['HOST'], safe='')}/{name or role['NAME']}"
+    """Return the address of a database for another process; without a name, that of this process's database."""
+    options = connection.settings_dict
+    credentials = f"{options['USER']}:{options['PASSWORD']}".removesuffix(":")
+    return f"postgres://{credentials}@{quote(options['HOST'], safe='')}/{name or options['NAME']}"
 
 
 def clone() -> str:
-    """Make this process's database. Returns its name."""
+    """Make this process's database, and delete databases of earlier runs. Return its name."""
     name = f"{CLONE}{os.getpid()}"
     with one_at_a_time():
         template = TEMPLATE + fingerprint()
@@ -73,15 +78,17 @@ def clone() -> str:
 
 
 def copy(template: str, name: str) -> None:
-    """In memory where tests.servers found some."""
-    tablespace = os.environ.get(USED)
-    where = " TABLESPACE {}" if tablespace else ""
-    execute(
-        f"CREATE DATABASE {{}} TEMPLATE {{}} STRATEGY file_copy{where}", name, template, *filter(None, [tablespace])
-    )
+    """Copy a database, into memory if tests.servers made a tablespace there."""
+    statement, names = "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", [name, template]
+    tablespace = os.environ.get(TABLESPACE_VARIABLE)
+    if tablespace:
+        statement += " TABLESPACE {}"
+        names.append(tablespace)
+    execute(statement, *names)
 
 
 def is_used(name: str) -> bool:
+    """Return whether the clone belongs to another process that is running."""
     with suppress(ProcessLookupError):
         os.kill(int(name.removeprefix(CLONE)), 0)
         return int(name.removeprefix(CLONE)) != os.getpid()
@@ -90,54 +97,58 @@ def is_used(name: str) -> bool:
 
 def make_template(name: str) -> None:
     execute("CREATE DATABASE {}", name)
-    before = connection.settings_dict["NAME"]
+    name_before = connection.settings_dict["NAME"]
     connection.close()
     connection.settings_dict["NAME"] = name
     try:
         call_command("migrate", verbosity=0, interactive=False)
     except BaseException:
         connection.close()
-        connection.settings_dict["NAME"] = before
+        connection.settings_dict["NAME"] = name_before
         execute("DROP DATABASE {}", name)
         raise
     finally:
         connection.close()
-        connection.settings_dict["NAME"] = before
+        connection.settings_dict["NAME"] = name_before
 
 
 def dump() -> dict[str, bytes]:
-    """The rows of each table that has any, but for those that triggers write."""
+    """Return the rows of each table that has any, in the format of COPY, without the audit tables.
+
+    Triggers write the audit tables, so a restore of the others would write them twice.
+    """
     tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
     rows: dict[str, bytes] = {}
     with connection.cursor() as cursor:
         for table in sorted(tables):
-            if table.endswith("event") and f"{table.removesuffix('event')}" in tables:
+            if table.endswith("event") and table.removesuffix("event") in tables:
                 continue
             with cursor.copy(f"COPY {table} TO STDOUT") as copy:
-                if found := b"".join(bytes(part) for part in copy):
-                    rows[table] = found
+                content = b"".join(bytes(part) for part in copy)
+            if content:
+                rows[table] = content
     return rows
 
 
 def restore(rows: dict[str, bytes]) -> None:
-    """Into tables that were emptied: a tenth of the time that Django's own way takes."""
+    """Put the rows back into tables that were emptied. This takes a tenth of the time of Django's own function."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT FROM django_content_type)")
         if cursor.fetchone()[0]:
             return
-        for table, found in rows.items():
+        for table, content in rows.items():
             with cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                copy.write(found)
+                copy.write(content)
 
 
 def drop(name: str) -> None:
-    """An autovacuum worker in it, which a plain role may not end, goes by itself in a moment."""
+    """Drop the database. A plain role may not end an autovacuum worker in it, which ends by itself soon."""
 
-    def dropped() -> bool:
+    def is_dropped() -> bool:
         try:
             execute("DROP DATABASE {} WITH (FORCE)", name)
         except errors.InsufficientPrivilege:
             return False
         return True
 
-    assert until(dropped)
+    assert until(is_dropped)

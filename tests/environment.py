@@ -1,4 +1,4 @@
-"""Loaded by pytest before the settings: the tests' own environment, and the servers they need."""
+"""The environment of the tests, and the servers that they need. pytest loads it before the settings."""
 
 import os
 from pathlib import Path
@@ -20,6 +20,6 @@ os.environ |= {
 
 from config.embedded import lifecycle
 
-# `bootstrap` collects static files into it; whitenoise warns where nobody has run that yet.
+# whitenoise warns if the folder that `bootstrap` collects static files into does not exist yet.
 (Path(__file__).parent.parent / "var" / "static").mkdir(parents=True, exist_ok=True)
 lifecycle.ensure()

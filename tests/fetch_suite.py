@@ -1,6 +1,6 @@
-"""Fetch Django's own cache tests, of the locked version and by the hash of the lock: python -m tests.fetch_suite.
+"""Fetch Django's own cache tests in the locked version, checked by the lock's hash: python -m tests.fetch_suite.
 
-Wheels leave the tests out, so they come from the source distribution, into the virtual environment.
+Wheels do not hold the tests, so the source distribution is downloaded, and its tests go into the virtual environment.
 """
 
 import re
@@ -20,15 +20,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pin = Path(folder, "pin.txt")
         pin.write_text(locked.group().rstrip("\\ \n") + "\n")
-        # Without isolation nothing is fetched but what the hash names.
+        # Without build isolation pip downloads only the archive with this hash.
         options = ["--no-deps", "--no-binary", "django", "--no-build-isolation", "--require-hashes", "--dest", folder]
         command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "-r", str(pin)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            sys.exit(
-                f"slipway: Django's own cache tests could not be fetched: {said}; check that pip reaches its index"
-            )
+            cause = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            sys.exit(f"slipway: cannot fetch Django's cache tests: {cause}; check that pip reaches its index")
         [archive] = Path(folder).glob("*.tar.gz")
         with tarfile.open(archive) as files:
             for member in files:

@@ -1,4 +1,4 @@
-"""Loaded by pytest before all else, tests.environment included, which otherwise takes the servers of `make run`."""
+"""The start of the tests' own servers. pytest loads it first: tests.environment would use those of `make run`."""
 
 from tests.servers import start
 

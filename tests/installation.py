@@ -1,4 +1,4 @@
-"""A whole installation in a database of its own, and copies of it to break."""
+"""A whole installation in a database of its own, and copies of it that tests may break."""
 
 import os
 import threading
@@ -24,20 +24,20 @@ WHOLE = f"slipway_whole_{os.getpid()}"
 
 @contextmanager
 def inside(name: str) -> Iterator[None]:
-    """The default database is that one, in all threads."""
-    before = connection.settings_dict["NAME"]
+    """Use that database as the default one, in all threads."""
+    name_before = connection.settings_dict["NAME"]
     connection.close()
     connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = name
     try:
         yield
     finally:
         connection.close()
-        connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = before
+        connections.settings["default"]["NAME"] = connection.settings_dict["NAME"] = name_before
 
 
 @pytest.fixture(scope="session")
 def whole(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """What a fresh `make run` leaves: 28 states, 25 entries."""
+    """The name of a database as a fresh `make run` leaves it: 28 states, 25 entries."""
     with django_db_blocker.unblock():
         databases.copy(databases.TEMPLATE + databases.fingerprint(), WHOLE)
         with inside(WHOLE):
@@ -51,7 +51,7 @@ def whole(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
 
 @pytest.fixture
 def installation(whole: str, django_db_blocker: DjangoDbBlocker, site: None) -> Iterator[None]:
-    """A copy of it, for the length of a test."""
+    """A copy of the whole installation as the default database of one test."""
     copy = f"slipway_broken_{os.getpid()}"
     with django_db_blocker.unblock():
         databases.copy(whole, copy)
@@ -64,6 +64,8 @@ def installation(whole: str, django_db_blocker: DjangoDbBlocker, site: None) -> 
 
 
 class Site(BaseHTTPRequestHandler):
+    """A site whose answer a test can change."""
+
     status, body = 200, b'{"ready": true}'
 
     def do_GET(self) -> None:
@@ -77,7 +79,7 @@ class Site(BaseHTTPRequestHandler):
 
 @contextmanager
 def served_by(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server in a thread; yields its address."""
+    """Serve in a thread. Yield the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -89,7 +91,7 @@ def served_by(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @pytest.fixture
 def site(settings: Settings) -> Iterator[None]:
-    """A site that answers, at SITE_URL."""
+    """Serve a site at SITE_URL that answers each request."""
     Site.status, Site.body = 200, b'{"ready": true}'
     with served_by(Site) as address:
         settings.SITE_URL = address

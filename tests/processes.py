@@ -1,4 +1,4 @@
-"""Other processes: a port for one, its end awaited without sleeping (a pidfd becomes readable), and who lives."""
+"""Other processes: a free port, a wait for their end, and a list of those that run."""
 
 import os
 import select
@@ -15,7 +15,10 @@ def free_port() -> int:
 
 
 def ended(pid: int, seconds: float = 30) -> bool:
-    """Wait for a process to end; it need not be a child. False when it still lives after `seconds`."""
+    """Wait until a process ends, which need not be a child. Return False if it still runs after `seconds`.
+
+    The process's file descriptor becomes readable when it ends, so there is no sleep.
+    """
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -26,23 +29,30 @@ def ended(pid: int, seconds: float = 30) -> bool:
         os.close(fd)
 
 
-def until(found: Callable[[], object], seconds: float = 30) -> bool:
-    """Look again and again, for what no file descriptor tells of. False when it did not come about."""
+def until(condition: Callable[[], object], seconds: float = 30) -> bool:
+    """Check the condition every 20 ms until it holds. Return False if it does not hold after `seconds`.
+
+    It is for events that no file descriptor reports.
+    """
     deadline = time.monotonic() + seconds
-    while not found():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         select.select([], [], [], 0.02)
     return True
 
 
-def processes(*marks: str) -> Iterator[tuple[int, str]]:
-    """(pid, command line) of the living processes with one of the marks in command line or working folder."""
+def processes(*texts: str) -> Iterator[tuple[int, str]]:
+    """Yield pid and command line of each other process whose command line contains one of the texts.
+
+    A process whose working folder begins with one of the texts counts too.
+    """
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            place = os.readlink(folder / "cwd")
+            working_folder = os.readlink(folder / "cwd")
         except OSError:
             continue
-        if int(folder.name) != os.getpid() and any(mark in command or place.startswith(mark) for mark in marks):
+        is_other = int(folder.name) != os.getpid()
+        if is_other and any(text in command or working_folder.startswith(text) for text in texts):
             yield int(folder.name), command

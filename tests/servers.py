@@ -1,8 +1,7 @@
-"""PostgreSQL and Redis of the tests' own, apart from those of `make run`, whose data a crash in the middle of the tests
-could otherwise harm.
+"""PostgreSQL and Redis for the tests alone, because a crash in the middle of the tests could harm those of `make run`.
 
-The databases that tests are given lie in memory where there is some: a copy of one takes 30 ms there, and on a disk
-400 to 600, as each of its 700 files is made and taken away again.
+The databases of the tests are in memory if the machine has some: there a copy of one takes 30 ms, and on a disk 400 to
+600 ms, since each of its 700 files is made and deleted again.
 """
 
 import os
@@ -12,42 +11,42 @@ from urllib.parse import quote
 
 from config.embedded import lifecycle
 from config.embedded.clean import MEMORY
-from config.embedded.location import EmbeddedError, place_of
+from config.embedded.location import EmbeddedError, location_of
 from config.embedded.servers import DATABASE, ROLE
 
 VAR = Path(__file__).resolve().parent.parent / "var" / "tests"
-USED = "SLIPWAY_TEST_TABLESPACE"  # by the workers of this run
+TABLESPACE_VARIABLE = "SLIPWAY_TEST_TABLESPACE"  # the environment variable that names it to the workers of this run
 
 
 def start() -> None:
-    """Unless there are servers elsewhere, or this is a worker of a run that started them."""
+    """Start the servers, unless DATABASE_URL names others or this is a worker of a run that started them."""
     if os.environ.get("DATABASE_URL"):
         return
     VAR.mkdir(parents=True, exist_ok=True)
     try:
         lifecycle.ensure(VAR)
-    except EmbeddedError:  # nothing in it is worth keeping
-        shutil.rmtree(place_of(VAR).home, ignore_errors=True)
+    except EmbeddedError:  # the folder holds test data only, so it is made once more
+        shutil.rmtree(location_of(VAR).home, ignore_errors=True)
         lifecycle.ensure(VAR)
-    place = place_of(VAR)
-    os.environ["DATABASE_URL"] = f"postgres://{ROLE}@{quote(str(place.sockets), safe='')}/{DATABASE}"
+    location = location_of(VAR)
+    os.environ["DATABASE_URL"] = f"postgres://{ROLE}@{quote(str(location.sockets), safe='')}/{DATABASE}"
     os.environ["REDIS_URL"] = lifecycle.redis_url(VAR)
-    os.environ[USED] = in_memory(str(place.sockets), place.user)
+    os.environ[TABLESPACE_VARIABLE] = in_memory(str(location.sockets), location.user)
 
 
 def in_memory(sockets: str, user: str | None) -> str:
-    """The tablespace's name; empty where there is no memory to be had."""
+    """Make a tablespace in memory if there is none. Return its name, or "" if no folder in memory can be written."""
     import psycopg
 
     folder, name = MEMORY / Path(sockets).name, "memory"
     if not os.access(MEMORY, os.W_OK):
         return ""
     with psycopg.connect(host=sockets, user="postgres", dbname="postgres", autocommit=True) as superuser:
-        found = superuser.execute("SELECT 1 FROM pg_tablespace WHERE spcname = %s", [name]).fetchone()
-        if found and not folder.exists():  # the machine was started again
+        exists = superuser.execute("SELECT 1 FROM pg_tablespace WHERE spcname = %s", [name]).fetchone() is not None
+        if exists and not folder.exists():  # the machine was started again
             superuser.execute(f"DROP TABLESPACE {name}")
-            found = None
-        if not found:
+            exists = False
+        if not exists:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             if user:

@@ -1,0 +1,1 @@
+"""The proof of the state: checks, their runner, suites and reports."""

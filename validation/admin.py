@@ -1,4 +1,4 @@
-"""Validation in the admin: the last run as a board, each check's history, and runs one by one."""
+"""Validation in the admin: the board of the newest results, the history of each check, and each run."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from core.console.badges import ago, badge
 from core.console.confirm import verb_page
 from core.console.keyset import KeysetAdmin
 from core.health_checks import Result, Suite, checks
-from validation.board import board, shown_result
+from validation.board import board_context, result_context
 from validation.models import ValidationRun
 from validation.operations import Report, validate
 
@@ -21,8 +21,8 @@ PERMISSION = "validation.run_validationrun"
 
 @admin.register(ValidationRun)
 class ValidationRunAdmin(KeysetAdmin):
-    intro = "Whether everything is as it should be: looked at every quarter of an hour, and whenever somebody asks."
-    when_empty = "Nothing was looked at yet. Run it with the button above, or:"
+    intro = "Whether the system is as it should be. A run takes place every 15 minutes, and on request."
+    when_empty = "No run took place yet. Start one with the button above, or run:"
     command = "python manage.py validate"
     list_before_template = "console/validation.html"
     change_form_outer_before_template = "console/validation_run.html"
@@ -32,18 +32,18 @@ class ValidationRunAdmin(KeysetAdmin):
     fields = ["suite", "category", "is_full", "seconds", "requested_by", "started_at"]
 
     def get_urls(self) -> list[URLPattern]:
-        own = [self.page(f"run/{suite.value}/", self.run, f"validate_{suite.name}", suite=suite) for suite in Suite]
-        return own + super().get_urls()  # type: ignore[no-any-return]
+        pages = [self.page(f"run/{suite.value}/", self.run, f"validate_{suite.name}", suite=suite) for suite in Suite]
+        return pages + super().get_urls()  # type: ignore[no-any-return]
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        boards = [board(suite) for suite in (Suite.EXIT, Suite.EXTENDED)]
-        return {"boards": [each | {"run": _address(each["suite"])} for each in boards]}
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        suites = (Suite.EXIT, Suite.EXTENDED)
+        return {"boards": [board_context(suite) | {"run_address": _run_address(suite)} for suite in suites]}
 
-    def of_row(self, request: HttpRequest, row: ValidationRun) -> dict[str, Any]:
-        return {"results": [shown_result(found) for found in row.results.order_by("pk")]}
+    def row_context(self, request: HttpRequest, row: ValidationRun) -> dict[str, Any]:
+        return {"results": [result_context(result) for result in row.results.order_by("pk")]}
 
     def run(self, request: HttpRequest, suite: Suite) -> HttpResponse:
-        many = len(checks(suite))
+        """Show the confirmation page of a run, and on confirmation run the suite."""
         return verb_page(
             self,
             request,
@@ -51,12 +51,12 @@ class ValidationRunAdmin(KeysetAdmin):
             subject=f"{suite.label.lower()} now",
             permission=PERMISSION,
             plan=[
-                f"{many} checks look at the database, the site and the caches; nothing is changed.",
-                "It takes seconds.",
+                f"{len(checks(suite))} checks look at the database, the site and the caches. They change nothing.",
+                "The run takes seconds.",
             ],
-            act=lambda filled: _said(validate(suite, actor=request.user)),
+            operation=lambda values: _describe_report(validate(suite, actor=request.user)),
             form=forms.Form,
-            back=reverse("admin:validation_validationrun_changelist"),
+            return_url=reverse("admin:validation_validationrun_changelist"),
         )
 
     @admin.display(description="When")
@@ -69,18 +69,19 @@ class ValidationRunAdmin(KeysetAdmin):
 
     @admin.display(description="Passed")
     def passed_of(self, run: ValidationRun) -> str:
-        return f"{run.passed} of {run.total}{f', {run.category} only' if run.category else ''}"
+        scope = f", only {run.category}" if run.category else ""
+        return f"{run.passed} of {run.total}{scope}"
 
     @admin.display(description="Took")
     def took(self, run: ValidationRun) -> str:
         return f"{run.seconds:.2f} s"
 
 
-def _said(report: Report) -> str:
+def _describe_report(report: Report) -> str:
     passed = sum(outcome.finding.result is Result.PASS for outcome in report.outcomes)
-    kept = "" if report.stored_as else "; this run could not be stored"
-    return f"{report.suite.label}: {report.overall.value}, {passed} of {len(report.outcomes)} passed{kept}"
+    note = "" if report.stored_as else "; this run could not be stored"
+    return f"{report.suite.label}: {report.overall.value}, {passed} of {len(report.outcomes)} passed{note}"
 
 
-def _address(suite: Suite) -> str:
+def _run_address(suite: Suite) -> str:
     return reverse(f"admin:validate_{suite.name}")

@@ -1,4 +1,4 @@
-"""What the admin's board shows: the newest result of each check, and how it went before."""
+"""The admin's board: the newest result of each check, and its earlier results."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,58 +11,62 @@ from core.console.badges import ago, badge
 from core.health_checks import Result, Suite
 from validation.models import CheckResult, ValidationRun
 
-STRIP = 40  # runs
+HISTORY_RUNS = 40
 
 
-def board(suite: Suite) -> dict[str, Any]:
-    """By category. Nothing before the first run of all of the suite."""
-    last = ValidationRun.objects.whole(suite).first()
-    if last is None:
+def board_context(suite: Suite) -> dict[str, Any]:
+    """Return the newest results by category. Before the first run of the whole suite, it holds the suite alone."""
+    newest = ValidationRun.objects.of_whole_suite(suite).first()
+    if newest is None:
         return {"suite": suite}
-    strips = _strips(suite)
+    histories = _histories(suite)
     categories: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for found in last.results.order_by("pk"):
-        categories[found.category_name].append(shown_result(found) | {"strip": strips[found.check_id]})
+    for result in newest.results.order_by("pk"):
+        categories[result.category_name].append(result_context(result) | {"history": histories[result.check_id]})
     return {
         "suite": suite,
-        "overall": badge(Result(last.overall)),
-        "told": f"{last.passed} of {last.total} passed, in {last.seconds:.2f} s",
-        "when": ago(last.started_at),
-        "by": last.requested_by,
+        "overall": badge(Result(newest.overall)),
+        "summary": f"{newest.passed} of {newest.total} passed, in {newest.seconds:.2f} s",
+        "when": ago(newest.started_at),
+        "by": newest.requested_by,
         "categories": dict(categories),
     }
 
 
-def shown_result(found: CheckResult) -> dict[str, Any]:
+def result_context(result: CheckResult) -> dict[str, Any]:
+    """Return the context of one result. Only a result that is not PASS has a remedy."""
     return {
-        "id": found.check_id,
-        "badge": badge(Result(found.result)),
-        "value": found.value,
-        "limit": found.limit,
-        "message": found.message,
-        "remedy": found.remedy if found.result != Result.PASS else "",
-        "offending": [_row(name, found.links.get(name)) for name in found.offending],
-        "more": max(0, found.offending_count - len(found.offending)),
+        "id": result.check_id,
+        "badge": badge(Result(result.result)),
+        "value": result.value,
+        "limit": result.limit,
+        "message": result.message,
+        "remedy": result.remedy if result.result != Result.PASS else "",
+        "offending": [_linked_name(name, result.links.get(name)) for name in result.offending],
+        "unnamed": max(0, result.offending_count - len(result.offending)),
     }
 
 
-def _row(name: str, page: str | None) -> SafeString | str:
-    return format_html('<a href="{}">{}</a>', page, name) if page else name
+def _linked_name(name: str, address: str | None) -> SafeString | str:
+    return format_html('<a href="{}">{}</a>', address, name) if address else name
 
 
-def _strips(suite: Suite) -> dict[str, SafeString]:
-    """Of each check, its last results, the oldest first: a square each, told in words too."""
-    runs = list(ValidationRun.objects.whole(suite).values_list("pk", flat=True)[:STRIP])
-    history: dict[str, list[str]] = defaultdict(list)
-    for check, result in CheckResult.objects.filter(run__in=runs).order_by("run").values_list("check_id", "result"):
-        history[check].append(result)
-    return {check: _strip(check, results) for check, results in history.items()}
+def _histories(suite: Suite) -> dict[str, SafeString]:
+    """Return the last results of each check, by check: a square for each, the oldest first."""
+    runs = list(ValidationRun.objects.of_whole_suite(suite).values_list("pk", flat=True)[:HISTORY_RUNS])
+    results: dict[str, list[str]] = defaultdict(list)
+    rows = CheckResult.objects.filter(run__in=runs).order_by("run").values_list("check_id", "result")
+    for check, result in rows:
+        results[check].append(result)
+    return {check: _history(check, results[check]) for check in results}
 
 
-def _strip(check: str, results: Sequence[str]) -> SafeString:
-    bad = sum(result in (Result.FAIL, Result.ERROR) for result in results)
+def _history(check: str, results: Sequence[str]) -> SafeString:
+    """Return the squares. Their label gives the count in words, for screen readers."""
+    failed = sum(result in (Result.FAIL, Result.ERROR) for result in results)
+    styles = [Result(result) for result in results]
     squares = format_html_join(
-        "", '<i class="sw-{}" title="{}">{}</i>', ((Result(each).color, each, Result(each).symbol) for each in results)
+        "", '<i class="sw-{}" title="{}">{}</i>', ((style.color, style, style.symbol) for style in styles)
     )
-    told = f"{check}: {bad} of the last {len(results)} runs failed"
-    return format_html('<span class="sw-strip" role="img" aria-label="{}">{}</span>', told, squares)
+    label = f"{check}: {failed} of the last {len(results)} runs failed"
+    return format_html('<span class="sw-strip" role="img" aria-label="{}">{}</span>', label, squares)

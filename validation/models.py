@@ -1,4 +1,4 @@
-"""What validation found, run by run."""
+"""The stored runs of validation, and the results of their checks."""
 
 from typing import Self
 
@@ -10,23 +10,23 @@ from core.health_checks import Result, Suite
 
 
 class ValidationRunQuerySet(models.QuerySet["ValidationRun"]):
-    def whole(self, suite: str) -> Self:
-        """Of all of a suite, the newest first."""
+    def of_whole_suite(self, suite: str) -> Self:
+        """Return the runs of all categories of the suite, the newest first."""
         return self.filter(suite=suite, category="").order_by("-pk")
 
-    def by_themselves(self, suite: str) -> Self:
-        """Those that nobody asked for, the newest first."""
+    def scheduled(self, suite: str) -> Self:
+        """Return the runs of the suite that the schedule began, the newest first."""
         return self.filter(requested_by="system", suite=suite).order_by("-started_at")
 
 
 class ValidationRun(models.Model):
-    """Kept for 90 days."""
+    """A run of a suite, or of one category of it. It is stored for KEEP_DAYS (90)."""
 
     KEEP_DAYS = 90
 
     suite = models.CharField(max_length=16, choices=Suite, db_default=Suite.EXIT.value)
-    category = models.CharField(max_length=32, blank=True, db_default="", help_text="empty: all of the suite")
-    is_full = models.BooleanField("full", db_default=False, help_text="looked at everything")
+    category = models.CharField(max_length=32, blank=True, db_default="", help_text="empty if the whole suite ran")
+    is_full = models.BooleanField("full", db_default=False, help_text="the run looked at every row, not at a sample")
     overall = models.CharField(max_length=5, choices=Result, db_default=Result.ERROR.value)
     total = models.PositiveIntegerField(db_default=0)
     passed = models.PositiveIntegerField(db_default=0)
@@ -48,6 +48,8 @@ class ValidationRun(models.Model):
 
 
 class CheckResult(models.Model):
+    """The result of one check in one run."""
+
     run = models.ForeignKey(ValidationRun, models.CASCADE, related_name="results")
     check_id = models.CharField("check", max_length=64)
     category_name = models.CharField("category", max_length=32)

@@ -1,4 +1,4 @@
-"""What /metrics tells of validation: the newest result of each check."""
+"""Validation's figures for Prometheus: the newest result of each check."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,26 @@ from validation.models import ValidationRun
 
 
 class ValidationCollector(Collector):
+    """The collector of the newest run of each suite. A skipped check has no figure."""
+
     def collect(self) -> Iterator[Metric]:
         passed = GaugeMetricFamily(
-            "slipway_check_passed", "1 where the newest look passed, else 0.", labels=["suite", "category", "check"]
+            "slipway_check_passed",
+            "1 if the check passed or warned in the newest run, else 0.",
+            labels=["suite", "category", "check"],
         )
-        last = GaugeMetricFamily("slipway_validation_run_timestamp_seconds", "When it was run.", labels=["suite"])
+        newest = GaugeMetricFamily(
+            "slipway_validation_run_timestamp_seconds", "The start of the newest run, in Unix time.", labels=["suite"]
+        )
         for suite in Suite:
-            run = ValidationRun.objects.whole(suite).first()
+            run = ValidationRun.objects.of_whole_suite(suite).first()
             if run is None:
                 continue
-            last.add_metric([suite], run.started_at.timestamp())
-            for found in run.results.exclude(result=Result.SKIP).order_by("pk"):
-                is_good = found.result in (Result.PASS, Result.WARN)
-                passed.add_metric([suite, found.category_name, found.check_id], float(is_good))
-        yield from (passed, last)
+            newest.add_metric([suite], run.started_at.timestamp())
+            for result in run.results.exclude(result=Result.SKIP).order_by("pk"):
+                is_good = result.result in (Result.PASS, Result.WARN)
+                passed.add_metric([suite, result.category_name, result.check_id], 1.0 if is_good else 0.0)
+        yield from (passed, newest)
 
     def describe(self) -> list[Metric]:
-        return []  # registering asks the database nothing
+        return []  # so that registering the collector does not query the database

@@ -14,7 +14,7 @@ def validate(suite: str = Suite.EXIT.value, is_full: bool = False) -> None:
 
 @shared_task(name="validation.watch", ignore_result=True)
 def watch() -> None:
-    operations.watch()
+    operations.notify_if_overdue()
 
 
 @shared_task(name="validation.prune", ignore_result=True)

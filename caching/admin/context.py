@@ -1,25 +1,26 @@
-"""What the admin's pages show beside the rows."""
+"""The context of the admin's pages about caches."""
 
 from typing import Any
 
-import orjson
+import msgspec
 from django.conf import settings
 from django.utils.safestring import SafeString
 
 from caching.admin.pictures import picture
 from caching.choices import HITS, CacheType
-from caching.freshness import freshness
+from caching.derivations.payloads import DECODERS
+from caching.freshness import freshness_badge
 from caching.models import CacheEntry, CacheTarget
 from caching.tiers.hit_counter import answered, lookups_by_kind
 
 
-def shown_entry(entry: CacheEntry) -> dict[str, Any]:
-    about = {"cache_type": entry.cache_type, "sport": entry.sport, "subject": entry.subject}
-    target = CacheTarget.objects.filter(**about).first()
+def entry_context(entry: CacheEntry) -> dict[str, Any]:
+    """Return what the page of one entry shows above its fields."""
+    target = CacheTarget.objects.filter(cache_type=entry.cache_type, sport=entry.sport, subject=entry.subject).first()
     path = CacheType(entry.cache_type).about(entry.sport, entry.subject).replace(":", "/")
     return {
-        "told": entry.narrative or "Nothing was said about it.",
-        "state": freshness(entry.soft_expires_at, entry.expires_at),
+        "narrative": entry.narrative or "This entry has no description.",
+        "state": freshness_badge(entry.soft_expires_at, entry.expires_at),
         "points": entry.key_points,
         "problem": target.last_error if target else "",
         "picture": _picture(entry),
@@ -29,13 +30,13 @@ def shown_entry(entry: CacheEntry) -> dict[str, Any]:
 
 def _picture(entry: CacheEntry) -> SafeString | str:
     try:
-        return picture(CacheType(entry.cache_type), orjson.loads(entry.data_json))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return "It cannot be drawn: its payload is not what its type has."
+        return picture(DECODERS[entry.cache_type].decode(entry.data_json))
+    except (msgspec.MsgspecError, KeyError, IndexError):
+        return "It cannot be drawn: its payload does not have the form of its type."
 
 
-def hit_rates() -> dict[str, Any]:
-    """Per type, since they are counted: look-ups, hits among them, and the share of each tier."""
+def hit_rates_context() -> dict[str, Any]:
+    """Return the look-ups of each type since counting began, the share of hits, and the share of each tier."""
     rows = []
     for kind, by_tier in lookups_by_kind().items():
         lookups = answered(by_tier)

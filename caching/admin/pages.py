@@ -1,4 +1,4 @@
-"""The caches in the admin."""
+"""The admin pages of entries, targets, policies and warm-ups."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from caching import operations
-from caching.admin.context import hit_rates, shown_entry
-from caching.freshness import STATES, freshness
+from caching.admin.context import entry_context, hit_rates_context
+from caching.freshness import CONDITIONS, Freshness, freshness_badge
 from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.warming.warm import PERMISSION as WARM
 from core.console.actions import verb
@@ -19,11 +19,11 @@ from core.console.badges import ago, on_off
 from core.console.keyset import KeysetAdmin
 from providers.models import Sport
 
-UNDER_WAY = "{changed} targets are being computed; Warm-ups shows how far that is."
+REQUESTED = "{changed} targets will be computed; Warm-ups shows the progress."
 
 
 class BySport(admin.SimpleListFilter):
-    """Of the sports there are, since reading them from a million rows takes a while."""
+    """The filter by sport, with the choices of the table of sports: reading them from a million entries is slow."""
 
     title, parameter_name = "sport", "sport"
 
@@ -35,20 +35,22 @@ class BySport(admin.SimpleListFilter):
 
 
 class ByState(admin.SimpleListFilter):
+    """The filter by freshness."""
+
     title, parameter_name = "state", "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("fresh", "Fresh"), ("due", "To be refreshed"), ("stale", "Stale")]
+        return [(state.value, str(state.label).capitalize()) for state in Freshness]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[CacheEntry]") -> "QuerySet[CacheEntry]":
-        state = STATES.get(self.value() or "")
-        return queryset.filter(state) if state else queryset
+        value = self.value()
+        return queryset.filter(CONDITIONS[Freshness(value)]) if value in Freshness.values else queryset
 
 
 @admin.register(CacheEntry)
 class CacheEntryAdmin(KeysetAdmin):
-    intro = "What was computed and is ready to be served, the newest first."
-    when_empty = "They come with a warm-up:"
+    intro = "The computed values that are served, the newest first."
+    when_empty = "A warm-up computes them:"
     command = "python manage.py warm_caches"
     list_before_template = "console/entries.html"
     change_form_outer_before_template = "console/entry.html"
@@ -57,7 +59,7 @@ class CacheEntryAdmin(KeysetAdmin):
         "cache_type",
         "fresh",
         "narrative",
-        "sure",
+        "certainty",
         "sample_size",
         "version",
         "hits",
@@ -72,42 +74,42 @@ class CacheEntryAdmin(KeysetAdmin):
         ("Payload", {"fields": ["size_bytes", "data_hash", "data_json"]}),
     ]
     search_fields = ["cache_key__startswith"]
-    search_help_text = "beginning of a key, as player:nba"
+    search_help_text = "the beginning of a key, such as player:nba"
     actions = [
         verb(
             operations.warm_entries,
             label="Warm now",
             permission=WARM,
-            consequence="A worker computes them again from the stored box scores, fresh or not.",
-            done=UNDER_WAY,
+            consequence="A worker computes them again from the stored box scores, whether they are fresh or not.",
+            done=REQUESTED,
         ),
         verb(
             operations.expire_now,
             label="Expire now",
             permission="caching.expire_cacheentry",
-            consequence="They are stale from now on, and computed again with the next refresh.",
-            takes_away=True,
+            consequence="They become stale now, and the next refresh computes them again.",
+            is_destructive=True,
         ),
         verb(
             operations.flag,
             label="Flag or unflag",
             permission="caching.flag_cacheentry",
-            consequence="Flagged ones are kept whatever their expiry says; those flagged lose their flag.",
+            consequence="Flagged entries are kept after their expiry. Entries that are flagged already lose the flag.",
         ),
     ]
 
-    def of_row(self, request: HttpRequest, row: CacheEntry) -> dict[str, Any]:
-        return shown_entry(row)
+    def row_context(self, request: HttpRequest, row: CacheEntry) -> dict[str, Any]:
+        return entry_context(row)
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        return hit_rates()
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        return hit_rates_context()
 
     @admin.display(description="State")
     def fresh(self, entry: CacheEntry) -> SafeString:
-        return freshness(entry.soft_expires_at, entry.expires_at)
+        return freshness_badge(entry.soft_expires_at, entry.expires_at)
 
     @admin.display(description="Confidence")
-    def sure(self, entry: CacheEntry) -> SafeString:
+    def certainty(self, entry: CacheEntry) -> SafeString:
         return format_html('<span class="sw-number">{}</span>', f"{entry.confidence:.2f}")
 
     @admin.display(description="Hits")
@@ -120,16 +122,16 @@ class CacheEntryAdmin(KeysetAdmin):
 
 
 class ConfigurationAdmin(SlipwayAdmin):
-    """Edits go through the operations, which keep the audit, and tell readers of targets."""
+    """Pages whose edits go through the operations, which write the audit and announce changed targets to readers."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        operations.save(obj, actor=request.user)
+        operations.save_configuration(obj, actor=request.user)
 
 
 @admin.register(CacheTarget)
 class CacheTargetAdmin(ConfigurationAdmin):
-    intro = "What is to be kept warm: a row added here becomes an entry with the next refresh."
-    when_empty = "They come with the migrations."
+    intro = "The values that are kept warm. The next refresh computes an entry for a target that is added here."
+    when_empty = "The migrations create them."
     list_display = ["cache_key", "name", "enabled", "last_error"]
     list_filter = ["cache_type", "sport", "is_enabled"]
     search_fields = ["name__istartswith"]
@@ -139,8 +141,8 @@ class CacheTargetAdmin(ConfigurationAdmin):
             operations.warm_targets,
             label="Warm now",
             permission=WARM,
-            consequence="A worker computes them from the stored box scores, fresh or not.",
-            done=UNDER_WAY,
+            consequence="A worker computes them from the stored box scores, whether they are fresh or not.",
+            done=REQUESTED,
         )
     ]
 
@@ -157,7 +159,7 @@ class CacheTargetAdmin(ConfigurationAdmin):
 
 @admin.register(CachePolicy)
 class CachePolicyAdmin(ConfigurationAdmin):
-    intro = "How long what was computed is fresh, when it is refreshed, and how long it is kept after that."
+    intro = "How long an entry is fresh, when it is refreshed, and how long it is kept after its expiry."
     list_display = ["__str__", "ttl_hours", "soft_fraction", "grace_hours"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -172,18 +174,18 @@ class CachePolicyAdmin(ConfigurationAdmin):
 
 @admin.register(WarmUp)
 class WarmUpAdmin(ReadOnlyAdmin):
-    intro = "What operators had computed at once, and how far that is. The regular refresh is not among it."
-    when_empty = "Choose entries or targets, then Warm now."
+    intro = "The computations that operators requested, and their progress. The regular refresh is not listed."
+    when_empty = "To request one, select entries or targets, then choose Warm now."
     list_before_template = "console/moving.html"
-    list_display = fields = ["requested", "requested_by", "how_far", "failed"]
-    readonly_fields = ["requested", "how_far"]
+    list_display = fields = ["requested", "requested_by", "progress", "failed"]
+    readonly_fields = ["requested", "progress"]
     ordering = ["-pk"]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[WarmUp]":
-        found: QuerySet[WarmUp] = super().get_queryset(request)
-        return found.defer("targets")
+        warm_ups: QuerySet[WarmUp] = super().get_queryset(request)
+        return warm_ups.defer("targets")
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_moving": WarmUp.objects.filter(ended_at=None).exists()}
 
     @admin.display(description="Requested", ordering="requested_at")
@@ -191,9 +193,9 @@ class WarmUpAdmin(ReadOnlyAdmin):
         return ago(row.requested_at)
 
     @admin.display(description="Computed")
-    def how_far(self, row: WarmUp) -> SafeString:
-        told = f"{row.done:,} of {row.total:,}"
+    def progress(self, row: WarmUp) -> SafeString:
+        text = f"{row.done:,} of {row.total:,}"
         if row.ended_at is not None:
-            return format_html("{}", told)
+            return format_html("{}", text)
         bar = '<progress class="sw-progress" max="{}" value="{}"></progress> {}'
-        return format_html(bar, row.total, row.done, told)
+        return format_html(bar, row.total, row.done, text)

@@ -1,0 +1,1 @@
+"""The formulas: pure functions from box scores to a payload with its confidence."""

@@ -1,62 +1,91 @@
-"""How one statistic goes along with the others of its sport, within position groups and pooled.
+"""The correlation of one statistic with each other statistic of its sport, within position groups and pooled.
 
-Pooled figures mix roles (a guard's assists, a center's rebounds): an artefact of positions as much as of play. They are
-named so and never the strongest.
+Pooled figures mix roles (a guard's assists, a center's rebounds): they are an artefact of positions as much as of play.
+They are named "pooled" and never reported as the strongest.
 
-Confidence: one less half the width of the strongest pair's 95 % interval, 0 to 1: an interval that spans everything is
-worth nothing. Source of the interval: Fisher 1921.
+Confidence: 1 minus half the width of the strongest pair's 95 % interval, 0 to 1. An interval from -1 to 1 is worth 0.
+Source of the interval: Fisher 1921.
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from caching.derivations.games import MIN_GAMES, Games, correlate, interval
+from caching.derivations.games import MIN_GAMES, Floats, Games, correlate, interval, readable
+from caching.derivations.payloads import CorrelationPayload, Pair, PositionGroup, StrongestPair
 from caching.derivations.result import Computed
 
 POOLED = "pooled"
+POINTS_AT_MOST = 3
 
 
-def warm(games: Games, statistic: str) -> Computed:
-    """For a statistic of the games. Raises ValueError for one that they do not hold."""
-    groups = [_group(name, games, counts, statistic) for name, counts in games.by_group()]
-    groups.append(_group(POOLED, games, games.counts, statistic))
-    within = [(group["group"], pair) for group in groups[:-1] for pair in group["pairs"] if pair["r"] is not None]
-    best = max(within, key=lambda found: abs(found[1]["r"]), default=None)
-    payload: dict[str, Any] = {"statistic": statistic, "source": games.source, "groups": groups, "strongest": None}
-    sample, context = len(games.counts), {"newest": str(games.newest), "source": games.source}
-    name = statistic.replace("_", " ")
-    if best is None:
-        told = f"Too few games to tell what {name} goes along with: {sample}, and a position group needs {MIN_GAMES}."
-        return Computed(payload, told, [], _unsure(sample), sample, context)
-    group, pair = best
-    payload["strongest"] = {"group": group, "with": pair["with"], "r": pair["r"]}
-    other, sign = pair["with"].replace("_", " "), "with" if pair["r"] >= 0 else "against"
-    told = f"Of {group} players, {name} go most {sign} {other}: r {pair['r']:.2f} over {pair['n']:,} games."
-    points = [_point(found_group, found) for found_group, found in sorted(within, key=lambda f: -abs(f[1]["r"]))[:3]]
-    return Computed(payload, told, points, 1 - (pair["high"] - pair["low"]) / 2, sample, context)
+class MeasuredPair(NamedTuple):
+    """A correlation within one position group, of two statistics that both vary."""
+
+    group: str
+    other: str
+    r: float
+    low: float
+    high: float
+    n: int
 
 
-def _group(name: str, games: Games, counts: Any, statistic: str) -> dict[str, Any]:
-    place = games.statistics.index(statistic)
+def derive(games: Games, statistic: str) -> Computed:
+    """Return the statistic's correlations. Raise ValueError if the games do not have the statistic."""
+    within_groups = [_position_group(name, counts, games, statistic) for name, counts in games.by_group()]
+    pooled = _position_group(POOLED, games.counts, games, statistic)
+    strongest_first = _strongest_first(within_groups)
+    payload = CorrelationPayload(statistic, games.source, [*within_groups, pooled])
+    sample_size = len(games.counts)
+    context = {"newest": str(games.newest), "source": games.source}
+    if not strongest_first:
+        narrative = (
+            f"Too few games to correlate {readable(statistic)}: {sample_size}, "
+            f"and a position group needs {MIN_GAMES} games."
+        )
+        confidence = 1 - _half_width(*interval(0.0, sample_size))
+        return Computed(payload, narrative, [], confidence, sample_size, context)
+    best = strongest_first[0]
+    payload.strongest = StrongestPair(best.group, best.other, best.r)
+    direction = "rise" if best.r >= 0 else "fall"
+    narrative = (
+        f"Among {best.group} players, {readable(statistic)} {direction} most with {readable(best.other)}: "
+        f"r {best.r:.2f} over {best.n:,} games."
+    )
+    points = [_describe_pair(pair) for pair in strongest_first[:POINTS_AT_MOST]]
+    return Computed(payload, narrative, points, 1 - _half_width(best.low, best.high), sample_size, context)
+
+
+def _position_group(name: str, counts: Floats, games: Games, statistic: str) -> PositionGroup:
+    column = games.statistics.index(statistic)
     r, n = correlate(counts)
     pairs = [
-        _pair(other, float(r[place, i]), int(n[place, i])) for i, other in enumerate(games.statistics) if i != place
+        _pair(other, float(r[column, i]), int(n[column, i])) for i, other in enumerate(games.statistics) if i != column
     ]
-    return {"group": name, "n": len(counts), "pairs": pairs}
+    return PositionGroup(name, len(counts), pairs)
 
 
-def _pair(other: str, r: float, n: int) -> dict[str, Any]:
+def _pair(other: str, r: float, n: int) -> Pair:
     if math.isnan(r):
-        return {"with": other, "r": None, "low": None, "high": None, "n": n}
+        return Pair(other, None, None, None, n)
     low, high = interval(r, n)
-    return {"with": other, "r": r, "low": low, "high": high, "n": n}
+    return Pair(other, r, low, high, n)
 
 
-def _point(group: str, pair: dict[str, Any]) -> str:
-    return f"{group}: {pair['with'].replace('_', ' ')} {pair['r']:+.2f} ({pair['low']:+.2f} to {pair['high']:+.2f})"
+def _strongest_first(groups: Sequence[PositionGroup]) -> list[MeasuredPair]:
+    """Return the pairs that have a correlation, the largest |r| first."""
+    measured = [
+        MeasuredPair(group.group, pair.other, pair.r, pair.low, pair.high, pair.n)
+        for group in groups
+        for pair in group.pairs
+        if pair.r is not None and pair.low is not None and pair.high is not None
+    ]
+    return sorted(measured, key=lambda pair: -abs(pair.r))
 
 
-def _unsure(n: int) -> float:
-    """What the interval of a correlation of 0 over so many games is worth."""
-    low, high = interval(0.0, n)
-    return 1 - (high - low) / 2
+def _describe_pair(pair: MeasuredPair) -> str:
+    return f"{pair.group}: {readable(pair.other)} {pair.r:+.2f} ({pair.low:+.2f} to {pair.high:+.2f})"
+
+
+def _half_width(low: float, high: float) -> float:
+    return (high - low) / 2

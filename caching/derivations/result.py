@@ -1,17 +1,26 @@
-"""What a warmer answers, whichever it is."""
+"""The result that every derivation returns, and the encoding of its payload as JSON."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
+
+from caching.derivations.payloads import Payload
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """payload: as consumers get it. confidence: 0 to 1, by the warmer's documented formula."""
+    """A computed value.
 
-    payload: dict[str, Any]
+    payload: the document that consumers get.
+    narrative: one sentence about the result. key_points: up to three short lines.
+    confidence: 0 to 1, by the formula that the derivation's module documents.
+    sample_size: the number of games. context: which input it was computed from.
+    """
+
+    payload: Payload
     narrative: str
     key_points: list[str]
     confidence: float
@@ -19,20 +28,21 @@ class Computed:
     context: dict[str, Any]
 
 
-def encode(payload: dict[str, Any]) -> bytes:
-    """The payload as JSON. Raises ValueError for a number that JSON has no word for, TypeError for what is no JSON."""
-    if _has_no_number(payload):
-        raise ValueError("a number that is none")
-    return orjson.dumps(payload)
+def encode_payload(payload: Payload) -> bytes:
+    """Return the payload as JSON. Raise ValueError if it holds NaN or infinity, which JSON cannot represent."""
+    document = msgspec.to_builtins(payload)
+    if _has_nonfinite_number(document):
+        raise ValueError("the payload must not hold NaN or infinity; see the arithmetic of its derivation")
+    return orjson.dumps(document)
 
 
-def _has_no_number(value: Any) -> bool:
+def _has_nonfinite_number(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
-        return any(map(_has_no_number, value.values()))
-    return isinstance(value, list) and any(map(_has_no_number, value))
+        return any(map(_has_nonfinite_number, value.values()))
+    return isinstance(value, list) and any(map(_has_nonfinite_number, value))
 
 
 class TooFewGames(Exception):
-    """TooFewGames(what there is)."""
+    """The stored box scores do not suffice for the computation. The message names what is missing."""

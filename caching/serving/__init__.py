@@ -1,0 +1,1 @@
+"""Answers to consumers: through the gate, over HTTP, and as a load test."""

@@ -1,4 +1,4 @@
-"""A derived value through the gate: control computes it fresh, the candidate takes it out of the tiers."""
+"""A derived value through the gate: control computes it fresh, the candidate reads it from the tiers."""
 
 import math
 from dataclasses import dataclass
@@ -7,27 +7,29 @@ from typing import Any
 from django.db import Error
 from django.db.models.functions import Now
 
-from caching.choices import State
+from caching.choices import ValueState
 from caching.models import CacheEntry
 from caching.serving.serve import CannotCompute, NoTarget, Served, compute_fresh, serve
-from caching.tiers import entries
-from caching.tiers.entries import Key
-from rollout.decisions.stages import ROLLED_OUT
-from rollout.gate import Answer, Gate
-from rollout.gate import gate as named
+from caching.tiers.entries import Key, get_entry
+from rollout.decisions.stages import DEFAULT_ROLLOUT
+from rollout.gate import Answer, Gate, gate
 
-RELATIVE, ABSOLUTE = 1e-9, 1e-12  # what two machines' libraries may round differently
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12  # the libraries of two machines may round differently
 
 
-def gate() -> Gate:
-    return named(ROLLED_OUT)
+def derived_gate() -> Gate:
+    """Return the gate of the rollout that brings the cached values live."""
+    return gate(DEFAULT_ROLLOUT)
 
 
 def derived_value(key: Key, targeting_key: str) -> Served:
-    """Raises NoTarget, CannotCompute; django.db.Error where it needs PostgreSQL."""
-    asked = _Asked(key)
-    served: Served | NoTarget | CannotCompute | Error = gate().run(
-        targeting_key, control=asked.control, candidate=asked.candidate, probe=asked.probe, same=asked.same
+    """Return the value from the arm that serves the targeting key.
+
+    Raise NoTarget, CannotCompute, or django.db.Error if PostgreSQL is needed and does not answer.
+    """
+    arms = _Arms(key)
+    served: Served | NoTarget | CannotCompute | Error = derived_gate().run(
+        targeting_key, control=arms.control, candidate=arms.candidate, probe=arms.probe, same=arms.same
     )
     if isinstance(served, Served):
         return served
@@ -35,8 +37,11 @@ def derived_value(key: Key, targeting_key: str) -> Served:
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What nobody can answer is an answer too: a consumer's wrong key is no failure of either way to serve."""
+class _Arms:
+    """The two arms for one request.
+
+    An error that affects both arms, such as a wrong key, is returned, not raised, so that it counts against neither.
+    """
 
     key: Key
     is_answerable: bool = True
@@ -54,45 +59,48 @@ class _Asked:
         except NoTarget as problem:
             return Answer(problem, is_counted=False)
         except (CannotCompute, Error) as problem:
-            if self._control_can():
+            if self._can_control_answer():
                 raise
             return Answer(problem, is_counted=False)
         return Answer(served, is_hit=not served.is_computed)
 
-    def _control_can(self) -> bool:
-        """Only then the candidate failed; else neither arm can help it."""
+    def _can_control_answer(self) -> bool:
+        """Return whether control answers, so that the error is the candidate's own."""
         try:
             return not isinstance(self.control().value, Exception)
         except Error:
             return False
 
     def probe(self) -> bool | None:
-        return entries.get(self.key).state is not State.MISSING if self.is_answerable else None
+        """Return whether the cache has the value, or None if the request cannot be answered."""
+        return get_entry(self.key).state is not ValueState.MISSING if self.is_answerable else None
 
     def same(self, fresh: Any, cached: Any) -> bool | None:
-        """None where box scores came in between the two."""
+        """Return whether both arms gave the same value, or None if box scores were imported between the two."""
         if not (isinstance(fresh, Served) and isinstance(cached, Served)):
             return None
         if is_close(fresh.found.value, cached.found.value):
             return True
-        return None if self._was_of_other_games(cached) else False
+        return None if self._was_computed_from_other_games(cached) else False
 
-    def _was_of_other_games(self, cached: Served) -> bool:
-        """Whether what the cache had is right by now, or waits to be computed again: an import makes entries due."""
-        record, again = cached.found.record, compute_fresh(self.key)
-        if is_close(again.found.value, cached.found.value):
+    def _was_computed_from_other_games(self, cached: Served) -> bool:
+        """Return whether the cached value is right by now, or waits to be refreshed because an import made it due."""
+        record, recomputed = cached.found.record, compute_fresh(self.key)
+        if is_close(recomputed.found.value, cached.found.value):
             return True
-        stands = CacheEntry.objects.filter(pk=record.row, data_hash=record.digest.hex(), soft_expires_at__gt=Now())
-        return not stands.exists()
+        is_current = CacheEntry.objects.filter(
+            pk=record.row, data_hash=record.digest.hex(), soft_expires_at__gt=Now()
+        ).exists()
+        return not is_current
 
 
 def is_close(one: Any, other: Any) -> bool:
-    """Equal JSON, but for what numbers lose in rounding."""
+    """Return whether two JSON values are equal, apart from the rounding of numbers."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(is_close(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(is_close, one, other))
     if isinstance(one, float) or isinstance(other, float):
         are_numbers = isinstance(one, int | float) and isinstance(other, int | float)
-        return are_numbers and math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        return are_numbers and math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
     return bool(one == other)

@@ -1,20 +1,35 @@
-"""The database's time, as this process can tell it without asking: its own clock that never goes back, and how far that
-was off when the database was last asked.
+"""The database's time as this process estimates it, without a query.
+
+The estimate is this process's monotonic clock, which never goes back, plus its difference from the database's clock
+when a statement last returned the database's time.
 """
 
 import time
+from dataclasses import dataclass
 
-LONGEST_SECONDS = 0.25  # an answer that took longer says too little
-_ahead_seconds = [time.time() - time.monotonic()]
+LONGEST_ROUND_TRIP_SECONDS = 0.25  # after a longer one the difference is too uncertain to be used
+
+
+@dataclass(slots=True)
+class _Estimate:
+    """The database's clock minus time.monotonic(), in seconds; this machine's clock, until the database answers."""
+
+    ahead_seconds: float
+
+
+_estimate = _Estimate(time.time() - time.monotonic())
 
 
 def now() -> float:
-    """Seconds since 1970."""
-    return time.monotonic() + _ahead_seconds[0]
+    """Return the estimated time of the database, in seconds since 1970."""
+    return time.monotonic() + _estimate.ahead_seconds
 
 
 def learn(database_now: float, asked_at: float) -> None:
-    """The database answered with its time; asked_at: by time.monotonic()."""
-    took = time.monotonic() - asked_at
-    if took <= LONGEST_SECONDS:
-        _ahead_seconds[0] = database_now - asked_at - took / 2
+    """Adjust the estimate to a time that the database returned just now.
+
+    database_now: seconds since 1970. asked_at: when the statement was sent, by time.monotonic().
+    """
+    round_trip = time.monotonic() - asked_at
+    if round_trip <= LONGEST_ROUND_TRIP_SECONDS:
+        _estimate.ahead_seconds = database_now - asked_at - round_trip / 2

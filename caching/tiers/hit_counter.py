@@ -1,7 +1,6 @@
-"""Look-ups, counted in memory and written down every few seconds: a crash loses what came since."""
+"""Look-ups, counted in memory and stored every 15 seconds. A crash loses the counts since the last time."""
 
 import atexit
-import os
 import threading
 import time
 from collections import Counter, deque
@@ -15,14 +14,18 @@ from django.db import Error, connection
 from caching import sql
 from caching.choices import Tier
 from caching.models import CacheLookup
+from core.process.per_process import PerProcess
 
 FLUSH_SECONDS = 15.0
-ADDED_UP_AFTER = 10_000  # look-ups; a reader only notes its own, which takes no lock
+ADDED_UP_AFTER = 10_000  # look-ups
 log = structlog.get_logger("slipway.caching")
 
 
-class Hits:
-    """Thread-safe: a deque's ends are, and the sums have a lock."""
+class HitCounter:
+    """The look-ups of one process since they were last stored. The first look-up starts the thread that stores them.
+
+    Thread-safe: a reader only appends its look-up to a deque, which takes no lock; a lock protects the sums.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,19 +33,17 @@ class Hits:
         self._lookups: Counter[tuple[str, Tier]] = Counter()
         self._rows: Counter[int] = Counter()
         self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._begin_again)
 
     def forget_counts(self) -> None:
+        """Drop what was counted and not stored."""
         self._new.clear()
         self._lookups, self._rows = Counter(), Counter()
 
-    def _begin_again(self) -> None:
-        """The thread does not live on in a fork, and what the parent counted is the parent's."""
-        self._lock, self._thread = threading.Lock(), None
-        self.forget_counts()
-
     def count(self, kind: str, tier: Tier, row: int = 0) -> None:
-        """kind: of entry, or `value`. row: of the entry that was hit."""
+        """Count one look-up.
+
+        kind: the type of the entry, or "value". row: the id of the entry that was hit; 0 if there is none.
+        """
         self._new.append((kind, tier, row))
         if len(self._new) >= ADDED_UP_AFTER:
             with self._lock:
@@ -59,7 +60,7 @@ class Hits:
                     self._rows[row] += 1
 
     def flush(self) -> None:
-        """Write down what was counted, in one statement. Raises django.db.Error; then it stays counted."""
+        """Store the counts, in one statement. Raise django.db.Error; the look-ups stay counted then."""
         with self._lock:
             self._add_up()
             lookups, rows = self._lookups, self._rows
@@ -79,35 +80,50 @@ class Hits:
                 self._rows.update(rows)
             raise
 
+    def flush_quietly(self) -> None:
+        """Store the counts. If the database refuses, log it; the look-ups stay counted."""
+        try:
+            self.flush()
+        except Error as error:
+            log.warning("look-ups could not be stored; they stay counted", error=str(error))
+        finally:
+            with suppress(Error):
+                connection.close()  # a connection is not worth holding until the next time
+
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="slipway-hits", daemon=True)
                 self._thread.start()
-                atexit.register(self._flush_quietly)
+                atexit.register(_flush_at_exit)
 
     def _run(self) -> None:
         while True:
             time.sleep(FLUSH_SECONDS)
-            self._flush_quietly()
+            self.flush_quietly()
 
-    def _flush_quietly(self) -> None:
-        try:
-            self.flush()
-        except Error as error:
-            log.warning("look-ups could not be written down; they stay counted", error=str(error))
-        finally:
-            with suppress(Error):
-                connection.close()  # not worth holding one in between
+
+# A fork counts from zero: what its parent counted is the parent's to store.
+hits = PerProcess(HitCounter)
+
+
+def _flush_at_exit() -> None:
+    """Store the counts of the process that exits. A fork inherits this function, but not its parent's counts."""
+    counter = hits.current()
+    if counter is not None:
+        counter.flush_quietly()
 
 
 def answered(by_tier: Mapping[str, int]) -> int:
-    """Look-ups in all: a damaged value is counted beside the tier that answered in its place."""
+    """Return the number of look-ups.
+
+    A damaged value is not one: it is counted in addition to the tier that answered instead.
+    """
     return sum(lookups for tier, lookups in by_tier.items() if tier != Tier.CORRUPT)
 
 
 def lookups_by_kind() -> dict[str, dict[str, int]]:
-    """What was written down, by kind and tier."""
+    """Return the stored numbers of look-ups, by kind and tier."""
     counts: dict[str, dict[str, int]] = {}
     for lookup in CacheLookup.objects.order_by("kind", "tier"):
         counts.setdefault(lookup.kind, {})[lookup.tier] = lookup.lookups

@@ -1,91 +1,91 @@
-"""A process's line to Redis: it hears there which keys others changed, and knows when it may have missed some.
+"""A process's subscription to changes: which keys other processes changed, and whether it may have missed some.
 
-While the line is down nobody asks Redis: what lies there may be outdated by the time it is back. Only this thread tries
-again, so that no reader ever waits for an outage. What could not be told is told once the line is up again.
+While the subscription is down, no reader asks Redis, because its values may be outdated when it is back. The
+subscription's own thread alone tries to connect again, so that no reader waits for an outage. Announcements that could
+not be sent are sent when the subscription is up again.
 """
 
-import os
 import threading
 import time
-from collections.abc import Sequence
-from functools import cache
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 import redis
 import structlog
 
+from core.process.per_process import PerProcess
 from core.redis import key, listening_client
 
-FAILURES = 3  # in a row; then Redis is left alone until it answers this thread
-BEAT_SECONDS = 1.0  # without an answer for as long, the line is down
+FAILURES_AT_MOST = 3  # in a row; after them no reader asks Redis until it answers the subscription's thread
+PING_SECONDS = 1.0  # without an answer for this long, the subscription counts as down
 RECONNECT_SECONDS = 0.2
-FIRST_SECONDS = 0.25  # a writer waits for the first connection at most
-RUN_DIGITS = 12
-MOST_UNSENT = 10_000  # keys of a space; beyond that all of them are meant
+FIRST_CONNECTION_SECONDS = 0.25  # a writer waits at most this long for the first connection
+RUN_ID_DIGITS = 12
+UNSENT_AT_MOST = 10_000  # keys of a space; if there are more, all its keys are announced
+ALL_KEYS = ""  # takes the place of the keys in an unsent announcement that means all of them
 log = structlog.get_logger("slipway.caching")
 
 
 class Space(Protocol):
-    """Who is told of keys; none means all of them."""
+    """A set of keys whose changes are announced under the space's name. An empty list of keys means all of them."""
 
-    def told(self, keys: Sequence[str], run: str) -> None:
-        """They changed somewhere, as told by who reads what Redis has of this run."""
+    def on_changed(self, keys: Sequence[str], run_id: str) -> None:
+        """Drop the keys. The writer had read the values that Redis kept in this run."""
 
-    def lost(self) -> None:
-        """Changes may have been missed."""
+    def on_missed(self) -> None:
+        """Drop everything, because changes may have been missed."""
 
-    def resend(self, keys: Sequence[str]) -> None:
-        """Announce them again. Raises redis.RedisError."""
+    def announce_again(self, keys: Sequence[str]) -> None:
+        """Announce the keys. Raise redis.RedisError if Redis does not take the announcement."""
 
 
-class Link:
-    """`run`: of the Redis server whose values may be read; empty while the line is down. It is part of their names:
-    what an earlier life of the server kept, writes of the outage are missing in it, is never read.
+class Subscription:
+    """A subscription with its thread, which starts with the first use.
+
+    run_id: the run of the Redis server whose values may be read; empty while the subscription is down. The run is part
+    of the values' names in Redis. The values of an earlier run lack the writes of the outage, so they are never read.
+    unsent: the keys of each space whose announcement Redis did not take.
     """
 
-    def __init__(self) -> None:
-        self.run = ""
-        self._spaces: dict[str, Space] = {}
-        self.begin_again()
-        os.register_at_fork(after_in_child=self.begin_again)
-
-    def begin_again(self) -> None:
-        """In a fork too, where the thread does not live on, and what is unsent is the parent's to send."""
-        self.run, self._failures = "", 0
+    def __init__(self, spaces: Mapping[str, Space]) -> None:
+        self.run_id = ""
+        self.unsent: dict[str, set[str]] = {}
+        self._spaces = spaces
+        self._failures = 0
         self._thread: threading.Thread | None = None
-        self._tried, self._lock = threading.Event(), threading.Lock()
-        self._unsent: dict[str, set[str]] = {}
-
-    def serve(self, name: str, space: Space) -> None:
-        self._spaces[name] = space
+        self._has_tried = threading.Event()
+        self._lock = threading.Lock()
 
     @property
     def is_up(self) -> bool:
+        """Whether Redis may be asked: the subscription is up, and the last few calls did not all fail."""
         if self._thread is None:
             self._start()
-        return bool(self.run) and self._failures < FAILURES
+        return bool(self.run_id) and self._failures < FAILURES_AT_MOST
 
-    def failed(self) -> None:
+    def count_failure(self) -> None:
+        """Count a call that Redis did not answer."""
         self._failures += 1
 
-    def worked(self) -> None:
+    def reset_failures(self) -> None:
+        """Forget the failures, because Redis answered a call."""
         if self._failures:
             self._failures = 0
 
-    def wait(self) -> bool:
-        """For the first connection, where there was no time for one yet."""
+    def wait_until_up(self) -> bool:
+        """Return whether the subscription is up, after the first attempt to connect. Do not wait for later attempts."""
         if not self.is_up:
-            self._tried.wait(FIRST_SECONDS)
+            self._has_tried.wait(FIRST_CONNECTION_SECONDS)
         return self.is_up
 
-    def unsent(self, name: str, keys: Sequence[str]) -> None:
-        """Redis did not take this announcement."""
+    def keep_unsent(self, space: str, keys: Sequence[str]) -> None:
+        """Keep an announcement that Redis did not take, and send it when the subscription is up again."""
         with self._lock:
-            unsent = self._unsent.setdefault(name, set())
-            unsent.update(keys or [""])
-            if len(unsent) > MOST_UNSENT:
-                self._unsent[name] = {""}
+            unsent = self.unsent.setdefault(space, set())
+            unsent.update(keys or [ALL_KEYS])
+            if len(unsent) > UNSENT_AT_MOST:
+                self.unsent[space] = {ALL_KEYS}
 
     def _start(self) -> None:
         with self._lock:
@@ -99,54 +99,83 @@ class Link:
                 self._listen()
             except (redis.RedisError, OSError):
                 pass
-            except Exception:  # whatever it is: what this process holds may be outdated from now on
-                log.exception("the line to Redis broke")
-            was_up, self.run = bool(self.run), ""
-            self._tried.set()
-            for space in self._spaces.values() if was_up else ():
-                space.lost()
+            except Exception:  # an unknown error too: from now on the values of this process may be outdated
+                log.exception("the subscription to Redis broke")
+            was_up = bool(self.run_id)
+            self.run_id = ""
+            self._has_tried.set()
+            if was_up:
+                for space in self._spaces.values():
+                    space.on_missed()
             time.sleep(RECONNECT_SECONDS)
 
     def _listen(self) -> None:
-        """Returns, or raises redis.RedisError, when the line is down."""
-        with listening_client() as connection, connection.pubsub() as line:
-            line.subscribe(key("derived"))
-            if line.get_message(timeout=BEAT_SECONDS) is None:
+        """Receive messages until the subscription is down. Then return, or raise redis.RedisError."""
+        with listening_client() as connection, connection.pubsub() as pubsub:
+            pubsub.subscribe(key("derived"))
+            if pubsub.get_message(timeout=PING_SECONDS) is None:
                 return
-            self._failures = FAILURES  # not up before what was missed is told
-            self.run = str(connection.info("server")["run_id"])[:RUN_DIGITS]
+            self._failures = FAILURES_AT_MOST  # it is not up before the unsent announcements are sent
+            self.run_id = str(connection.info("server")["run_id"])[:RUN_ID_DIGITS]
             self._send_unsent()
             self._failures = 0
-            self._tried.set()
-            is_asked, beat_at = False, time.monotonic() + BEAT_SECONDS
+            self._has_tried.set()
+            is_ping_unanswered, ping_at = False, time.monotonic() + PING_SECONDS
             while True:
-                message = line.get_message(timeout=max(0.0, beat_at - time.monotonic()))
-                is_asked = is_asked and message is None
-                if message and message["type"] == "message":
-                    name, keys, run = orjson.loads(message["data"])
-                    if name in self._spaces:
-                        self._spaces[name].told(keys, run)
-                if time.monotonic() >= beat_at:
-                    if is_asked:
-                        return
-                    line.ping()
-                    self._send_unsent()
+                message = pubsub.get_message(timeout=max(0.0, ping_at - time.monotonic()))
+                if message is not None:  # Redis answers this thread, so that readers may ask it again
+                    is_ping_unanswered = False
                     self._failures = 0
-                    is_asked, beat_at = True, time.monotonic() + BEAT_SECONDS
+                    self._receive(message)
+                if time.monotonic() >= ping_at:
+                    if is_ping_unanswered:
+                        return
+                    pubsub.ping()
+                    self._send_unsent()
+                    is_ping_unanswered, ping_at = True, time.monotonic() + PING_SECONDS
+
+    def _receive(self, message: Mapping[str, Any]) -> None:
+        if message["type"] != "message":  # the answer to a ping
+            return
+        name, keys, run_id = orjson.loads(message["data"])
+        if name in self._spaces:
+            self._spaces[name].on_changed(keys, run_id)
 
     def _send_unsent(self) -> None:
-        """Raises redis.RedisError; what was not sent stays for the next time."""
-        while self._unsent:
+        """Send the unsent announcements. Raise redis.RedisError; what was not sent is kept."""
+        while self.unsent:
             with self._lock:
-                name, keys = self._unsent.popitem()
+                name, unsent = self.unsent.popitem()
+            keys = [] if ALL_KEYS in unsent else sorted(unsent)
             try:
-                self._spaces[name].resend([] if "" in keys else sorted(keys))
+                self._spaces[name].announce_again(keys)
             except redis.RedisError:
-                self.unsent(name, [] if "" in keys else sorted(keys))
+                self.keep_unsent(name, keys)
                 raise
 
 
-@cache
-def own_link() -> Link:
-    """This process's."""
-    return Link()
+class Channel:
+    """The spaces whose changes are announced together, and each process's subscription to them.
+
+    A fork makes its own subscription on first use: its parent's thread does not live on, and what is unsent is the
+    parent's to send.
+    """
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, Space] = {}
+        self._subscription = PerProcess(self._subscribe)
+
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription of this process."""
+        return self._subscription()
+
+    def register(self, name: str, space: Space) -> None:
+        """Pass the changes that are announced under this name to the space."""
+        self._spaces[name] = space
+
+    def _subscribe(self) -> Subscription:
+        return Subscription(self._spaces)
+
+
+CHANNEL = Channel()

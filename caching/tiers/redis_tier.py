@@ -1,25 +1,26 @@
-"""The second tier: what any process read or wrote lately, in Redis, for a minute at most.
+"""The second tier: the values that any process read or wrote lately, in Redis, for a minute at most.
 
 A value is written only over an older one, by its stamp, so that a slow reader never puts back what a writer replaced. A
-deleted one leaves its stamp for a while, to the same end.
+deleted value leaves its stamp for a while, for the same reason.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import orjson
 import redis
 
-from caching.tiers.invalidation import Link
+from caching.tiers.invalidation import Channel
 from caching.tiers.records import Corrupt, Record, pack, stamped, unpack
-from core.redis import client, get, key
+from core.chunks import chunks
+from core.redis import client, key, read_value
 
-LIFE_SECONDS = 60.0  # so that an announcement that died with its process is made up for
-MARK_SECONDS = 10.0  # longer than any reader takes from its query to its write
-AT_ONCE = 500  # keys per message and pipeline, which has to end within the time-out
+LIFE_SECONDS = 60.0  # the bound on an outdated value if a process dies before it announces its change
+STAMP_LIFE_SECONDS = 10.0  # of a deleted value's stamp; longer than any reader takes from its query to its write
+CHUNK_KEYS = 500  # per message and pipeline, which has to end within the time-out
 
-# KEYS: the value's, that of the last clear. ARGV: stamp, value, life in ms.
+# KEYS: the value's key, and the key that holds the stamp of the last clear. ARGV: stamp, value, life in ms.
 SET_NEWER = """
 local cleared = redis.call('GET', KEYS[2])
 if cleared and cleared >= ARGV[1] then return 0 end
@@ -29,117 +30,128 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1"""
 
 
-class Shared:
-    """Of one space of keys. Without Redis it holds nothing; nothing here raises redis.RedisError but `resend`."""
+class RedisTier:
+    """The second tier of one space of keys.
 
-    def __init__(self, space: str, link: Link) -> None:
-        self._space, self._link = space, link
+    If Redis does not answer, the tier is empty. No method but `announce_again` raises redis.RedisError.
+    """
+
+    def __init__(self, space: str, channel: Channel) -> None:
+        self._space, self._channel = space, channel
 
     def get(self, name: str) -> Record | None:
-        """Raises Corrupt; what was corrupt is gone then."""
-        if not self._link.is_up:
+        """Return the record, or None if there is none. Raise Corrupt if it is damaged; it is dropped then."""
+        subscription = self._channel.subscription
+        if not subscription.is_up:
             return None
-        at = self._at(name)
+        redis_key = self._redis_key(name)
         try:
-            frame = get(at)
+            frame = read_value(redis_key)
         except redis.RedisError:
-            self._link.failed()
+            subscription.count_failure()
             return None
-        self._link.worked()
+        subscription.reset_failures()
         if frame is None:
             return None
         try:
             return unpack(frame)
         except Corrupt:
-            self._carry_out(lambda: client().unlink(at))
+            self._try(lambda: client().unlink(redis_key))
             raise
 
     def put(self, name: str, record: Record, now: float) -> None:
-        """What was read from the table."""
-        if self._link.is_up:
-            self._carry_out(lambda: self._put(client(), name, record, now))
+        """Keep a record that was read from the table. now: by the database's clock."""
+        if self._channel.subscription.is_up:
+            self._try(lambda: self._put(client(), name, record, now))
 
     def announce(self, changed: Mapping[str, Record | None], stamp: int, now: float) -> None:
-        """Keep what was written, drop (None) what changed otherwise up to `stamp`, and tell every process."""
+        """Keep the written records, drop the other changed keys, and announce all of them to every process.
+
+        changed: the new record of each key, or None if the key was deleted or changed in another way, up to `stamp`.
+        """
 
         def send() -> None:
-            for some in _batches(changed):
-                with client().pipeline(transaction=False) as batch:
-                    for name in some:
-                        if record := changed[name]:
-                            self._put(batch, name, record, now)
+            for names in chunks(changed, CHUNK_KEYS):
+                with client().pipeline(transaction=False) as pipeline:
+                    for name in names:
+                        record = changed[name]
+                        if record is not None:
+                            self._put(pipeline, name, record, now)
                         else:
-                            self._set(batch, name, stamp, stamped(stamp), MARK_SECONDS)
-                    self._tell(batch, some)
-                    batch.execute()
+                            self._set_newer(pipeline, name, stamp, stamped(stamp), STAMP_LIFE_SECONDS)
+                    self._publish(pipeline, names)
+                    pipeline.execute()
 
-        self._announce(send, list(changed))
+        self._send_or_keep(send, list(changed))
 
     def announce_clear(self, stamp: int) -> None:
-        """Whatever was written up to `stamp` is gone."""
+        """Drop every value that was written up to `stamp`, here and in every process."""
 
         def send() -> None:
             client().set(self._cleared, stamped(stamp), px=_milliseconds(LIFE_SECONDS))
-            self.resend([])
+            self.announce_again([])
 
-        self._announce(send, [])
+        self._send_or_keep(send, [])
 
-    def resend(self, keys: Sequence[str]) -> None:
-        """Drop them here (none: all) and tell every process. Raises redis.RedisError."""
+    def announce_again(self, keys: Sequence[str]) -> None:
+        """Drop the keys, or all keys if the list is empty, here and in every process. Raise redis.RedisError."""
         self._unlink(keys)
-        self._tell(client(), keys)
+        self._publish(client(), keys)
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Of what somebody changed who took Redis for another run of it."""
-        self._carry_out(lambda: self._unlink(keys))
+        """Drop keys here that a process changed which had read the values of another run of Redis."""
+        self._try(lambda: self._unlink(keys))
 
     def _unlink(self, keys: Sequence[str]) -> None:
-        names = map(self._at, keys) if keys else client().scan_iter(_literally(self._at("")) + "*", count=AT_ONCE)
-        for some in _batches(names):
-            client().unlink(*some)
+        redis_keys: Iterable[Any]
+        if keys:
+            redis_keys = map(self._redis_key, keys)
+        else:
+            redis_keys = client().scan_iter(_escape_pattern(self._redis_key("")) + "*", count=CHUNK_KEYS)
+        for chunk in chunks(redis_keys, CHUNK_KEYS):
+            client().unlink(*chunk)
 
-    def _announce(self, send: Callable[[], None], keys: Sequence[str]) -> None:
-        if not (self._link.wait() and self._carry_out(send)):
-            self._link.unsent(self._space, keys)
+    def _send_or_keep(self, send: Callable[[], None], keys: Sequence[str]) -> None:
+        subscription = self._channel.subscription
+        if not (subscription.wait_until_up() and self._try(send)):
+            subscription.keep_unsent(self._space, keys)
 
-    def _carry_out(self, send: Callable[[], object]) -> bool:
+    def _try(self, send: Callable[[], object]) -> bool:
+        """Call `send`. Return whether Redis answered."""
         try:
             send()
         except redis.RedisError:
-            self._link.failed()
+            self._channel.subscription.count_failure()
             return False
-        self._link.worked()
+        self._channel.subscription.reset_failures()
         return True
 
-    def _put(self, to: "redis.Redis", name: str, record: Record, now: float) -> None:
-        life = min(LIFE_SECONDS, record.gone_at - now)
-        if life > 0:
-            self._set(to, name, record.stamp, pack(record), life)
+    def _put(self, connection: "redis.Redis", name: str, record: Record, now: float) -> None:
+        life_seconds = min(LIFE_SECONDS, record.gone_at - now)
+        if life_seconds > 0:
+            self._set_newer(connection, name, record.stamp, pack(record), life_seconds)
 
-    def _set(self, to: "redis.Redis", name: str, stamp: int, value: bytes, life: float) -> None:
-        to.eval(SET_NEWER, 2, self._at(name), self._cleared, stamped(stamp), value, _milliseconds(life))
+    def _set_newer(self, connection: "redis.Redis", name: str, stamp: int, value: bytes, life_seconds: float) -> None:
+        life_ms = _milliseconds(life_seconds)
+        connection.eval(SET_NEWER, 2, self._redis_key(name), self._cleared, stamped(stamp), value, life_ms)
 
-    def _tell(self, to: "redis.Redis", keys: Sequence[str]) -> None:
-        for some in _batches(keys) if keys else [[]]:
-            to.publish(key("derived"), orjson.dumps([self._space, some, self._link.run]))
+    def _publish(self, connection: "redis.Redis", keys: Sequence[str]) -> None:
+        run_id = self._channel.subscription.run_id
+        for chunk in chunks(keys, CHUNK_KEYS) if keys else [[]]:
+            connection.publish(key("derived"), orjson.dumps([self._space, chunk, run_id]))
 
-    def _at(self, name: str) -> str:
-        return key(f"derived:{self._space}:{self._link.run}:{name}")
+    def _redis_key(self, name: str) -> str:
+        return key(f"derived:{self._space}:{self._channel.subscription.run_id}:{name}")
 
     @property
     def _cleared(self) -> str:
         return key(f"derived-cleared:{self._space}")
 
 
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(names)
-    return iter(lambda: list(islice(left, AT_ONCE)), [])
-
-
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _literally(text: str) -> str:
-    """As a pattern that matches just this text."""
+def _escape_pattern(text: str) -> str:
+    """Return the pattern for SCAN that matches only this text."""
     return re.sub(r"([*?\[\]\\])", r"\\\1", text)

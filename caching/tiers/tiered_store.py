@@ -1,146 +1,172 @@
-"""Three tiers behind one look-up: this process (L1), Redis (L2), and PostgreSQL (L3), which is the truth.
+"""Three tiers behind one look-up: this process (L1), Redis (L2), and PostgreSQL (L3), which is the source of truth.
 
-What L1 and L2 hold is dropped by whoever writes the key, in every process; checked again after a minute all the same;
-and, while this process cannot hear of writes, after a second. Inside a transaction that wrote something, its reads come
-from PostgreSQL, and nobody else sees what is not committed.
+A writer drops the key from L1 and L2, in every process. A value in L1 is also checked again after a minute, or after a
+second while this process does not receive the announcements of other writers. The reads of a transaction that wrote
+something come from PostgreSQL, and no other reader sees what is not committed.
 """
 
-import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db import Error, transaction
 
-from caching.choices import State, Tier
+from caching.choices import Tier, ValueState
 from caching.tiers import database_clock
-from caching.tiers.hit_counter import Hits
-from caching.tiers.invalidation import Link, own_link
-from caching.tiers.memory import Kept, Memory
-from caching.tiers.records import Corrupt, Found, Record
-from caching.tiers.redis_tier import Shared
+from caching.tiers.hit_counter import hits
+from caching.tiers.invalidation import CHANNEL, Channel, Subscription
+from caching.tiers.memory import Kept, MemoryTier
+from caching.tiers.records import Corrupt, Lookup, Record
+from caching.tiers.redis_tier import RedisTier
+from core.process.per_process import PerProcess
 
 CHECK_SECONDS = 60.0
-DEAF_SECONDS = 1.0
-UNCHECKED_SECONDS = 600.0  # past its check, while PostgreSQL does not answer
+UNSUBSCRIBED_CHECK_SECONDS = 1.0
+UNCHECKED_SECONDS = 600.0  # how long a value is served past its check while PostgreSQL does not answer
 NOTHING = Record(b"", 0)
-hits = Hits()
 
 
-class Store:
-    """name: of the space of keys. read: the row of a key, from the table. kind: what look-ups are counted as; the key's
-    first part where nothing is said.
+class Waiting(threading.local):
+    """A thread's announcements that wait for their transaction to commit.
+
+    Django keeps an announcement until it was made, or until its transaction or savepoint was rolled back. A weak
+    reference to it lets the set lose it at the same time.
+    """
+
+    def __init__(self) -> None:
+        self.announcements: set[weakref.ref[partial[None]]] = set()
+
+    def add(self, announcement: "partial[None]") -> None:
+        self.announcements.add(weakref.ref(announcement, self.announcements.discard))
+
+
+class TieredStore:
+    """The values of one space of keys, in three tiers.
+
+    name: the name of the space. read: returns the record of a key from the table, or None.
+    kind: the kind under which look-ups are counted; if empty, the first part of the key.
+    channel: where changes are announced. redis: the second tier.
     """
 
     def __init__(
-        self, name: str, read: Callable[[str], Record | None], kind: str = "", link: Link | None = None
+        self, name: str, read: Callable[[str], Record | None], kind: str = "", channel: Channel = CHANNEL
     ) -> None:
-        self.memory = Memory()
-        self._read, self._kind, self._link = read, kind, link or own_link()
-        self._shared = Shared(name, self._link)
-        self._thread = threading.local()
-        self._link.serve(name, self)
-        os.register_at_fork(after_in_child=self._begin_again)
+        self._read, self._kind, self.channel = read, kind, channel
+        # A fork begins with an empty memory: it received nothing of what was announced to its parent.
+        self._memory = PerProcess(MemoryTier)
+        self.redis = RedisTier(name, channel)
+        self._waiting = Waiting()
+        channel.register(name, self)
 
-    def get(self, key: str) -> Found:
-        """What is stored under the key, its state and the tier that had it. Raises django.db.Error where only
-        PostgreSQL could tell and does not answer.
+    @property
+    def memory(self) -> MemoryTier:
+        """The first tier of this process."""
+        return self._memory()
+
+    @property
+    def subscription(self) -> Subscription:
+        """The subscription of this process to the changes of the store."""
+        return self.channel.subscription
+
+    def get(self, key: str) -> Lookup:
+        """Return the value under the key, with its state and the tier that had it.
+
+        Raise django.db.Error if only PostgreSQL could answer, and it does not.
         """
         now = database_clock.now()
-        kept = self.memory.get(key)
+        kept = self._memory().get(key)
         if kept is None or now >= kept.check_at or self._is_writing():
-            return self._ask(key, kept, now)
-        return self._found(key, kept.record, Tier.L1, now)
+            return self._ask_slower_tiers(key, kept, now)
+        return self._lookup(key, kept.record, Tier.L1, now)
 
     def held(self, key: str) -> dict[Tier, Record]:
-        """What L1 and L2 hold of it, for whoever compares them: nothing is counted, kept or asked of PostgreSQL."""
+        """Return what L1 and L2 hold of the key, for a comparison. The look-up is not counted, and changes nothing."""
         kept = self.memory.get(key)
-        shared = self._ask_shared(key)
-        found = {Tier.L1: kept.record if kept else None, Tier.L2: shared}
-        return {tier: record for tier, record in found.items() if record is not None}
+        held = {Tier.L1: kept.record if kept else None, Tier.L2: self._ask_redis(key)}
+        return {tier: record for tier, record in held.items() if record is not None}
 
     def announce(self, changed: Mapping[str, Record | None], stamp: int = 0) -> None:
-        """Once the transaction is committed: have what was written (None: deleted or changed otherwise, up to `stamp`)
-        take the place of what the tiers hold.
+        """Replace what the tiers hold of the keys, once the current transaction is committed.
+
+        changed: the new record of each key, or None if the key was deleted or changed in another way, up to `stamp`.
         """
         self._on_commit(partial(self._announce, changed, stamp))
 
     def announce_clear(self, stamp: int) -> None:
-        """Once the transaction is committed: all values up to the stamp are gone."""
-        self._on_commit(partial(self._announce, None, stamp))
+        """Drop all values up to the stamp from the tiers, once the current transaction is committed."""
+        self._on_commit(partial(self._announce_clear, stamp))
 
-    def told(self, keys: Sequence[str], run: str) -> None:
-        if run != self._link.run:
-            self._shared.drop(keys)
+    def on_changed(self, keys: Sequence[str], run_id: str) -> None:
+        """Drop the keys that a writer changed. run_id: the run of Redis whose values the writer replaced."""
+        if run_id != self.subscription.run_id:
+            self.redis.drop(keys)
         for key in keys:
             self.memory.drop(key)
         if not keys:
             self.memory.clear()
 
-    def lost(self) -> None:
+    def on_missed(self) -> None:
+        """Drop everything in L1, because changes may have been missed."""
         self.memory.clear()
 
-    def resend(self, keys: Sequence[str]) -> None:
-        self._shared.resend(keys)
+    def announce_again(self, keys: Sequence[str]) -> None:
+        """Announce keys, or all keys if the list is empty. Raise redis.RedisError."""
+        self.redis.announce_again(keys)
 
-    def _ask(self, key: str, kept: Kept | None, now: float) -> Found:
-        mark, is_writing = self.memory.mark(key), self._is_writing()
-        check_seconds = CHECK_SECONDS if self._link.run else DEAF_SECONDS  # as it was before the reading
-        record = None if is_writing else self._ask_shared(key)
-        if record is not None and record.state(now) is not State.MISSING:
-            self.memory.put(key, record, now + check_seconds, mark)
-            return self._found(key, record, Tier.L2, now)
+    def _ask_slower_tiers(self, key: str, kept: Kept | None, now: float) -> Lookup:
+        memory, is_writing = self.memory, self._is_writing()
+        # Both as they are before the value is read: a change during the reading counts.
+        generation = memory.generation(key)
+        check_seconds = CHECK_SECONDS if self.subscription.run_id else UNSUBSCRIBED_CHECK_SECONDS
+        record = None if is_writing else self._ask_redis(key)
+        if record is not None and record.state(now) is not ValueState.MISSING:
+            memory.put(key, record, now + check_seconds, generation)
+            return self._lookup(key, record, Tier.L2, now)
         try:
             record = self._read(key)
         except Error:
             if kept is None or is_writing or now > kept.check_at + UNCHECKED_SECONDS:
                 raise
-            return self._found(key, kept.record, Tier.L1, now)  # unchecked is better than no answer
-        now = database_clock.now()  # of which the table just told
+            return self._lookup(key, kept.record, Tier.L1, now)  # an unchecked value is better than no answer
+        now = database_clock.now()  # the table's answer adjusted it
         if is_writing:
-            return self._found(key, record or NOTHING, Tier.L3, now)
+            return self._lookup(key, record or NOTHING, Tier.L3, now)
         if record is None:
-            self.memory.drop(key)
-            return self._found(key, NOTHING, Tier.MISS, now)
-        self._shared.put(key, record, now)
-        self.memory.put(key, record, now + check_seconds, mark)
-        return self._found(key, record, Tier.L3, now)
+            memory.drop(key)
+            return self._lookup(key, NOTHING, Tier.MISS, now)
+        self.redis.put(key, record, now)
+        memory.put(key, record, now + check_seconds, generation)
+        return self._lookup(key, record, Tier.L3, now)
 
-    def _ask_shared(self, key: str) -> Record | None:
+    def _ask_redis(self, key: str) -> Record | None:
         try:
-            return self._shared.get(key)
+            return self.redis.get(key)
         except Corrupt:
-            hits.count(self._kind or key.partition(":")[0], Tier.CORRUPT)
+            hits().count(self._kind or key.partition(":")[0], Tier.CORRUPT)
             return None
 
-    def _found(self, key: str, record: Record, tier: Tier, now: float) -> Found:
-        state = record.state(now) if record.data else State.MISSING
+    def _lookup(self, key: str, record: Record, tier: Tier, now: float) -> Lookup:
+        state = record.state(now) if record.data else ValueState.MISSING
         row = record.row
-        if state is State.MISSING:
+        if state is ValueState.MISSING:
             tier, row = Tier.MISS, 0
-        hits.count(self._kind or key.partition(":")[0], tier, row)
-        return Found(state, tier, record, now - record.made_at, now >= record.due_at)
+        hits().count(self._kind or key.partition(":")[0], tier, row)
+        return Lookup(state, tier, record, now - record.made_at, now >= record.due_at)
 
-    def _begin_again(self) -> None:
-        """In a fork, which heard nothing of what the parent was told."""
-        self.memory = Memory()
-
-    def _on_commit(self, announce: "partial[None]") -> None:
-        self._thread.writes = True
-        transaction.on_commit(announce)
+    def _on_commit(self, announcement: "partial[None]") -> None:
+        self._waiting.add(announcement)
+        transaction.on_commit(announcement)
 
     def _is_writing(self) -> bool:
-        """Whether this thread's transaction announced something and is not committed yet; a rollback forgets it."""
-        if getattr(self._thread, "writes", False):
-            waiting = connections[DEFAULT_DB_ALIAS].run_on_commit
-            self._thread.writes = any(getattr(call[1], "func", None) == self._announce for call in waiting)
-            return bool(self._thread.writes)
-        return False
+        """Return whether this thread's transaction announced something and is not committed yet."""
+        return bool(self._waiting.announcements)
 
-    def _announce(self, changed: Mapping[str, Record | None] | None, stamp: int) -> None:
-        if changed is None:
-            self._shared.announce_clear(stamp)
-            self.memory.clear()
-        elif changed:
-            self._shared.announce(changed, stamp, database_clock.now())
-            self.told(list(changed), self._link.run)
+    def _announce(self, changed: Mapping[str, Record | None], stamp: int) -> None:
+        if changed:
+            self.redis.announce(changed, stamp, database_clock.now())
+            self.on_changed(list(changed), self.subscription.run_id)
+
+    def _announce_clear(self, stamp: int) -> None:
+        self.redis.announce_clear(stamp)
+        self.memory.clear()

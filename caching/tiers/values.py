@@ -1,4 +1,4 @@
-"""The values of the Django cache backend, in their table."""
+"""The values of the Django cache backend, in their table and in the tiers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,16 +7,20 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from caching import sql
 from caching.models import CacheValue
-from caching.tiers.records import Found, Record
+from caching.tiers.entries import stamp_now
+from caching.tiers.records import Lookup, Record
 from caching.tiers.row_reader import read_row
-from caching.tiers.tiered_store import Store
+from caching.tiers.tiered_store import TieredStore
 
-TWICE = (sql.PUT_VALUE, sql.TOUCH_VALUE, sql.DELETE_VALUE)
+REPEATABLE = (sql.PUT_VALUE, sql.TOUCH_VALUE, sql.DELETE_VALUE)  # running one of these twice does what once does
 
 
 @dataclass(slots=True)
 class Room:
-    """New values since they were counted, and how many there may be before they are counted again, per maximum."""
+    """The room for new values, as of the last count.
+
+    used: the values that were added since then. free: for each maximum, how many may be added before the next count.
+    """
 
     used: int = 0
     free: dict[int, int] = field(default_factory=dict)
@@ -25,105 +29,129 @@ class Room:
 _room = Room()
 
 
-def get(name: str) -> Found:
+def get_value(name: str) -> Lookup:
+    """Look the value up in the tiers."""
     return VALUES.get(name)
 
 
-def put(name: str, data: bytes, timeout_seconds: float | None, *, only_new: bool = False) -> bool:
-    """Returns whether it was written: not, where a value was there and `only_new` kept it."""
-    written = _write(sql.ADD_VALUE if only_new else sql.PUT_VALUE, name, timeout_seconds, data=data.decode())
-    if written is None:
+def put_value(name: str, data: bytes, timeout_seconds: float | None, *, only_new: bool = False) -> bool:
+    """Store the value, unless `only_new` is set and a value exists. Return whether the value was stored."""
+    statement = sql.ADD_VALUE if only_new else sql.PUT_VALUE
+    row = _write(statement, name, timeout_seconds=timeout_seconds, data=data.decode())
+    if row is None:
         return False
-    is_new, *columns = written
-    _room.used += bool(is_new)
-    VALUES.announce({name: _record(data, *columns)})
+    is_new, stamp, ends_at = row
+    if is_new:
+        _room.used += 1
+    VALUES.announce({name: _record(data, stamp, ends_at)})
     return True
 
 
-def touch(name: str, timeout_seconds: float | None) -> bool:
-    """Returns whether the value was there."""
-    return _replaced(name, _write(sql.TOUCH_VALUE, name, timeout_seconds))
+def touch_value(name: str, timeout_seconds: float | None) -> bool:
+    """Give the value another expiry. Return whether it exists."""
+    row = _write(sql.TOUCH_VALUE, name, timeout_seconds=timeout_seconds)
+    if row is None:
+        return False
+    _announce_change(name, stamp=row[0])
+    return True
 
 
-def count(name: str, delta: int) -> int | None:
-    """Add to a whole number. Returns the new one, or None where there was none."""
-    counted = _write(sql.COUNT_VALUE, name, None, delta=delta)
-    _replaced(name, counted and counted[1:])
-    return int(counted[0]) if counted else None
+def increment_value(name: str, delta: int) -> int | None:
+    """Add to a whole number. Return the sum, or None if there is no whole number under the name."""
+    row = _write(sql.COUNT_VALUE, name, delta=delta)
+    if row is None:
+        return None
+    total, stamp = row
+    _announce_change(name, stamp)
+    return int(total)
 
 
-def delete(name: str) -> bool:
-    """Returns whether the value was there."""
-    deleted = _write(sql.DELETE_VALUE, name, None)
-    return _replaced(name, deleted and deleted[:1]) and bool(deleted and deleted[1])
+def delete_value(name: str) -> bool:
+    """Delete the value. Return whether it existed and had not expired."""
+    row = _write(sql.DELETE_VALUE, name)
+    if row is None:
+        return False
+    stamp, was_alive = row
+    _announce_change(name, stamp)
+    return bool(was_alive)
 
 
-def clear() -> int:
-    """Returns how many there were."""
+def clear_values() -> int:
+    """Delete all values. Return their number."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.CLEAR_VALUES)
-        many = int(cursor.rowcount)
-        cursor.execute(sql.NOW_STAMP)
-        VALUES.announce_clear(cursor.fetchone()[0])
-    return many
+        deleted = int(cursor.rowcount)
+        VALUES.announce_clear(stamp_now())
+    return deleted
 
 
 def make_room(max_entries: int, frequency: int) -> None:
-    """Before a value is written. Where there are as many as there may be: delete one of `frequency`, those that end
-    soonest; with 0 all of them.
+    """Delete values if `max_entries` or more exist: one of `frequency`, those that end soonest; all of them if it is 0.
 
-    They are counted only as often as this process could have filled half of what was left; others write as well.
+    The values are counted only as often as this process could have filled half of the room that was left, because other
+    processes write too.
     """
     if _room.used < _room.free.get(max_entries, 0):
         return
-    many = CacheValue.objects.count()
-    if many >= max_entries:
-        many -= _cull(max(1, many // frequency)) if frequency else clear()
-    _room.used, _room.free = 0, _room.free | {max_entries: max(1, (max_entries - many) // 2)}
+    count = CacheValue.objects.count()
+    if count >= max_entries:
+        count -= _cull(max(1, count // frequency)) if frequency else clear_values()
+    _room.used = 0
+    _room.free[max_entries] = max(1, (max_entries - count) // 2)
 
 
-def _cull(many: int) -> int:
+def _cull(count: int) -> int:
+    """Delete this many values, those that end soonest. Return how many were deleted."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.CULL_VALUES, {"many": many})
+        cursor.execute(sql.CULL_VALUES, {"many": count})
         culled = cursor.fetchall()
     if culled:
         VALUES.announce(dict.fromkeys(name for name, _ in culled), max(stamp for _, stamp in culled))
     return len(culled)
 
 
-def _write(statement: str, name: str, timeout_seconds: float | None, **params: Any) -> tuple[Any, ...] | None:
-    """A connection that broke since it was last used is replaced, where the statement may well run twice."""
-    given = {"key": name, "timeout": timeout_seconds} | params
+def _write(
+    statement: str,
+    name: str,
+    *,
+    timeout_seconds: float | None = None,
+    data: str | None = None,
+    delta: int | None = None,
+) -> tuple[Any, ...] | None:
+    """Run a statement for one value. Return its row, or None.
+
+    A connection that broke since it was last used is replaced if the statement may run twice.
+    """
+    params = {"key": name, "timeout": timeout_seconds, "data": data, "delta": delta}
     try:
-        return _execute(statement, given)
+        return _execute(statement, params)
     except (OperationalError, InterfaceError):
-        if connection.in_atomic_block or statement not in TWICE:
+        if connection.in_atomic_block or statement not in REPEATABLE:
             raise
         connection.close()
-        return _execute(statement, given)
+        return _execute(statement, params)
 
 
-def _execute(statement: str, given: dict[str, Any]) -> tuple[Any, ...] | None:
+def _execute(statement: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
     with connection.cursor() as cursor:
-        cursor.execute(statement, given)
+        cursor.execute(statement, params)
         row: tuple[Any, ...] | None = cursor.fetchone()
     return row
 
 
-def _replaced(name: str, written: tuple[Any, ...] | None) -> bool:
-    if written is None:
-        return False
-    VALUES.announce({name: None}, written[0])
-    return True
+def _announce_change(name: str, stamp: int) -> None:
+    VALUES.announce({name: None}, stamp)
 
 
 def _record(data: bytes, stamp: Any, ends_at: Any) -> Record:
+    """Return the record of a row. stamp, ends_at: as values or as PostgreSQL writes them."""
     return Record(data, int(stamp), 0, 0.0, float("inf"), float(ends_at), float(ends_at))
 
 
-def _read(name: str) -> Record | None:
-    found = read_row(sql.READ_VALUE, name)
-    return _record(*found) if found else None
+def read_stored(name: str) -> Record | None:
+    """Return the record of a value from the table, or None if there is no such value."""
+    row = read_row(sql.READ_VALUE, name)
+    return _record(*row) if row else None
 
 
-VALUES = Store("values", _read, kind="value")
+VALUES = TieredStore("values", read_stored, kind="value")

@@ -1,0 +1,1 @@
+"""Computing values ahead of their readers: leases, box scores, storing, and warm-ups that operators request."""

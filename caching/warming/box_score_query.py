@@ -1,4 +1,4 @@
-"""A sport's box scores, out of the database into arrays: one query, whoever needs them."""
+"""A sport's box scores, read from the database into arrays with one query."""
 
 import numpy as np
 from django.db import connection
@@ -8,14 +8,14 @@ from caching.derivations.games import Games, group_of
 
 
 def read_games(sport: str, statistics: tuple[str, ...]) -> Games:
-    """All box scores that count for the sport, oldest first; those of the stub feed only where there are no others."""
-    columns = ", ".join(sql.COUNT.format(statistic=statistic) for statistic in statistics)
+    """Return the box scores of the sport, the oldest first; those of the stub feed only if no others exist."""
+    columns = ", ".join(sql.STATISTIC.format(statistic=statistic) for statistic in statistics)
     with connection.cursor() as cursor:
         cursor.execute(sql.READ_GAMES.format(columns=columns), {"sport": sport})
         rows = cursor.fetchall()
     if not rows:
-        nothing = np.empty(0, dtype=np.str_)
-        return Games("", sport, statistics, nothing, nothing, np.empty((0, len(statistics))))
+        no_names = np.empty(0, dtype=np.str_)
+        return Games("", sport, statistics, no_names, no_names, np.empty((0, len(statistics))))
     sources, players, positions, days, *counts = zip(*rows, strict=True)
     groups = {position: group_of(sport, position) for position in set(positions)}
     return Games(

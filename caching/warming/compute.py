@@ -1,4 +1,4 @@
-"""Compute what a target asks for, from stored box scores."""
+"""The computation that a target asks for, from stored box scores."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,30 @@ from caching.models import CacheTarget
 from caching.warming.box_score_query import read_games
 from core.errors import WrongInput
 
-Read = Callable[[str, tuple[str, ...]], Games]
+ReadGames = Callable[[str, tuple[str, ...]], Games]
 
 
-def compute(target: CacheTarget, read: Read = read_games) -> Computed:
-    """Raises TooFewGames, or WrongInput for a target that names what is not known."""
+def compute(target: CacheTarget, read: ReadGames = read_games) -> Computed:
+    """Return the value that the target names.
+
+    read: returns the box scores of a sport with the given statistics.
+    Raise TooFewGames, or WrongInput if the target names an unknown sport or statistic.
+    """
     if target.sport not in STATISTICS:
-        raise WrongInput(f"nothing is known of {target.sport}", f"take one of {', '.join(STATISTICS)}")
+        raise WrongInput(
+            f"sport must be one of {', '.join(STATISTICS)} (got {target.sport})",
+            "correct the target in the admin",
+        )
     if target.cache_type == CacheType.PLAYER:
-        return player.warm(read(target.sport, PROPS[target.sport]), target.name)
+        return player.derive(read(target.sport, PROPS[target.sport]), target.name)
     games = read(target.sport, STATISTICS[target.sport])
     if not len(games.counts):
         raise TooFewGames(f"no game of {target.sport}")
     if target.cache_type == CacheType.FACTOR:
-        return factor.warm(games)
+        return factor.derive(games)
     if target.name not in games.statistics:
         raise WrongInput(
-            f"{target.name} is no statistic of {target.sport}", f"take one of {', '.join(games.statistics)}"
+            f"statistic must be one of {', '.join(games.statistics)} (got {target.name})",
+            "correct the target in the admin",
         )
-    return correlation.warm(games, target.name)
+    return correlation.derive(games, target.name)

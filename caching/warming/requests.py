@@ -1,85 +1,107 @@
-"""Warm-ups that operators ask for: carried out by a worker, with progress for whoever looks."""
+"""Warm-ups that operators request. A worker carries them out, and the admin shows their progress."""
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from caching import sql
-from caching.choices import Outcome
+from caching.choices import WarmOutcome
 from caching.models import CacheTarget, WarmUp
 from caching.warming.leases import LEASE_SECONDS
-from caching.warming.warm import require_warming, warm
+from caching.warming.warm import require_warming, warm_each
 from core.access.actors import Actor, Machine
+from core.chunks import chunks
 from core.errors import Refused
 from core.tasks import enqueue
 
-AT_ONCE = 100  # targets that are looked up together
+CHUNK_TARGETS = 100  # read from the database together
+FAILURES = (WarmOutcome.FAILED, WarmOutcome.OFF)
 
 
-class Overtaken(Exception):
-    """Another worker has it by now."""
+class LeaseLost(Exception):
+    """The lease of the warm-up expired, and another worker holds it by now."""
 
 
-def request(targets: Iterable[int], *, actor: Actor) -> int:
-    """Have a worker compute these targets. Returns how many they are. Raises Refused while warming is switched off."""
+@dataclass(frozen=True, slots=True)
+class LeasedWarmUp:
+    """A warm-up that this worker carries out, as it was when the lease was claimed."""
+
+    id: int
+    fence: int
+    targets: list[int]
+    done: int
+    requested_by: str
+
+    def advance(self, done: int, failed: int) -> None:
+        """Count targets as done, and failed ones among them, and extend the lease. Raise LeaseLost."""
+        params = {
+            "warm_up": self.id,
+            "fence": self.fence,
+            "done": done,
+            "failed": failed,
+            "lease_seconds": LEASE_SECONDS,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(sql.ADVANCE_WARM_UP, params)
+            if cursor.rowcount == 0:
+                raise LeaseLost
+
+
+def request_warm_up(targets: Iterable[int], *, actor: Actor) -> int:
+    """Ask a worker to compute these targets, given by id. Return their number.
+
+    Raise Refused if the actor may not warm, or if warming is switched off.
+    """
     require_warming(actor)
     chosen = list(dict.fromkeys(targets))
     if chosen:
         WarmUp.objects.create(targets=chosen, total=len(chosen), requested_by=actor.get_username())
-        transaction.on_commit(_wake)
+        transaction.on_commit(_wake_worker)
     return len(chosen)
 
 
-def _wake() -> None:
-    """Without a broker the next tick finds it."""
+def _wake_worker() -> None:
+    """Send the task. If the broker is down, the schedule finds the warm-up later."""
     enqueue("caching.carry_out_warm_ups")
 
 
-def carry_out() -> int:
-    """Carry out what waits, or whose worker died. Returns how many warm-ups that were."""
+def carry_out_warm_ups() -> int:
+    """Carry out the warm-ups that no worker holds, or whose worker died. Return their number."""
     carried_out = 0
-    while (found := _lease()) is not None:
+    warm_up = _lease_next()
+    while warm_up is not None:
         carried_out += 1
-        with suppress(Overtaken):
-            _carry_out_one(*found)
+        with suppress(LeaseLost):
+            _carry_out(warm_up)
+        warm_up = _lease_next()
     return carried_out
 
 
-def _carry_out_one(pk: int, fence: int, targets: list[int], done: int, requested_by: str) -> None:
-    for start in range(done, len(targets), AT_ONCE):
-        chunk = targets[start : start + AT_ONCE]
-        present = CacheTarget.objects.filter(is_enabled=True).in_bulk(chunk)
+def _carry_out(warm_up: LeasedWarmUp) -> None:
+    for chunk in chunks(warm_up.targets[warm_up.done :], CHUNK_TARGETS):
+        enabled = CacheTarget.objects.filter(is_enabled=True).in_bulk(chunk)
+        targets = [enabled[pk] for pk in chunk if pk in enabled]
         try:
-            warm(
-                [present[target] for target in chunk if target in present],
-                actor=Machine(requested_by),
-                force=True,
-                progress=lambda warmed: _advance(pk, fence, 1, failed=warmed.outcome in (Outcome.FAILED, Outcome.OFF)),
-            )
-        except Refused:  # warming was switched off meanwhile
-            _advance(pk, fence, len(present), failed=len(present))
-        if gone := len(chunk) - len(present):  # last, so that a worker that comes after this one leaves none out
-            _advance(pk, fence, gone)
+            for result in warm_each(targets, actor=Machine(warm_up.requested_by), force=True):
+                warm_up.advance(1, failed=1 if result.outcome in FAILURES else 0)
+        except Refused:  # warming was switched off since
+            warm_up.advance(len(targets), failed=len(targets))
+        missing = len(chunk) - len(targets)
+        if missing:  # counted last, so that a worker that takes over leaves no target out
+            warm_up.advance(missing, failed=0)
 
 
-def _lease() -> tuple[int, int, list[int], int, str] | None:
+def _lease_next() -> LeasedWarmUp | None:
     with connection.cursor() as cursor:
         cursor.execute(sql.LEASE_WARM_UP, {"lease_seconds": LEASE_SECONDS})
-        row: tuple[int, int, list[int], int, str] | None = cursor.fetchone()
-    return row
-
-
-def _advance(pk: int, fence: int, done: int, failed: int = 0) -> None:
-    step = {"warm_up": pk, "fence": fence, "done": done, "failed": int(failed), "lease_seconds": LEASE_SECONDS}
-    with connection.cursor() as cursor:
-        cursor.execute(sql.ADVANCE_WARM_UP, step)
-        if cursor.rowcount == 0:
-            raise Overtaken
+        row = cursor.fetchone()
+    return LeasedWarmUp(*row) if row else None
 
 
 def prune() -> int:
-    """Delete ended ones past their retention."""
+    """Delete the warm-ups that ended longer ago than their retention. Return how many rows were deleted."""
     return WarmUp.objects.filter(ended_at__lt=Now() - timedelta(days=WarmUp.KEEP_DAYS)).delete()[0]

@@ -1,0 +1,1 @@
+"""The console as a whole: its theme, home page, groups, accounts and list of edits."""

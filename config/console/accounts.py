@@ -1,4 +1,4 @@
-"""Users and groups in the admin's look; Celery beat's tables are the code's own and stay out of sight."""
+"""Users and groups in the console's look. The tables of Celery beat belong to the code and are hidden."""
 
 from typing import Any
 
@@ -16,34 +16,37 @@ from core.console.badges import ago, on_off
 HIDDEN = (beat.PeriodicTask, beat.IntervalSchedule, beat.CrontabSchedule, beat.SolarSchedule, beat.ClockedSchedule)
 
 
-def _may_touch(request: HttpRequest, user: User | None) -> bool:
+def _may_edit(request: HttpRequest, user: User | None) -> bool:
+    """Return whether the requester may edit the user: only a superuser edits superusers."""
     return request.user.is_superuser or user is None or not user.is_superuser
 
 
 class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
-    intro = "Who may sign in. Put people into a group: Viewer, Operator or Admin."
+    intro = "The users who may sign in. Add each user to a group: Viewer, Operator or Admin."
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
-    list_display = ["username", "email", "may", "active", "signed_in"]
+    list_display = ["username", "email", "group_names", "active", "signed_in"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Only a superuser makes superusers, or gives single permissions."""
-        own = ["is_superuser", "user_permissions"]
-        return [*super().get_readonly_fields(request, obj), *([] if request.user.is_superuser else own)]
+        """Return the fields that the requester cannot edit: only a superuser grants single permissions."""
+        fields = list(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else [*fields, "is_superuser", "user_permissions"]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody else changes one, its password included."""
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        """Return whether the requester may change the user. It covers the change of the password too."""
+        return super().has_change_permission(request, obj) and _may_edit(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return super().has_delete_permission(request, obj) and _may_edit(request, obj)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
-        found: QuerySet[User] = super().get_queryset(request)
-        return found.prefetch_related("groups")
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.prefetch_related("groups")
 
     @admin.display(description="Groups")
-    def may(self, user: User) -> str:
-        return "superuser" if user.is_superuser else ", ".join(group.name for group in user.groups.all()) or "none"
+    def group_names(self, user: User) -> str:
+        if user.is_superuser:
+            return "superuser"
+        return ", ".join(group.name for group in user.groups.all()) or "none"
 
     @admin.display(description="May sign in", ordering="is_active")
     def active(self, user: User) -> SafeString:
@@ -55,16 +58,19 @@ class Users(SlipwayAdmin, UserAdmin):  # type: ignore[type-arg]
 
 
 class Groups(SlipwayAdmin, GroupAdmin):
-    intro = "Viewer sees all, Operator also acts, Admin also edits. These three are reset by each upgrade."
+    intro = "Viewer sees everything, Operator also acts, Admin also edits. Each upgrade resets these three groups."
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """What a group may do a superuser alone says: else whoever edits groups could do anything."""
-        own = [] if request.user.is_superuser else ["permissions"]
-        return [*super().get_readonly_fields(request, obj), *own]
+        """Return the fields that the requester cannot edit.
+
+        Only a superuser sets the permissions of a group; otherwise a user who edits groups could grant itself all.
+        """
+        fields = list(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else [*fields, "permissions"]
 
 
-def register() -> None:
-    """In the place of what the libraries registered."""
+def register_accounts() -> None:
+    """Replace the pages that Django and django-celery-beat registered."""
     for model in (User, Group, *HIDDEN):
         if admin.site.is_registered(model):
             admin.site.unregister(model)

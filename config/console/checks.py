@@ -1,23 +1,27 @@
-"""Django's `check` fails for an admin action that anybody could use, or that does not ask before it acts."""
+"""Django's system check for admin actions: each needs a permission and a confirmation page."""
 
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.core.checks import CheckMessage, Error
 
 
 def actions_are_guarded(app_configs: Sequence[Any] | None, **options: Any) -> list[CheckMessage]:
-    """Django's own deletion is both."""
-    import_module(settings.ROOT_URLCONF)  # which decides what the admin shows; checks come in no order
-    found: list[CheckMessage] = []
-    for model, model_admin in admin.site._registry.items():
+    """Return an error for each admin action without a permission or a confirmation. Django's own deletion has both."""
+    import_module(settings.ROOT_URLCONF)  # it decides which pages the admin has, and system checks have no fixed order
+    errors: list[CheckMessage] = []
+    for model in filter(admin.site.is_registered, apps.get_models()):
+        model_admin = admin.site.get_model_admin(model)
         for action in model_admin.actions or ():
-            act = getattr(model_admin, action) if isinstance(action, str) else action
-            if not (hasattr(act, "permission") and hasattr(act, "asks")):
-                name = f"{type(model_admin).__name__}.{getattr(act, '__name__', action)}"
-                said = f"{name} lacks a permission or a confirmation"
-                found.append(Error(said, hint="make it with core.console.actions.verb", obj=model, id="slipway.E001"))
-    return found
+            function: Any = getattr(model_admin, action) if isinstance(action, str) else action
+            if not (hasattr(function, "permission") and hasattr(function, "asks")):
+                name = f"{type(model_admin).__name__}.{getattr(function, '__name__', action)}"
+                problem = f"{name} lacks a permission or a confirmation"
+                errors.append(
+                    Error(problem, hint="make it with core.console.actions.verb", obj=model, id="slipway.E001")
+                )
+    return errors

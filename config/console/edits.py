@@ -1,4 +1,4 @@
-"""Who edited the configuration, as one list: a row for each verb, behind it what that changed."""
+"""The edits of the configuration as one list: a row for each verb, and on its page the values that it changed."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from core.console.admin import EDITS_SHOWN, ReadOnlyAdmin
 from core.console.badges import ago
 
 
-class Acts(ReadOnlyAdmin):
-    intro = "Each time somebody edited the configuration, the newest first; behind it, what it was before and after."
+class Edits(ReadOnlyAdmin):
+    intro = "Each edit of the configuration, the newest first. Open one to see the values before and after it."
     when_empty = "Edits come from the admin and from commands:"
     command = "python manage.py backfill_providers"
     change_form_outer_before_template = "console/act.html"
@@ -25,28 +25,29 @@ class Acts(ReadOnlyAdmin):
     list_per_page = 50
     ordering = ["-created_at", "pk"]
 
-    def of_row(self, request: HttpRequest, row: Context) -> dict[str, Any]:
-        found = edits_within(row, EDITS_SHOWN + 1)
-        return {"edits": edit_history.shown(found[:EDITS_SHOWN], request.user), "more": len(found) > EDITS_SHOWN}
+    def row_context(self, request: HttpRequest, row: Context) -> dict[str, Any]:
+        edits = edits_within(row, EDITS_SHOWN + 1)
+        shown = edit_history.edits_context(edits[:EDITS_SHOWN], request.user)
+        return {"edits": shown, "more": len(edits) > EDITS_SHOWN}
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Context]":
-        found: QuerySet[Context] = super().get_queryset(request)
-        return found.filter(metadata__has_key="verb")
+        contexts: QuerySet[Context] = super().get_queryset(request)
+        return contexts.filter(metadata__has_key="verb")
 
     @admin.display(description="When", ordering="created_at")
-    def when(self, act: Context) -> SafeString | str:
-        return ago(act.created_at)
+    def when(self, edit: Context) -> SafeString | str:
+        return ago(edit.created_at)
 
     @admin.display(description="Verb")
-    def verb(self, act: Context) -> str:
-        return str(act.metadata["verb"])
+    def verb(self, edit: Context) -> str:
+        return str(edit.metadata["verb"])
 
     @admin.display(description="By")
-    def actor(self, act: Context) -> str:
-        return str(act.metadata.get("actor", "nobody known"))
+    def actor(self, edit: Context) -> str:
+        return str(edit.metadata.get("actor", "unknown"))
 
 
-def register() -> None:
-    """The library's table, under a name that says what it is."""
+def register_edits() -> None:
+    """Register pghistory's table of contexts under the name "edits"."""
     Context._meta.verbose_name, Context._meta.verbose_name_plural = "edit", "edits"
-    admin.site.register(Context, Acts)
+    admin.site.register(Context, Edits)

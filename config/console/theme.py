@@ -1,4 +1,4 @@
-"""The theme's configuration, for the settings."""
+"""The configuration of the admin's theme, for the settings."""
 
 from typing import Any
 
@@ -19,6 +19,7 @@ def favicon(request: Any) -> str:
 
 
 def page(title: str, icon: str, model: str, permission: str) -> dict[str, Any]:
+    """Return a sidebar entry for the model's list. Only users with the permission see it."""
     return {
         "title": title,
         "icon": icon,
@@ -83,7 +84,7 @@ UNFOLD = {
                 ],
             },
             {
-                "title": "People",
+                "title": "Access",
                 "items": [
                     page("Users", "person", "auth_user", "auth.view_user"),
                     page("Groups", "group", "auth_group", "auth.view_group"),

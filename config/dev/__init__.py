@@ -1,0 +1,1 @@
+"""A checkout on a fresh machine: installing the locked dependencies, and `make run`."""

@@ -1,6 +1,6 @@
-"""Make .venv from the lock files: `python3 config/install.py requirements.txt ...`.
+"""Make .venv from the lock files: `python3 config/dev/install.py requirements.txt ...`.
 
-Run by whatever Python 3 there is, so it keeps to old syntax: a wrong version is to be named, not a SyntaxError.
+Any Python 3 may run this file, so it keeps to old syntax: a wrong version gets a message, not a SyntaxError.
 """
 
 import fcntl
@@ -18,8 +18,8 @@ def stop(problem: str, remedy: str) -> None:
     sys.exit("slipway: %s; %s" % (problem, remedy))
 
 
-def run(command: "list[str]", problem: str, remedy: str) -> None:
-    """Run the command quietly; on failure keep what it said in a file and print one line."""
+def run_quietly(command: "list[str]", problem: str, remedy: str) -> None:
+    """Run the command without printing its output. If it fails, store the output in a file and print one line."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except KeyboardInterrupt:
@@ -33,12 +33,15 @@ def run(command: "list[str]", problem: str, remedy: str) -> None:
 
 def main(requirements: "list[str]") -> None:
     if sys.version_info[:2] != WANTED:
-        have = "%d.%d" % sys.version_info[:2]
-        stop("Python %s found, 3.11 needed" % have, "install it and name it: make PYTHON=/path/to/python3.11 run")
+        version = "%d.%d" % sys.version_info[:2]
+        stop(
+            "Python must be 3.11 (got %s)" % version,
+            "install Python 3.11 and name it: make PYTHON=/path/to/python3.11 run",
+        )
     try:
         os.makedirs(VENV, exist_ok=True)
     except OSError as error:
-        stop("cannot write to %s (%s)" % (ROOT, error.strerror), "use a folder that you may write to")
+        stop("cannot write to %s: %s" % (ROOT, error.strerror), "use a folder that you may write to")
     if not os.access(VENV, os.W_OK):
         stop("cannot write to %s" % VENV, "remove it, or use a folder that you may write to")
     lock = open(os.path.join(VENV, "install.lock"), "w")  # noqa: SIM115 - held until this process ends
@@ -46,20 +49,20 @@ def main(requirements: "list[str]") -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
     except KeyboardInterrupt:
         sys.exit(130)
-    run(
+    run_quietly(
         [sys.executable, "-m", "venv", VENV],
-        "no virtual environment could be made",
-        "install Python's venv module (Debian: apt install python3.11-venv) and check the free space",
+        "cannot make a virtual environment",
+        "install Python's venv module (Debian: apt install python3.11-venv) and check the free space (df -h .)",
     )
     print("slipway: installing the locked dependencies (once, about half a minute) ...")
     sys.stdout.flush()
     install = [PYTHON, "-m", "pip", "install", "--quiet", "--retries", "1", "--require-hashes"]
     for file in requirements:
         install += ["-r", os.path.join(ROOT, file)]
-    run(
+    run_quietly(
         install,
-        "the dependencies could not be installed",
-        "check that pip reaches its package index, a proxy's settings and the free space, then run it again",
+        "cannot install the dependencies",
+        "check that pip reaches its package index, the proxy settings and the free space (df -h .), then run it again",
     )
 
 

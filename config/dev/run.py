@@ -21,42 +21,48 @@ from honcho.process import Popen, Process
 
 from config.dev.checkout import ROOT, make_env_file, require_ports, web_port
 from config.embedded import lifecycle
-from config.embedded.location import VAR, EmbeddedError, place_of
+from config.embedded.location import VAR, EmbeddedError, location_of
 from config.environment import ENV_FILE, load_env_file
 from core.process.lifetime import die_with, open_lock, try_lock
 
 WIND_DOWN_SECONDS = 15.0
-STOPPED = (130, 143)  # by Ctrl-C or SIGTERM
+STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
 
 
-class Tethered(Process):
-    """A process that ends when honcho ends, even by kill -9; while it lives, it holds the run lock."""
+class TetheredProcess(Process):
+    """A process that ends when honcho ends, even by kill -9. It holds the run lock while it lives."""
 
     run_lock: int
-
-    def run(self, events: "Queue[Any] | None" = None, ignore_signals: bool = False) -> None:
-        die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader, which ignores SIGTERM
-        tether = partial(die_with, os.getpid(), signal.SIGKILL)  # nobody is left to wait for an orderly end
-        self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether)
-        super().run(events, ignore_signals)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.manager_pid = os.getpid()
 
+    def run(self, events: "Queue[Any] | None" = None, ignore_signals: bool = False) -> None:
+        die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader process, which ignores SIGTERM
+        tether = partial(die_with, os.getpid(), signal.SIGKILL)  # no process is left that could wait for an orderly end
+        self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether)
+        super().run(events, ignore_signals)
 
-class Fleet(Manager):
-    def __init__(self, lines: list[str]) -> None:
+
+class ProcessManager(Manager):
+    """honcho's manager with tethered processes. It prints the messages once the site answers.
+
+    honcho has no public hooks for these, so the class overrides protected methods; requirements.txt locks the version.
+    """
+
+    def __init__(self, messages: list[str]) -> None:
         super().__init__()
-        self._process_ctor = Tethered
-        self.lines = lines
+        self._process_ctor = TetheredProcess
+        self.messages = messages
 
     def _start(self) -> None:
         super()._start()
-        threading.Thread(target=announce, args=[self.lines], daemon=True).start()  # after the forks
+        # The thread starts after the forks, because a fork copies no threads.
+        threading.Thread(target=announce_when_ready, args=[self.messages], daemon=True).start()
 
     def _any_stopped(self) -> bool:
-        """Count a process whose reader was killed, of which honcho would never hear."""
+        """Count a process whose reader was killed, too: honcho would never learn that it ended."""
         for entry in self._processes.values():
             if "returncode" not in entry and not entry["process"].is_alive():
                 entry["returncode"] = 1
@@ -64,83 +70,94 @@ class Fleet(Manager):
 
 
 def take_run_lock() -> int:
-    """One run per checkout. Waits for the processes of a run that was killed to end."""
+    """Take the lock that allows one run per checkout. Return its file descriptor.
+
+    The processes of a run that was killed get WIND_DOWN_SECONDS to end. Raises EmbeddedError if a run is active.
+    """
     lock = open_lock(VAR / "run.lock")
     deadline = time.monotonic() + WIND_DOWN_SECONDS
     while not try_lock(lock):
         holder = os.pread(lock, 20, 0).decode()
         if Path(f"/proc/{holder}").exists() or time.monotonic() > deadline:
             problem = f"slipway already runs in this checkout (process {holder})"
-            raise EmbeddedError(problem, "use that one, or stop it with Ctrl-C first")
+            raise EmbeddedError(problem, "use that one, or stop it first with Ctrl-C")
         time.sleep(0.1)
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
 
 
-def bootstrap(lock: int) -> dict[str, Any]:
+def run_bootstrap(lock: int) -> dict[str, Any]:
+    """Run `manage.py bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
     command = [sys.executable, "manage.py", "bootstrap", "--json"]
     tether = partial(die_with, os.getpid(), signal.SIGKILL)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=tether)
     if done.returncode:
-        sys.exit(1)  # it said why
+        sys.exit(1)  # bootstrap has printed the reason
     return dict(json.loads(done.stdout))
 
 
-def announce(lines: list[str]) -> None:
-    """Print the lines once the site answers."""
+def announce_when_ready(messages: list[str]) -> None:
+    """Print the messages once the site answers."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
             direct.open(f"http://127.0.0.1:{web_port()}/readyz", timeout=5).close()
             break
         except urllib.error.HTTPError as error:
-            if error.code != 503:  # it answers, if only to say that it has another name
+            if error.code != 503:  # the site answers, even if ALLOWED_HOSTS does not hold this name
                 break
         except OSError:
             pass
         time.sleep(0.1)
-    print("\n".join(["", *lines, ""]), flush=True)
+    print("\n".join(["", *messages, ""]), flush=True)
 
 
-def prepare(secrets: list[str]) -> int:
-    """Everything before the processes start. Returns the run lock; adds to `secrets` what is told only once."""
-    place_of()  # says so in one line when the folder cannot be used
+def prepare(shown_once: list[str]) -> int:
+    """Do everything that precedes the start of the processes. Return the run lock.
+
+    shown_once: gets the messages that hold new secrets, which are stored nowhere.
+    """
+    location_of()  # raises EmbeddedError if the folder cannot be used
     lock = take_run_lock()
     if token := make_env_file(ENV_FILE):
-        secrets.append(f"API token: {token}")
+        shown_once.append(f"API token: {token}")
     load_env_file()
     os.environ["WEB_PORT"] = str(web_port())
     require_ports()
     lifecycle.ensure()
-    admin = bootstrap(lock)["admin"]
+    admin = run_bootstrap(lock)["admin"]
     if admin["password"]:
-        secrets.append(f"Admin user: {admin['username']}   password: {admin['password']}   (shown this once)")
+        shown_once.append(f"Admin user: {admin['username']}   password: {admin['password']}   (shown this once)")
     return lock
 
 
 def main() -> NoReturn:
     die_with(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    secrets: list[str] = []
+    shown_once: list[str] = []
     try:
-        Tethered.run_lock = prepare(secrets)
+        TetheredProcess.run_lock = prepare(shown_once)
     except (EmbeddedError, ImproperlyConfigured) as error:
-        print("".join(f"{line}\n" for line in secrets), end="", flush=True)  # it would not be told again
+        for message in shown_once:  # the next run would not print them again
+            print(message, flush=True)
         sys.exit(f"slipway: {error}")
     except KeyboardInterrupt:
         sys.exit(0)
-    fleet = Fleet([f"Slipway is ready: http://127.0.0.1:{web_port()}/admin/   (Ctrl-C stops it)", *secrets])
+    ready = f"Slipway is ready: http://127.0.0.1:{web_port()}/admin/   (Ctrl-C stops it)"
+    manager = ProcessManager([ready, *shown_once])
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}"}
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
-        fleet.add_process(name, command, env=env, cwd=str(ROOT))
+        manager.add_process(name, command, env=env, cwd=str(ROOT))
     try:
-        fleet.loop()
-    except BaseException:  # nobody reads what we print any more, or told to stop before all had started
-        os._exit(0 if fleet.returncode in STOPPED else 1)  # our end is the others' end too
-    sys.exit(0 if fleet.returncode in STOPPED else "slipway: a process ended by itself; its last lines above say why")
+        manager.loop()
+    except BaseException:  # the reader of our output is gone, or a signal came before all processes had started
+        os._exit(0 if manager.returncode in STOPPED else 1)  # the children end with this process
+    if manager.returncode not in STOPPED:
+        sys.exit("slipway: a process ended unexpectedly; see its last lines above")
+    sys.exit(0)
 
 
 if __name__ == "__main__":

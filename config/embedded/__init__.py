@@ -1,0 +1,1 @@
+"""Real PostgreSQL and Redis for a machine that has none."""

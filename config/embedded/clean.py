@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from config.embedded.location import VAR, EmbeddedError, place_of
+from config.embedded.location import VAR, EmbeddedError, location_of
 from core.process.lifetime import open_lock, try_lock
 
 PATIENCE_SECONDS = 5
-MEMORY = Path("/dev/shm")  # noqa: S108 - in which the tests have a folder of their own
+MEMORY = Path("/dev/shm")  # noqa: S108 - the tests keep their databases in a folder of their own there
 
 
 def main() -> None:
@@ -20,23 +20,24 @@ def main() -> None:
 
 
 def _clean(var: Path) -> None:
+    """Remove the folders that belong to `var`. End this process with one line if a process still uses them."""
     try:
-        place = place_of(var)
+        location = location_of(var)
     except EmbeddedError as error:
         sys.exit(f"slipway: {error}")
     users, run = open_lock(var / "users.lock"), open_lock(var / "run.lock")
-    if not _both_free(users, run):
-        sys.exit("slipway: the embedded servers are in use; stop what uses them (make run), then run it again")
-    for folder in (place.home, place.sockets, MEMORY / place.sockets.name):
+    if not _is_unused(users, run):
+        sys.exit("slipway: cannot clean up: the embedded servers are in use; stop make run, then run: make clean")
+    for folder in (location.home, location.sockets, MEMORY / location.sockets.name):
         shutil.rmtree(folder, ignore_errors=True)
     os.close(users)
 
 
-def _both_free(users: int, run: int) -> bool:
-    """Whoever is just ending gets a moment for it."""
-    ends = time.monotonic() + PATIENCE_SECONDS
+def _is_unused(users: int, run: int) -> bool:
+    """Return whether both locks are free. A process that is just ending gets PATIENCE_SECONDS to end."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (try_lock(users) and try_lock(run)):
-        if time.monotonic() > ends:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True

@@ -1,4 +1,4 @@
-"""Where a checkout's embedded servers keep their data, sockets and binaries, and as whom they run."""
+"""The folders of a checkout's embedded servers: data, sockets, logs and binaries, and the user they run as."""
 
 import hashlib
 import os
@@ -21,11 +21,19 @@ class EmbeddedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    var: Path  # the checkout's: locks and logs
-    home: Path  # data and copied binaries
-    sockets: Path  # mode 0700, and short: a socket's address holds 107 bytes
-    user: str | None  # None: as whoever starts them; PostgreSQL refuses to run as root
+class Location:
+    """The folders and the user of one checkout's servers.
+
+    var: the checkout's own folder, for locks and logs.
+    home: the data and the copied binaries.
+    sockets: mode 0700, and short: the address of a socket holds 107 bytes.
+    user: None if the servers run as the user that starts them; PostgreSQL refuses to run as root.
+    """
+
+    var: Path
+    home: Path
+    sockets: Path
+    user: str | None
 
     @property
     def uid(self) -> int:
@@ -33,7 +41,10 @@ class Place:
 
     @property
     def as_user(self) -> dict[str, Any]:
-        """Arguments for subprocess: the user and its group alone, and nothing of the starter's environment."""
+        """The arguments for subprocess: the servers' user, only its own group, and none of the starter's environment.
+
+        They are typed as Any because subprocess takes each of them with a type of its own.
+        """
         env = {"PATH": os.defpath, "LANG": "C.UTF-8"}
         if self.user is None:
             return {"cwd": "/", "env": env}
@@ -44,38 +55,52 @@ class Place:
         return self.var / f"{server}.log"
 
     def open_log(self, server: str) -> BinaryIO:
-        """To add to; private, since servers log what they were asked."""
+        """Open the server's log for appending. The file is private, because servers log the statements they run."""
         return os.fdopen(os.open(self.log(server), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
-    def own(self, folder: Path) -> None:
-        """Make the folder, private to the servers' user. Refuses one that somebody else made."""
+    def make_private(self, folder: Path) -> None:
+        """Make the folder, private to the servers' user.
+
+        Raises EmbeddedError if it cannot be made, or if it exists and is not a private folder of that user.
+        """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.user and folder.lstat().st_uid == 0:
                 os.chown(folder, self.uid, -1)
         except OSError as error:
-            raise EmbeddedError(f"cannot make {folder} ({error.strerror})", "make it writable") from error
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.uid or stat.S_IMODE(found.st_mode) != 0o700:
-            raise EmbeddedError(f"{folder} is not a private folder of ours", "remove it")
+            raise EmbeddedError(
+                f"cannot make {folder}: {error.strerror}", f"make {folder.parent} writable, or remove {folder}"
+            ) from error
+        state = folder.lstat()
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != self.uid or stat.S_IMODE(state.st_mode) != 0o700:
+            raise EmbeddedError(
+                f"cannot use {folder}: it is not a private folder of the servers' user", f"run: rm -r {folder}"
+            )
 
 
-def place_of(var: Path = VAR) -> Place:
-    """The place of this checkout; two checkouts never share one, and a copy of a checkout has its own."""
+def location_of(var: Path = VAR) -> Location:
+    """Return the location that belongs to the folder `var`.
+
+    Two checkouts never share one, and a copy of a checkout gets its own. Raises EmbeddedError if `var` cannot be
+    written, or, as root, if the checkout was copied or moved: its data is not inside the checkout then.
+    """
     var = var.resolve()
     name, made_at = _identity(var)
     key = hashlib.blake2b(f"{name} {var}".encode(), digest_size=6).hexdigest()
     sockets = Path(f"/tmp/slipway-{key}")  # noqa: S108 - made 0700 with an unguessable name, and checked
     if os.geteuid() != 0:
-        return Place(var, var / "data", sockets, None)
+        return Location(var, var / "data", sockets, None)
     if made_at != str(var):
-        problem = f"this checkout was copied or moved from {made_at}, its databases lie in {SYSTEM_HOME}"
-        raise EmbeddedError(problem, f"move it back, or start empty: rm -r {var}")
-    return Place(var, SYSTEM_HOME / key, sockets, "nobody")
+        problem = f"cannot use {var}: it was copied or moved from {made_at}, and its databases are in {SYSTEM_HOME}"
+        raise EmbeddedError(problem, f"move it back, or start with empty databases: rm -r {var}")
+    return Location(var, SYSTEM_HOME / key, sockets, "nobody")
 
 
 def _identity(var: Path) -> tuple[str, str]:
-    """A random name and the path it was made at; ten processes at once agree on one."""
+    """Return the random name of the folder and the path that it was made at.
+
+    Processes that start at the same time agree on one name.
+    """
     file = var / "id"
     try:
         var.mkdir(exist_ok=True)
@@ -83,16 +108,16 @@ def _identity(var: Path) -> tuple[str, str]:
             draft = var / f"id.{os.getpid()}.{secrets.token_hex(4)}"
             draft.write_text(f"{secrets.token_hex(8)} {var}")
             with draft.open("rb") as written:
-                os.fsync(written.fileno())  # as root it is the one way to the data
+                os.fsync(written.fileno())  # as root, this name is the only way to find the data
             try:
-                os.link(draft, file)  # unlike rename it never replaces another's
+                os.link(draft, file)  # unlike rename, link never replaces the file of another process
             except FileExistsError:
                 pass
             finally:
                 draft.unlink()
         name, made_at = file.read_text().split(" ", 1)
     except OSError as error:
-        raise EmbeddedError(f"cannot write to {var} ({error.strerror})", "make it writable") from error
+        raise EmbeddedError(f"cannot write to {var}: {error.strerror}", f"make {var} writable") from error
     except ValueError:
-        raise EmbeddedError(f"{file} is damaged", f"start empty: rm -r {var}") from None
+        raise EmbeddedError(f"cannot read {file}: it is damaged", f"start with empty databases: rm -r {var}") from None
     return name, made_at

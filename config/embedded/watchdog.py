@@ -1,6 +1,6 @@
-"""Parent of the embedded servers: `python -m config.embedded.watchdog VAR SERVER ...`, as `lifecycle` starts it.
+"""The parent of the embedded servers: `python -m config.embedded.watchdog VAR SERVER ...`, started by `lifecycle`.
 
-Starts the servers, starts one again that died, and stops them when nobody uses them any more.
+It starts the servers, restarts a server that died, and stops them when no process uses them any more.
 """
 
 import fcntl
@@ -13,32 +13,35 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from config.embedded.location import Place, place_of
+from config.embedded.location import Location, location_of
 from config.embedded.servers import SERVERS
 from core.process.lifetime import die_with, open_lock, try_lock
 
-LOOK_SECONDS = 0.2
-TOO_YOUNG_TO_DIE_SECONDS = 1.0
+POLL_SECONDS = 0.2
+SHORTEST_LIFE_SECONDS = 1.0
 STOP_SECONDS = 60.0
 
 
-class Child:
-    def __init__(self, place: Place, name: str) -> None:
-        self.place, self.name, self.server = place, name, SERVERS[name]
+class ServerProcess:
+    """A running server, as a child of this process."""
+
+    def __init__(self, location: Location, name: str) -> None:
+        self.location, self.name, self.server = location, name, SERVERS[name]
         self.start()
 
     def start(self) -> None:
-        # The server and each of its own children inherit this lock: while one of them lives, no second server is
-        # started on the same data, even if its watchdog was killed.
-        lock = open_lock(self.place.var / f"{self.name}.lock")
+        # The server and each of its own children inherit this lock. While one of them lives, no second server is
+        # started on the same data, even if their watchdog was killed.
+        lock = open_lock(self.location.var / f"{self.name}.lock")
         while not try_lock(lock):
-            time.sleep(LOOK_SECONDS)
-        for file in self.server.left_over(self.place):
-            file.unlink(missing_ok=True)  # our lock proves its server dead; the pid in it may be a zombie's, or reused
-        with self.place.open_log(self.name) as log:
+            time.sleep(POLL_SECONDS)
+        for file in self.server.left_over(self.location):
+            # The lock proves that the server is dead; the pid in its file may be a zombie's, or reused.
+            file.unlink(missing_ok=True)
+        with self.location.open_log(self.name) as log:
             self.process = subprocess.Popen(
-                self.server.command(self.place),
-                **self.place.as_user,
+                self.server.command(self.location),
+                **self.location.as_user,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -49,15 +52,16 @@ class Child:
         os.close(lock)
         self.started = time.monotonic()
 
-    def survives(self) -> bool:
-        """Start it again if it died; False when it dies as soon as it is started."""
+    def keep_alive(self) -> bool:
+        """Restart the server if it died. Return False if it died within SHORTEST_LIFE_SECONDS of its start."""
         if self.process.poll() is not None:
-            if time.monotonic() - self.started < TOO_YOUNG_TO_DIE_SECONDS:
+            if time.monotonic() - self.started < SHORTEST_LIFE_SECONDS:
                 return False
             self.start()
         return True
 
     def stop(self) -> None:
+        """Stop the server, and kill it if it does not stop within STOP_SECONDS."""
         if self.process.poll() is None:
             self.process.send_signal(self.server.stop_signal)
         try:
@@ -68,28 +72,29 @@ class Child:
 
 
 def main(var: str, *names: str) -> None:
-    place = place_of(Path(var))
-    mine = open_lock(place.var / "watchdog.lock")
-    fcntl.flock(mine, fcntl.LOCK_EX)  # waits: whoever asks whether a watchdog lives holds it for a moment
-    os.ftruncate(mine, 0)
-    os.write(mine, " ".join(names).encode())
-    stopping = False
+    location = location_of(Path(var))
+    watchdog_lock = open_lock(location.var / "watchdog.lock")
+    fcntl.flock(watchdog_lock, fcntl.LOCK_EX)  # waits, because a process that tests the lock holds it for a moment
+    os.ftruncate(watchdog_lock, 0)
+    os.write(watchdog_lock, " ".join(names).encode())
+    is_stopping = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
+        nonlocal is_stopping
+        is_stopping = True
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    users = open_lock(place.var / "users.lock")
-    children = [Child(place, name) for name in names]
-    while not stopping and not try_lock(users) and all(child.survives() for child in children):
-        time.sleep(LOOK_SECONDS)
-    for child in children:
-        child.stop()
-    if not any(place.sockets.iterdir()):
-        place.sockets.rmdir()
-    os.close(mine)  # before the users' lock: whoever waits for that one must not find this watchdog still there
+    users = open_lock(location.var / "users.lock")
+    servers = [ServerProcess(location, name) for name in names]
+    while not is_stopping and not try_lock(users) and all(server.keep_alive() for server in servers):
+        time.sleep(POLL_SECONDS)
+    for server in servers:
+        server.stop()
+    if not any(location.sockets.iterdir()):
+        location.sockets.rmdir()
+    # The order matters: a process that waits for the users' lock must not find the lock of this watchdog held.
+    os.close(watchdog_lock)
     os.close(users)
 
 

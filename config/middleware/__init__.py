@@ -1,0 +1,1 @@
+"""The middleware for every request: trusted proxies and the content security policy."""

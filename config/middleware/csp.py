@@ -1,4 +1,4 @@
-"""Content security policy: strict everywhere; the admin's theme alone needs a little more."""
+"""The content security policy: strict everywhere, with two exceptions under /admin/ that the admin's theme needs."""
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware

@@ -1,4 +1,4 @@
-"""Believe X-Forwarded-* from the trusted proxies only."""
+"""The client's address: X-Forwarded-* headers are believed only if a trusted proxy set them."""
 
 import ipaddress
 from collections.abc import Callable
@@ -10,27 +10,32 @@ FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED
 
 
 class TrustedProxies:
-    """Set REMOTE_ADDR to the client as the last trusted proxy saw it; drop what anybody else claims."""
+    """A middleware that sets REMOTE_ADDR to the client as the last trusted proxy saw it.
+
+    It drops X-Forwarded-* headers that come from any other address.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         meta = request.META
-        if _trusted(meta.get("REMOTE_ADDR", "")):
+        if _is_trusted(meta.get("REMOTE_ADDR", "")):
             for hop in reversed(meta.get("HTTP_X_FORWARDED_FOR", "").split(",")):
                 if hop.strip():
                     meta["REMOTE_ADDR"] = hop.strip()
-                if not _trusted(hop.strip()):
+                if not _is_trusted(hop.strip()):
                     break
-        else:
-            # Whoever sets the headers is not who connects here: such a request is never "from this machine".
-            if any(meta.pop(name, None) for name in FORWARDED):
-                meta["REMOTE_ADDR"] = "0.0.0.0"  # noqa: S104 - nobody's address
+        elif any(meta.get(name) for name in FORWARDED):
+            for name in FORWARDED:
+                meta.pop(name, None)
+            # The request came through a proxy that is not trusted, or pretends to. The address of its client is
+            # unknown, so it must never count as a request from this machine.
+            meta["REMOTE_ADDR"] = "0.0.0.0"  # noqa: S104 - an address that no client has
         return self.get_response(request)
 
 
-def _trusted(address: str) -> bool:
+def _is_trusted(address: str) -> bool:
     try:
         return any(ipaddress.ip_address(address) in network for network in settings.TRUSTED_PROXIES)
     except ValueError:
@@ -38,6 +43,7 @@ def _trusted(address: str) -> bool:
 
 
 def is_local(request: HttpRequest) -> bool:
+    """Return whether the client is on this machine."""
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
     except ValueError:

@@ -1,0 +1,1 @@
+"""Access: actors and their permissions, the audit of edits, and the retention of sign-ins."""

@@ -1,4 +1,4 @@
-"""Who does something: a Django user, or a machine with a name."""
+"""Actors: a Django user, or a machine with a name."""
 
 import getpass
 from dataclasses import dataclass
@@ -8,13 +8,15 @@ from core.errors import Refused
 
 
 class Actor(Protocol):
+    """The user or machine in whose name an operation runs."""
+
     def get_username(self) -> str: ...
     def has_perm(self, perm: str, obj: Any = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """May do all; the audit says which it was."""
+    """An actor that has every permission. The audit records its name."""
 
     name: str
 
@@ -28,8 +30,8 @@ class Machine:
 SYSTEM = Machine("system")
 
 
-def shell() -> Machine:
-    """Whoever runs a command: the shell decided already that they may."""
+def shell_actor() -> Machine:
+    """Return the user who runs a command. The shell decided already that this user may run it."""
     try:
         return Machine(f"shell:{getpass.getuser()}")
     except (KeyError, OSError):  # a user id without a name
@@ -37,7 +39,7 @@ def shell() -> Machine:
 
 
 def require(actor: Actor, permission: str) -> None:
-    """Raises Refused when the actor lacks the permission, as `app.codename`."""
+    """Raise Refused if the actor lacks the permission, which is written as `app.codename`."""
     if not actor.has_perm(permission):
         raise Refused(
             f"{actor.get_username()} lacks the permission {permission}", "ask an admin for a group that has it"

@@ -1,0 +1,1 @@
+"""The widgets that the admin pages of all apps are made of."""

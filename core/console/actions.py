@@ -16,11 +16,9 @@ NAMED_AT_MOST = 30  # objects named on a confirmation page
 
 
 class Operation(Protocol):
+    """An operation on rows. It takes their primary keys and returns how many it changed."""
+
     def __call__(self, rows: Sequence[int], /, *, actor: Any) -> int: ...
-
-
-def _counted(opts: Any, number: int) -> str:
-    return f"{number:,} {opts.verbose_name if number == 1 else opts.verbose_name_plural}"
 
 
 def verb(
@@ -29,14 +27,20 @@ def verb(
     label: str,
     permission: str,
     consequence: str,
-    takes_away: bool = False,
-    done: str = "{changed} changed of {chosen} selected.",
+    is_destructive: bool = False,
+    done: str = "changed {changed} of {chosen} selected.",
 ) -> Callable[..., HttpResponse | None]:
-    """An admin action that names the objects, says what will happen, and calls the operation once confirmed."""
+    """Return an admin action that names the selected objects and calls the operation when the user has confirmed.
+
+    permission: shows the action to users who have it; its codename is the action's name.
+    consequence: a sentence for the confirmation page that names the effect of the operation.
+    is_destructive: makes the button red.
+    done: the message after the operation, with the placeholders `changed` and `chosen`, both numbers of rows.
+    """
 
     def act(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         if "confirmed" not in request.POST:
-            return _ask(model_admin, request, queryset)
+            return ask(model_admin, request, queryset)
         chosen = list(queryset.values_list("pk", flat=True))
         try:
             changed = operation(chosen, actor=request.user)
@@ -46,12 +50,12 @@ def verb(
             messages.success(request, f"{label}: {done.format(changed=changed, chosen=len(chosen))}")
         return None
 
-    def _ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        everything = request.POST.get("select_across") == "1"
+    def ask(model_admin: SlipwayAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        is_everything = request.POST.get("select_across") == "1"
         number = queryset.count()
         context = model_admin.admin_site.each_context(request) | {
             "title": f"{label}: {_counted(model_admin.opts, number)}?",
-            "variant": "danger" if takes_away else "primary",
+            "variant": "danger" if is_destructive else "primary",
             "opts": model_admin.opts,
             "label": label,
             "consequence": consequence,
@@ -59,9 +63,9 @@ def verb(
             "unnamed": max(0, number - NAMED_AT_MOST),
             "action": act.__name__,
             "checkbox": ACTION_CHECKBOX_NAME,
-            # All of a list are meant by one flag and its filters in the address, not by thousands of fields.
-            "everything": everything,
-            "selected": list(queryset.values_list("pk", flat=True)[: 1 if everything else None]),
+            # A flag and the filters in the address select all rows of a list, instead of thousands of form fields.
+            "everything": is_everything,
+            "selected": list(queryset.values_list("pk", flat=True)[: 1 if is_everything else None]),
         }
         return TemplateResponse(request, "console/confirm.html", context)
 
@@ -70,3 +74,7 @@ def verb(
     act.permission = permission  # type: ignore[attr-defined]
     act.asks = True  # type: ignore[attr-defined]
     return act
+
+
+def _counted(opts: Any, number: int) -> str:
+    return f"{number:,} {opts.verbose_name if number == 1 else opts.verbose_name_plural}"

@@ -1,6 +1,6 @@
-"""The admin's look, in one place: no other file imports the theme.
+"""The base classes of all admin pages. Only `core/console/` imports the admin's theme.
 
-Lists say in a line what they are about, verbs ask before they act, states show as symbol and color.
+Each list describes its rows in one line, verbs ask before they act, and states are shown by symbol and color.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from core.access import audit
-from core.console import edit_history
+from core.console.edit_history import edits_context
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 from core.errors import SlipwayError
 
@@ -34,20 +34,30 @@ __all__ = [
 EDITS_SHOWN = 50
 
 
-class List(ChangeList):
-    def get_results(self, request: HttpRequest) -> None:
-        """Without a filter what is shown is all there is, and the theme need not offer all of it."""
-        super().get_results(request)
-        self.full_result_count = self.known_in_full()
+class SlipwayChangeList(ChangeList):
+    """A change list that counts all rows only if a filter or a search hides some of them."""
 
-    def known_in_full(self) -> int | None:
+    def get_results(self, request: HttpRequest) -> None:
+        """Set the rows of the page. Without a filter the list is complete, so the theme offers no link to all rows."""
+        super().get_results(request)
+        self.full_result_count = self.known_full_count()
+
+    def known_full_count(self) -> int | None:
+        """Return the number of all rows if no filter or search is active, else None."""
         return None if self.has_active_filters or self.query else self.result_count
 
 
 class SlipwayAdmin(ModelAdmin):
-    intro = ""  # what the page is about, in one line
-    when_empty = ""  # how rows come to be,
-    command = ""  # and what to type for it
+    """The base of the admin pages.
+
+    intro: one line that describes the page.
+    when_empty: the text of an empty list, which describes how rows are created.
+    command: the command line that creates rows, shown after `when_empty`.
+    """
+
+    intro = ""
+    when_empty = ""
+    command = ""
     list_before_template = change_form_outer_before_template = "console/intro.html"
     list_filter_submit = False
     object_history_template: Any = "console/history.html"
@@ -56,60 +66,64 @@ class SlipwayAdmin(ModelAdmin):
     compressed_fields = True
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Only the verbs that this user may use."""
-        found: dict[str, Any] = super().get_actions(request)
+        """Return the actions that this user may use."""
+        actions: dict[str, Any] = super().get_actions(request)
         return {
             name: action
-            for name, action in found.items()
+            for name, action in actions.items()
             if request.user.has_perm(getattr(action[0], "permission", "")) or not hasattr(action[0], "permission")
         }
 
-    def page(self, address: str, view: Callable[..., HttpResponse], name: str, **more: Any) -> URLPattern:
-        """One more page, for whoever is signed in; the view asks for its own permission."""
-        found: URLPattern = path(address, self.admin_site.admin_view(view), more, name=name)
-        return found
+    def page(self, address: str, view: Callable[..., HttpResponse], name: str, **view_arguments: Any) -> URLPattern:
+        """Return the route of a further page for users who are signed in. The view checks its own permission."""
+        route: URLPattern = path(address, self.admin_site.admin_view(view), view_arguments, name=name)
+        return route
 
-    def of_row(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """What a row's page shows beside its fields, for its templates."""
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return the template context of a row's page, in addition to its fields."""
         return {}
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        """What the list shows beside its rows."""
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the template context of the list, in addition to its rows."""
         return {}
 
-    def edited_with(self, row: Any) -> list[Sequence[Model]]:
-        """The rows whose edits are this one's history, by table; none where its table keeps no audit."""
+    def edited_rows(self, row: Any) -> list[Sequence[Model]]:
+        """Return the rows whose edits the row's history shows, one sequence per table.
+
+        The list is empty if the edits of the table are not recorded.
+        """
         return [[row]] if audit.is_tracked(self.model) else []
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Where its table keeps an audit, each edit with before and after; else what Django logged."""
+        """Show the recorded edits with the values before and after, or Django's log if the table records none."""
         row = self.get_object(request, unquote(object_id))
-        tables = self.edited_with(row) if row else []
-        found = [edit for rows in tables for edit in audit.edits(rows, EDITS_SHOWN + 1)]
-        found = sorted(found, key=lambda edit: edit.at, reverse=True)
-        more = {
-            "edits": edit_history.shown(found[:EDITS_SHOWN], request.user) if tables else None,
-            "more": len(found) > EDITS_SHOWN,
+        tables = self.edited_rows(row) if row else []
+        edits = [edit for rows in tables for edit in audit.edits(rows, EDITS_SHOWN + 1)]
+        edits.sort(key=lambda edit: edit.at, reverse=True)
+        context = {
+            "edits": edits_context(edits[:EDITS_SHOWN], request.user) if tables else None,
+            "more": len(edits) > EDITS_SHOWN,
         }
-        return super().history_view(request, object_id, (extra_context or {}) | more)  # type: ignore[no-any-return]
+        return super().history_view(request, object_id, (extra_context or {}) | context)  # type: ignore[no-any-return]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
     ) -> HttpResponse:
-        context |= {"intro": self.intro} | (self.of_row(request, obj) if obj else {})
+        context |= {"intro": self.intro} | (self.row_context(request, obj) if obj else {})
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        said = {"intro": self.intro, "title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, said | (extra_context or {}) | self.of_list(request))  # type: ignore[no-any-return]
+        context = {"intro": self.intro, "title": capfirst(self.opts.verbose_name_plural)}
+        context |= (extra_context or {}) | self.list_context(request)
+        return super().changelist_view(request, context)  # type: ignore[no-any-return]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return List
+        return SlipwayChangeList
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """An operation that refuses is one line above the list."""
+        """Show the form or save it. If an operation refuses, show its message above the list."""
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
         except SlipwayError as error:
@@ -117,8 +131,8 @@ class SlipwayAdmin(ModelAdmin):
             return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
 
 
-class Estimate(Paginator):  # type: ignore[type-arg]
-    """Counts a large table by the planner's estimate: a list of 100 million rows should not be counted per page."""
+class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
+    """A paginator that takes the planner's estimate for a large table, instead of counting its rows on each page."""
 
     @cached_property
     def count(self) -> int:
@@ -131,18 +145,20 @@ class Estimate(Paginator):  # type: ignore[type-arg]
 
 
 class ReadOnlyAdmin(SlipwayAdmin):
-    paginator = Estimate
+    """Admin pages of a table that operators read and programs write."""
+
+    paginator = EstimatingPaginator
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """It has no history: it is one."""
+        """Render the page without a link to a history, because the table itself is a history."""
         return super().render_change_form(request, context | {"show_history": False}, *args, **kwargs)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """The beginning of a name is one text, not words that each may stand anywhere."""
+        """Search for the whole term as one text, not for each of its words."""
         term = search_term.strip().replace('"', "")
         return super().get_search_results(request, queryset, f'"{term}"' if term else "")  # type: ignore[no-any-return]
 

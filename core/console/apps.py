@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """The widgets, templates and styles of the admin."""
+    """The Django app of the admin's widgets, templates and styles."""
 
     name = "core.console"
     label = "console"

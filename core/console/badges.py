@@ -1,4 +1,4 @@
-"""States as symbol, color and word; moments as people say them, the absolute time on hover."""
+"""States as symbol, color and word, and moments relative to now."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,7 +10,9 @@ from django.utils.safestring import SafeString
 from core.text import elapsed
 
 
-class HasLook(Protocol):
+class Styled(Protocol):
+    """A choice with a symbol and a color, such as a member of StyledChoices."""
+
     symbol: str
     color: str
 
@@ -18,23 +20,24 @@ class HasLook(Protocol):
     def label(self) -> Any: ...
 
 
-def badge(choice: HasLook) -> SafeString:
-    """A choice as symbol, color and word."""
-    return mark(choice.color, choice.symbol, choice.label)
+def badge(choice: Styled) -> SafeString:
+    """Return the choice as symbol, color and word."""
+    return styled_word(choice.color, choice.symbol, choice.label)
 
 
 def on_off(is_on: bool, on: str = "on", off: str = "off") -> SafeString:
-    return mark("green", "✓", on) if is_on else mark("gray", "–", off)
+    """Return a switch as symbol, color and one of the two words."""
+    return styled_word("green", "✓", on) if is_on else styled_word("gray", "–", off)
 
 
-def mark(color: str, symbol: str, word: str) -> SafeString:
-    """A word that is told by color and symbol too."""
+def styled_word(color: str, symbol: str, word: str) -> SafeString:
+    """Return the word with its symbol, in one of the colors of slipway.css: green, red, orange, blue or gray."""
     html = '<span class="sw-badge sw-{}"><span aria-hidden="true">{}</span> {}</span>'
     return format_html(html, color, symbol, word)
 
 
 def ago(moment: datetime | None, never: str = "never") -> SafeString | str:
-    """A moment as "2 min ago", the absolute time on hover."""
+    """Return the moment relative to now, for example `2 min ago`, with the absolute time in UTC as a tooltip."""
     if moment is None:
         return never
     absolute = moment.strftime("%Y-%m-%d %H:%M:%S UTC")

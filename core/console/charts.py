@@ -1,4 +1,4 @@
-"""Small inline SVG charts, drawn on the server: no script, readable in light and dark. Pure."""
+"""Small inline SVG charts that the server draws. They need no script and are readable in light and dark mode."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT, MARGIN = 1000, 100, 4  # of the drawing, which is stretched to its place; lines keep their width
-Point = tuple[float, float | None]  # where in time, 0 to 1; the value, None: not measured
+# The drawing's units. The page stretches the drawing to its place; the lines keep their width.
+WIDTH, HEIGHT, MARGIN = 1000, 100, 4
+Point = tuple[float, float | None]  # the time, 0 (left end) to 1 (right end); the value, None if not measured
 HTML = (
     '<figure class="sw-chart" role="img" aria-label="{summary}">'
     "<figcaption><b>{title}</b><span>{range}</span></figcaption>"
@@ -19,30 +20,38 @@ HTML = (
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """title says what it shows; unit follows each number; steps: the value holds until the next point."""
+    """A line chart of one quantity over time.
+
+    title: the name of the quantity.
+    start, end: the texts at the left and the right end of the time axis.
+    unit: the text after each number.
+    lowest, highest: the ends of the value axis; by default the smallest and the largest value.
+    is_stepped: each value holds until the next point.
+    """
 
     title: str
     points: Sequence[Point]
-    start: str  # what the left end is, in words
+    start: str
     end: str
     unit: str = ""
-    lowest: float | None = None  # of the scale; None: the smallest value
+    lowest: float | None = None
     highest: float | None = None
-    steps: bool = False
+    is_stepped: bool = False
 
     def html(self) -> SafeString:
+        """Return the chart as a figure, or one line of text if no point has a value."""
         values = [value for _, value in self.points if value is not None and math.isfinite(value)]
         if not values:
             return format_html('<p class="sw-chart-empty"><b>{}</b>: nothing measured yet</p>', self.title)
-        now, least, most = map(self._said, (values[-1], min(values), max(values)))
+        newest, smallest, largest = map(self._with_unit, (values[-1], min(values), max(values)))
         low = min(values) if self.lowest is None else self.lowest
         high = max(values) if self.highest is None else self.highest
-        lines, dots = self._marks(low, high)
+        lines, dots = self._lines_and_dots(low, high)
         return format_html(
             HTML,
-            summary=f"{self.title}: now {now}, from {least} to {most}",
+            summary=f"{self.title}: now {newest}, from {smallest} to {largest}",
             title=self.title,
-            range=f"now {now} · {least} to {most}",
+            range=f"now {newest} · {smallest} to {largest}",
             width=WIDTH,
             height=HEIGHT,
             lines=lines,
@@ -51,27 +60,27 @@ class Chart:
             end=self.end,
         )
 
-    def _said(self, value: float) -> str:
+    def _with_unit(self, value: float) -> str:
         return f"{value:,.0f}{self.unit}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}{self.unit}"
 
-    def _marks(self, low: float, high: float) -> tuple[SafeString, SafeString]:
-        """Lines through neighbouring points, broken where nothing was measured; a dot where one stands alone."""
+    def _lines_and_dots(self, low: float, high: float) -> tuple[SafeString, SafeString]:
+        """Return lines through neighboring points, broken where a value is missing, and dots for single points."""
         runs: list[list[tuple[float, float]]] = [[]]
-        for at, value in self.points:
+        for time, value in self.points:
             if value is None or not math.isfinite(value):
                 runs.append([])
             else:
-                x, y = MARGIN + at * (WIDTH - 2 * MARGIN), self._height(value, low, high)
-                if self.steps and runs[-1]:
+                x, y = MARGIN + time * (WIDTH - 2 * MARGIN), self._y(value, low, high)
+                if self.is_stepped and runs[-1]:
                     runs[-1].append((x, runs[-1][-1][1]))
                 runs[-1].append((x, y))
-        paths = [" ".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs if len(run) > 1]
-        alone = [f"{run[0][0]:.1f},{run[0][1]:.1f}" for run in runs if len(run) == 1]
+        lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs if len(run) > 1]
+        dots = [f"{run[0][0]:.1f},{run[0][1]:.1f}" for run in runs if len(run) == 1]
         return (
-            format_html_join("", '<polyline points="{}"/>', ((path,) for path in paths)),
-            format_html_join("", '<path d="M{}h0"/>', ((place,) for place in alone)),
+            format_html_join("", '<polyline points="{}"/>', ((line,) for line in lines)),
+            format_html_join("", '<path d="M{}h0"/>', ((dot,) for dot in dots)),
         )
 
-    def _height(self, value: float, low: float, high: float) -> float:
+    def _y(self, value: float, low: float, high: float) -> float:
         share = 0.5 if high == low else (min(max(value, low), high) - low) / (high - low)
         return HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)

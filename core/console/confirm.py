@@ -1,4 +1,4 @@
-"""A page that asks before a verb is carried out: what it is about, what will change for whom, and why it is done."""
+"""A page that asks for a confirmation before an operation runs. It names the object, the effects and the reason."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +13,11 @@ from core.console.admin import SlipwayAdmin
 from core.console.fields import NumberField, TextField
 from core.errors import SlipwayError
 
+DIGITS_AT_MOST = 18  # of `seen`: an integer of more digits does not fit into PostgreSQL's bigint
+
 
 class ReasonForm(forms.Form):
-    reason = TextField(required=False, max_length=500, help_text="kept in the history, for whoever asks later")
+    reason = TextField(required=False, max_length=500, help_text="The history stores the reason.")
 
 
 class PaceForm(ReasonForm):
@@ -23,19 +25,19 @@ class PaceForm(ReasonForm):
         initial=1.0,
         min_value=0.001,
         max_value=10.0,
-        help_text="1 is as the policies say; 0.05 makes ten minutes half a minute",
+        help_text="The factor for the times of the policies: 1 keeps them, 0.05 shortens 10 min to 30 s.",
     )
 
 
-def typed(word: str) -> type[ReasonForm]:
-    """For what is not to be begun by a slip of the hand: it asks for a word."""
+def confirmation_form(word: str) -> type[ReasonForm]:
+    """Return a form that asks the user to type the word, so that no operation starts by accident."""
 
-    def require(said: str) -> None:
-        if said != word:
-            raise forms.ValidationError(f"type {word}")
+    def require_word(text: str) -> None:
+        if text != word:
+            raise forms.ValidationError(f"The text must be {word}.")
 
-    field = TextField(label=f"Type {word} to confirm", validators=[require])
-    return type("TypedForm", (ReasonForm,), {"typed": field})
+    field = TextField(label=f"Type {word} to confirm", validators=[require_word])
+    return type("ConfirmationForm", (ReasonForm,), {"typed": field})
 
 
 def verb_page(
@@ -46,35 +48,43 @@ def verb_page(
     subject: str,
     permission: str,
     plan: Sequence[str],
-    act: Callable[[dict[str, Any]], object],
-    back: str,
+    operation: Callable[[dict[str, Any]], object],
+    return_url: str,
     form: type[forms.Form] = ReasonForm,
     seen: int = 0,
-    takes_away: bool = False,
-    idle: str = "",
+    is_destructive: bool = False,
+    nothing_to_do: str = "",
 ) -> HttpResponse:
-    """GET asks; POST carries it out and goes back. act: is given what the form holds, and `seen`, which comes along so
-    that a late confirmation is for what its reader saw; a text that it returns is shown, and a page gone to. An
-    operation that refuses is one line on the page gone back to. takes_away: the button is red. idle: why there is
-    nothing to be done, which is said instead of asking.
+    """Show the confirmation page on GET. On POST run the operation and redirect to `return_url`.
+
+    If the operation raises SlipwayError, its message is shown at `return_url`.
+
+    label, subject: the verb and the object that it applies to.
+    plan: the sentences that describe the effects of the operation.
+    operation: called with the form's values and `seen`. If it returns a text, the text is the success message; if it
+        returns a response, the response replaces the redirect.
+    seen: a version of the object, such as its epoch, that the page sends back, so that the operation can refuse if the
+        object changed after the user opened the page. The operation gets -1 if the page sent no valid number.
+    is_destructive: makes the button red.
+    nothing_to_do: the reason why the operation has nothing to do; if it is not empty, GET shows it instead of the page.
+    Raises PermissionDenied if the user lacks the permission.
     """
     if not request.user.has_perm(permission):
         raise PermissionDenied
-    if idle and request.method != "POST":
-        messages.info(request, idle)
-        return HttpResponseRedirect(back)
+    if nothing_to_do and request.method != "POST":
+        messages.info(request, nothing_to_do)
+        return HttpResponseRedirect(return_url)
     filled = form(request.POST if request.method == "POST" else None)
     if request.method == "POST" and filled.is_valid():
-        said = request.POST.get("seen", "")
         try:
-            done = act(filled.cleaned_data | {"seen": int(said) if said.isdecimal() and len(said) < 19 else -1})
+            result = operation(filled.cleaned_data | {"seen": _seen(request)})
         except SlipwayError as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, done if isinstance(done, str) else f"{label}: {subject}")
-            if isinstance(done, HttpResponse):
-                return done
-        return HttpResponseRedirect(back)
+            messages.success(request, result if isinstance(result, str) else f"{label}: {subject}")
+            if isinstance(result, HttpResponse):
+                return result
+        return HttpResponseRedirect(return_url)
     context = model_admin.admin_site.each_context(request) | {
         "title": f"{label}: {subject}?",
         "opts": model_admin.opts,
@@ -82,7 +92,13 @@ def verb_page(
         "plan": plan,
         "form": filled,
         "seen": request.POST.get("seen", seen),
-        "back": back,
-        "variant": "danger" if takes_away else "primary",
+        "back": return_url,
+        "variant": "danger" if is_destructive else "primary",
     }
     return TemplateResponse(request, "console/verb.html", context)
+
+
+def _seen(request: HttpRequest) -> int:
+    """Return the posted version of the object, -1 if it is not a number."""
+    text = request.POST.get("seen", "")
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_AT_MOST else -1

@@ -1,4 +1,4 @@
-"""Lists of many rows: pages by the row they begin after, so that the ten-thousandth costs what the first does."""
+"""Lists of many rows, paged by the row that a page begins after, so that every page takes the same time to read."""
 
 import json
 from typing import Any
@@ -9,9 +9,10 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from core.console.admin import List, ReadOnlyAdmin
+from core.console.admin import ReadOnlyAdmin, SlipwayChangeList
 
-COUNTED_AT_MOST = 10_000  # rows; beyond that the planner's estimate will do
+COUNTED_AT_MOST = 10_000  # rows; a longer list shows the planner's estimate
+DIGITS_AT_MOST = 18  # an integer of more digits does not fit into PostgreSQL's bigint
 OLDER, NEWER = "older", "newer"
 
 
@@ -19,47 +20,57 @@ class KeysetPaginator(Paginator):  # type: ignore[type-arg]
     template_name = "console/keyset.html"
 
 
-class KeysetList(List):
-    """Newest first; `older` and `newer` in the address name the row that a page begins after."""
+class KeysetList(SlipwayChangeList):
+    """A list with the newest row first. The parameters `older` and `newer` name the row that a page begins after."""
 
     def get_filters_params(self, params: Any = None) -> Any:
         return {name: value for name, value in super().get_filters_params(params).items() if name not in (OLDER, NEWER)}
 
     def get_results(self, request: HttpRequest) -> None:
-        rows, size = self.queryset, self.list_per_page
-        before, after = self._place(request, OLDER), self._place(request, NEWER)
-        found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1]) if after is not None else []
-        if len(found) > size:
-            page, has_newer, has_older = found[:size][::-1], True, True
-        else:  # or so few newer ones that they begin the first page
-            found = list((rows if before is None else rows.filter(pk__lt=before)).order_by("-pk")[: size + 1])
-            page, has_newer, has_older = found[:size], before is not None, len(found) > size
+        """Set the rows of the page and the addresses of its neighbors."""
+        page, has_newer, has_older = self._page(request)
         self.result_list = page
-        self.result_count, is_exact = self._count(rows)
+        self.result_count, is_exact = self._count(self.queryset)
         self.counted = f"{self.result_count:,}" if is_exact else f"about {self.result_count:,}"
         self.newer = self._address(NEWER, page[0].pk) if page and has_newer else None
         self.older = self._address(OLDER, page[-1].pk) if page and has_older else None
-        self.newest = self._address("", 0) if has_newer else None
-        self.full_result_count = self.known_in_full()
+        self.newest = self.get_query_string({}, [OLDER, NEWER]) if has_newer else None
+        self.full_result_count = self.known_full_count()
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all, self.multi_page = False, True
-        self.paginator = KeysetPaginator(page, size)
+        self.paginator = KeysetPaginator(page, self.list_per_page)
 
-    def _place(self, request: HttpRequest, name: str) -> int | None:
-        said = request.GET.get(name)
-        for params in (self.params, self.filter_params):  # filters and the search begin at the first page
+    def _page(self, request: HttpRequest) -> tuple[list[Any], bool, bool]:
+        """Return the rows of the page, the newest first, and whether newer and older rows follow."""
+        rows, size = self.queryset, self.list_per_page
+        older_than, newer_than = self._boundary(request, OLDER), self._boundary(request, NEWER)
+        if newer_than is not None:
+            ascending = list(rows.filter(pk__gt=newer_than).order_by("pk")[: size + 1])
+            if len(ascending) > size:
+                return ascending[:size][::-1], True, True
+        # If there are no more newer rows than fit on a page, show the first page.
+        descending = list((rows if older_than is None else rows.filter(pk__lt=older_than)).order_by("-pk")[: size + 1])
+        return descending[:size], older_than is not None, len(descending) > size
+
+    def _boundary(self, request: HttpRequest, name: str) -> int | None:
+        """Return the primary key in the parameter, None if it is absent. Remove it from the filters' parameters.
+
+        So a new filter or search begins at the first page.
+        """
+        text = request.GET.get(name)
+        for params in (self.params, self.filter_params):
             params.pop(name, None)
-        if said is None:
+        if text is None:
             return None
-        if not said.isdecimal() or len(said) > 18:
+        if not text.isdecimal() or len(text) > DIGITS_AT_MOST:
             raise IncorrectLookupParameters
-        return int(said)
+        return int(text)
 
     def _address(self, name: str, pk: int) -> str:
-        return self.get_query_string({name: pk} if name else {}, [OLDER, NEWER])
+        return self.get_query_string({name: pk}, [OLDER, NEWER])
 
     def _count(self, rows: "QuerySet[Any]") -> tuple[int, bool]:
-        """How many there are, and whether that is exact."""
+        """Return the number of rows, and whether it is exact."""
         counted = rows.order_by()[: COUNTED_AT_MOST + 1].count()
         if counted <= COUNTED_AT_MOST:
             return counted, True
@@ -68,8 +79,10 @@ class KeysetList(List):
 
 
 class KeysetAdmin(ReadOnlyAdmin):
+    """Admin pages of a table with many rows."""
+
     ordering = ["-pk"]
-    sortable_by = ()  # other orders would have to read all rows
+    sortable_by = ()  # another order would have to read all rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetList

@@ -1,0 +1,1 @@
+"""PostgreSQL mechanisms that several apps need: leases, batches, shared views and append-only tables."""

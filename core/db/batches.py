@@ -1,4 +1,4 @@
-"""Statements that change many rows, one batch per transaction, so that no other transaction waits long for a row."""
+"""Statements that change many rows in batches, so that no other transaction waits long for a row."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,9 +12,9 @@ PRUNE_BATCH = 1000
 
 
 def prune(retentions: Iterable[tuple[type[Model], str, int]]) -> int:
-    """Delete the rows that are past their retention. Return how many were deleted.
+    """Delete the rows that are older than their retention. Return how many were deleted.
 
-    retentions: for each table its model, the column of a row's age, and the days that a row is kept.
+    retentions: for each table the model, the timestamp column that the age is counted from, and the retention in days.
     """
     deleted = 0
     for model, column, days in retentions:
@@ -25,8 +25,10 @@ def prune(retentions: Iterable[tuple[type[Model], str, int]]) -> int:
 def in_batches(statement: str, size: int, *, progress: Callable[[int], None] | None = None, **params: Any) -> int:
     """Run the statement until it changes fewer than `size` rows. Return how many rows it changed.
 
-    statement: takes the parameter `batch`, the rows that it may change.
-    progress: called after each batch with the number of its rows.
+    Outside a transaction, each batch is a transaction of its own.
+
+    statement: SQL with the parameter `batch`, the number of rows that it may change.
+    progress: called after each batch with the number of rows that it changed.
     params: the statement's other parameters.
     """
     changed = 0

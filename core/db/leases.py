@@ -14,7 +14,7 @@ from django.db import connection
 
 from core.db import sql
 
-BY_SECONDS = "make_interval(secs => %(lease_seconds)s)"
+LENGTH_FROM_PARAMETER = "make_interval(secs => %(lease_seconds)s)"
 
 
 def is_free(alias: str) -> str:
@@ -22,16 +22,16 @@ def is_free(alias: str) -> str:
     return f"({alias}.lease_until IS NULL OR {alias}.lease_until < now())"
 
 
-def claim(table: str, alias: str, candidates: str, *, length: str = BY_SECONDS, returning: str = "") -> str:
+def claim(table: str, alias: str, candidates: str, *, length: str = LENGTH_FROM_PARAMETER, returning: str = "") -> str:
     """Return the statement that leases free rows. Each of its result rows begins with id and fence.
 
-    candidates: a SELECT of the column `id` from the table under its alias, which ends before FOR UPDATE; it names the
-    condition `is_free(alias)`.
-    length: an SQL interval; without it the statement takes the parameter `lease_seconds`.
-    returning: further columns, separated by commas.
+    candidates: a SELECT of the column `id` from the table under its alias, without FOR UPDATE. Its WHERE contains
+    `is_free(alias)`.
+    length: the lease's length as an SQL interval. By default the statement takes the parameter `lease_seconds`.
+    returning: further columns of the result, separated by commas.
     """
-    more = f", {returning}" if returning else ""
-    return sql.CLAIM.format(table=table, alias=alias, candidates=candidates, length=length, returning=more)
+    further = f", {returning}" if returning else ""
+    return sql.CLAIM.format(table=table, alias=alias, candidates=candidates, length=length, returning=further)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One snapshot of the database, seen by several connections: what one exports, the others adopt.
+"""Transactions of several connections that see one snapshot: one transaction exports it, the others adopt it.
 
 Source: PostgreSQL 18 documentation, section 9.28.5, "Snapshot Synchronization Functions".
 """

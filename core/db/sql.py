@@ -1,32 +1,44 @@
-"""The statements that the shared ground runs, and the reason that the ORM was not enough for each."""
+"""The hand-written statements of `core`, each with the reason that the ORM was not enough."""
 
-# FOR SHARE has no word in the ORM: many may work at the same time, and an operator who switches the part off waits for
-# them.
+# The ORM has no FOR SHARE. With it many transactions may work at the same time, and an operator who switches the part
+# off waits until they end.
 HOLD_PART = "SELECT is_on FROM rollout_activation WHERE part = %s FOR SHARE"
 
-# The logs have no other handle on their oldest rows than the row's place, and SKIP LOCKED lets two workers prune side
-# by side.
+# The ORM cannot delete a limited number of rows. The rows of any table can be named by their ctid. SKIP LOCKED
+# lets two workers prune the same table at the same time.
 PRUNE = """
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
        SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %(days)s)
         LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"""
 
-# The planner's estimate costs nothing; counting a hundred million rows takes minutes.
+# The ORM has no access to the planner's estimate. Counting a hundred million rows takes minutes.
 ESTIMATED_ROWS = "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass"
 
-# The local flag is read by the triggers of append-only tables.
+# The bodies of the triggers of append-only tables. The ORM has no triggers.
+REFUSE_REWRITE = "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';"
+REFUSE_UPDATE = "IF current_setting('{flag}', true) = 'on' THEN  RETURN NEW; END IF; {refuse}"
+REFUSE_DELETE = (
+    "IF current_setting('{flag}', true) = 'on' THEN  RETURN OLD; END IF;"
+    " IF OLD.{column} < now() - interval '{days} days' THEN RETURN OLD; END IF; {refuse}"
+)
+REFUSE_TRUNCATE = "IF current_setting('{flag}', true) = 'on' THEN  RETURN NULL; END IF; {refuse}"
+
+# The ORM cannot set a parameter. The triggers of append-only tables read this one; it ends with the transaction.
 ALLOW_REWRITE = "SELECT set_config(%s, 'on', true)"
 
-# One snapshot of the database for all statements of a transaction, which the ORM cannot ask for.
+# The ORM cannot set a transaction's isolation level, nor export or adopt a snapshot.
 ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 EXPORT_VIEW = "SELECT now(), pg_export_snapshot()"
 ADOPT_VIEW = "SET TRANSACTION SNAPSHOT '{name}'"
 
-# SKIP LOCKED lets a second worker claim the next rows instead of waiting for the first one.
+# The ORM has no UPDATE ... RETURNING. SKIP LOCKED lets a second worker claim the next rows instead of waiting for the
+# first one.
 CLAIM = """
 WITH free AS MATERIALIZED ({candidates} FOR UPDATE OF {alias} SKIP LOCKED)
 UPDATE {table} {alias} SET lease_until = now() + {length}, fence = {alias}.fence + 1
   FROM free WHERE {alias}.id = free.id RETURNING {alias}.id, {alias}.fence{returning}"""
+# These act only under the fence of the claim, in one round trip: if another worker claimed the row since, they find no
+# row.
 HOLD = "SELECT FROM {table} WHERE id = %(id)s AND fence = %(fence)s FOR UPDATE"
 RENEW = """
 UPDATE {table} SET lease_until = now() + make_interval(secs => %(lease_seconds)s)

@@ -1,4 +1,4 @@
-"""What the HTTP APIs of all apps share."""
+"""The schema of errors and the comparison of entity tags, for the HTTP APIs of all apps."""
 
 from django.http import HttpRequest
 from django.utils.http import parse_etags
@@ -10,7 +10,10 @@ class Problem(Schema):
     remedy: str
 
 
-def has_already(request: HttpRequest, tag: str) -> bool:
-    """Whether the caller holds what bears this entity tag, in its quotes; compared weakly (RFC 9110, 8.8.3.2)."""
-    known = {known.removeprefix("W/") for known in parse_etags(request.headers.get("If-None-Match", ""))}
-    return tag in known or "*" in known
+def has_matching_etag(request: HttpRequest, tag: str) -> bool:
+    """Return whether If-None-Match names the entity tag, so that the caller already has this representation.
+
+    tag: the entity tag in its quotes. Tags are compared weakly (RFC 9110, 8.8.3.2).
+    """
+    tags = {sent.removeprefix("W/") for sent in parse_etags(request.headers.get("If-None-Match", ""))}
+    return tag in tags or "*" in tags

@@ -1,4 +1,4 @@
-"""Who calls /api, /ofrep and /metrics: tokens are known by their digests alone."""
+"""The tokens of callers of /api, /ofrep and /metrics. The settings contain only the digests of the tokens."""
 
 import hashlib
 
@@ -6,9 +6,10 @@ from django.conf import settings
 from django.http import HttpRequest
 
 
-def caller(request: HttpRequest) -> str | None:
-    """The name of a token that came with the request, in either header. Digests are compared, so that the time says
-    nothing of it.
+def token_name(request: HttpRequest) -> str | None:
+    """Return the name of a known token in the Authorization or X-API-Key header, None if there is none.
+
+    Digests are compared, so that the time that it takes reveals nothing about a token.
     """
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     sent = [bearer if scheme.lower() == "bearer" else "", request.headers.get("X-API-Key", "")]

@@ -1,0 +1,1 @@
+"""Notices to operators, and the channels that deliver them."""

@@ -1,5 +1,7 @@
-"""How people are told beside the log: by mail, to staff who have an address, and by a webhook. Each in a thread of its
-own, so that whoever notifies waits for no mail server; the process waits for it as it ends.
+"""Channels that notify operators in addition to the log: mail to staff who have an address, and a webhook.
+
+Each delivery runs in a thread of its own, so that the caller of `notify` waits for no mail server. A process that ends
+waits for its unfinished deliveries.
 """
 
 import json
@@ -18,22 +20,25 @@ from core.notices.notify import Event
 from core.redaction import redact
 
 TIMEOUT_SECONDS = 10.0
+SUBJECT_AT_MOST = 120  # characters of the message in a mail's subject
 log = structlog.get_logger("slipway.notify")
 
 
 def by_mail(event: Event) -> None:
-    _beside(_mail, event)
+    """Mail the event to all active staff users who have an address, in a thread of its own."""
+    _in_thread(_mail, event)
 
 
 def by_webhook(event: Event) -> None:
-    _beside(_post, event)
+    """POST the event to NOTIFY_WEBHOOK_URL as JSON, in a thread of its own."""
+    _in_thread(_post, event)
 
 
-def _beside(send: Callable[[Event], None], event: Event) -> None:
+def _in_thread(send: Callable[[Event], None], event: Event) -> None:
     def run() -> None:
         try:
             send(event)
-        except Exception as error:  # a channel that fails is logged; the address may hold a secret
+        except Exception as error:  # the error's text may contain a secret of the address, so only its type is logged
             log.warning("a channel failed", channel=send.__name__, kind=event.kind, error=type(error).__name__)
         finally:
             connection.close()
@@ -43,20 +48,26 @@ def _beside(send: Callable[[Event], None], event: Event) -> None:
 
 def _mail(event: Event) -> None:
     staff = get_user_model().objects.filter(is_staff=True, is_active=True).exclude(email="")
-    if to := list(staff.values_list("email", flat=True)):
+    if recipients := list(staff.values_list("email", flat=True)):
         message = redact(event.message)
-        send_mail(f"[Slipway] {message[:120]}", f"{message}\n\n{settings.SITE_URL}/admin/", None, to)
+        body = f"{message}\n\n{settings.SITE_URL}/admin/"
+        send_mail(f"[Slipway] {message[:SUBJECT_AT_MOST]}", body, None, recipients)
 
 
 def _post(event: Event) -> None:
-    """JSON, to the operator's own address; nothing is followed."""
-    said = {"kind": event.kind, "subject": event.subject, "message": redact(event.message), "details": event.details}
-    line = connection_to(settings.NOTIFY_WEBHOOK_URL, TIMEOUT_SECONDS)
+    """POST the event to the operator's own address. Redirects are not followed."""
+    document = {
+        "kind": event.kind,
+        "subject": event.subject,
+        "message": redact(event.message),
+        "details": event.details,
+    }
+    webhook = connection_to(settings.NOTIFY_WEBHOOK_URL, TIMEOUT_SECONDS)
     path = urlsplit(settings.NOTIFY_WEBHOOK_URL).path or "/"
     try:
-        line.request("POST", path, json.dumps(said, default=str), {"Content-Type": "application/json"})
-        answer = line.getresponse()
+        webhook.request("POST", path, json.dumps(document, default=str), {"Content-Type": "application/json"})
+        answer = webhook.getresponse()
         if answer.status >= 300:
             log.warning("a channel failed", channel="webhook", kind=event.kind, error=f"HTTP {answer.status}")
     finally:
-        line.close()
+        webhook.close()

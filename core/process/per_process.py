@@ -1,4 +1,4 @@
-"""State that each process makes for itself on first use."""
+"""State that each process makes for itself when it first uses it."""
 
 import os
 import threading
@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """A value that is made once per process, on the first call, and made anew in each fork.
+    """A value that is made once per process, on the first call, and made again in each fork.
 
     A fork copies memory but no threads: a copied object would wait for threads that do not exist, send what its parent
     already sends, and share its parent's sockets. Calling the holder takes a lock only until the value exists.
 
-    make: makes the value. It runs under a lock, so that several threads make one value between them.
+    make: returns the value, which is never None. It runs under a lock, so that several threads share one value.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

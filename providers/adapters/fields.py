@@ -1,4 +1,7 @@
-"""Field types that the adapters share: as long as the tables' columns, so that no answer breaks its own storing."""
+"""The field types and the concurrency that the adapters share.
+
+The lengths are those of the tables' columns, so that an answer that decodes can also be stored.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -7,7 +10,7 @@ from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
-from providers.polling.caller import CallFailed
+from providers.upstream.caller import CallFailed
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 Name = Annotated[str, Meta(max_length=100)]
@@ -15,19 +18,23 @@ BookKey = Annotated[str, Meta(max_length=50)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 CALLS_AT_ONCE = 4
-T = TypeVar("T")
-U = TypeVar("U")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-async def each(call: Callable[[T], Awaitable[U]], of: Iterable[T]) -> list[U]:
-    """Make the call for each, a few at once; those that fail are on record, and the others still count."""
-    several = asyncio.Semaphore(CALLS_AT_ONCE)
+async def call_each(call: Callable[[Item], Awaitable[Result]], items: Iterable[Item]) -> list[Result]:
+    """Make the call for each item, CALLS_AT_ONCE at a time. Return the results of the calls that succeeded.
 
-    async def one(item: T) -> U | None:
-        async with several:
+    The caller of the poll has recorded those that failed.
+    """
+    semaphore = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def call_one(item: Item) -> Result | None:
+        async with semaphore:
             try:
                 return await call(item)
             except CallFailed:
                 return None
 
-    return [answer for answer in await asyncio.gather(*map(one, of)) if answer is not None]
+    results = await asyncio.gather(*(call_one(item) for item in items))
+    return [result for result in results if result is not None]

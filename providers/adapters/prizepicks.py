@@ -1,20 +1,19 @@
 """PrizePicks' board of player lines, as JSON:API: `data`, `included`, and relationships between them.
 
-Unofficial: nobody promises that it stays as it is, and its terms may forbid it. Hence disabled by default. One call
-brings a thousand lines. It sends no price and no side, and does not tell which team is at home.
+The API is unofficial: it may change at any time, and its terms may forbid its use, so it is disabled by default. One
+call returns a thousand lines. The API sends no price and no side, and does not show which team is at home.
 """
-
-from datetime import datetime
 
 from msgspec import Struct, field
 
 from providers.adapters.fields import Id, Moment, Name
-from providers.polling.caller import Caller
-from providers.polling.messages import Answer, Claim, Game, Line, distinct
+from providers.upstream.caller import Caller
+from providers.upstream.messages import Answer, Claim, Game, Line, distinct
 
 LEAGUES = {"MLB": "2", "NBA": "7", "NFL": "9", "NHL": "8"}
 BOOKMAKER = "prizepicks"
-PAGES = 5  # of a thousand lines; a league has had some hundred
+PAGES = 5  # of a thousand lines each; a league has had some hundred lines
+LONGEST_NAME = 100  # characters of the column of a team
 
 
 class Reference(Struct):
@@ -30,7 +29,7 @@ class Relationships(Struct):
     new_player: Relationship
 
 
-class Offer(Struct):
+class ProjectionAttributes(Struct):
     line_score: float
     stat_type: Id
     start_time: Moment
@@ -40,67 +39,83 @@ class Offer(Struct):
 
 class Projection(Struct):
     id: Id
-    attributes: Offer
+    attributes: ProjectionAttributes
     relationships: Relationships
 
 
-class About(Struct):
+class PlayerAttributes(Struct):
     name: Name | None = None
     team: Name | None = None
-    combo: bool | None = None  # two players together, of two teams
+    combo: bool | None = None  # two players of two teams together
 
 
-class Included(Struct):
+class IncludedItem(Struct):
     type: Id
     id: Id
-    attributes: About = field(default_factory=About)
+    attributes: PlayerAttributes = field(default_factory=PlayerAttributes)
 
 
-class Meta(Struct):
+class BoardMeta(Struct):
     total_pages: int = 1
 
 
-class Board(Struct):
+class PrizePicksBoard(Struct):
     data: list[Projection]
-    included: list[Included]
-    meta: Meta = field(default_factory=Meta)
+    included: list[IncludedItem]
+    meta: BoardMeta = field(default_factory=BoardMeta)
 
 
 async def poll(claim: Claim, caller: Caller) -> Answer:
-    """Ask for a league's board, page by page. Raises CallFailed."""
+    """Request a league's board, page by page. Raises CallFailed."""
     params = {"league_id": LEAGUES[claim.sport], "per_page": "1000", "single_stat": "true"}
-    whole = await caller.get("/projections", params, Board)
-    for page in range(2, min(whole.meta.total_pages, PAGES) + 1):
-        more = await caller.get("/projections", params | {"page": str(page)}, Board)
-        whole.data += more.data
-        whole.included += more.included
-    return read(whole)
+    board = await caller.get("/projections", params, PrizePicksBoard)
+    for number in range(2, min(board.meta.total_pages, PAGES) + 1):
+        page = await caller.get("/projections", params | {"page": str(number)}, PrizePicksBoard)
+        board.data += page.data
+        board.included += page.included
+    return to_answer(board)
 
 
-def read(board: Board) -> Answer:
+def to_answer(board: PrizePicksBoard) -> Answer:
+    """Return the board's games and lines. A board with more than PAGES pages covers no game: lines may be missing."""
     players = {item.id: item.attributes for item in board.included if item.type == "new_player"}
     games: dict[str, Game] = {}
     lines = []
     for projection in board.data:
         offer, reference = projection.attributes, projection.relationships.new_player.data
-        about = players.get(reference.id, About()) if reference else About()
+        player = PlayerAttributes()
+        name = f"projection {projection.id}"
+        if reference:
+            player = players.get(reference.id, player)
+            name = f"player {reference.id}"
         if offer.game_id:
-            _note(games, offer.game_id, offer, about)
-        name = about.name or (f"player {reference.id}" if reference else f"projection {projection.id}")
-        lines.append(Line(offer.game_id or "", BOOKMAKER, offer.stat_type, name, "", offer.line_score, None))
-    is_whole = board.meta.total_pages <= PAGES  # else nothing can be said of what is missing
-    named = frozenset(games) if is_whole else frozenset()
-    has_gameless = is_whole and any(not line.event for line in lines)
-    return Answer(tuple(games.values()), distinct(lines), named, player_offered=named, has_gameless=has_gameless)
+            _add_game(games, offer.game_id, offer, player)
+        lines.append(
+            Line(
+                event=offer.game_id or "",
+                bookmaker=BOOKMAKER,
+                market=offer.stat_type,
+                player=player.name or name,
+                side="",
+                point=offer.line_score,
+                price=None,
+            )
+        )
+    is_whole = board.meta.total_pages <= PAGES
+    covered = frozenset(games) if is_whole else frozenset()
+    return Answer(
+        games=tuple(games.values()),
+        lines=distinct(lines),
+        listed=covered,
+        player_offered=covered,
+        has_gameless=is_whole and any(not line.event for line in lines),
+    )
 
 
-def _note(games: dict[str, Game], id: str, offer: Offer, about: About) -> None:
-    """The game's earliest start, and its teams once a single player names both."""
-    teams = "" if about.combo or not (about.team and offer.description) else " v ".join(_pair(about, offer))
-    known = games.get(id, Game(id, teams[:100], "", offer.start_time))
-    start: datetime = min(known.starts_at, offer.start_time)
-    games[id] = Game(id, known.home_team or teams[:100], "", start)
-
-
-def _pair(about: About, offer: Offer) -> list[str]:
-    return sorted((about.team or "", offer.description or ""))
+def _add_game(games: dict[str, Game], id: str, offer: ProjectionAttributes, player: PlayerAttributes) -> None:
+    """Keep the game's earliest start, and its teams as soon as the line of a single player names both."""
+    teams = ""
+    if player.team and offer.description and not player.combo:
+        teams = " v ".join(sorted((player.team, offer.description)))[:LONGEST_NAME]
+    game = games.get(id, Game(id, teams, "", offer.start_time))
+    games[id] = Game(id, game.home_team or teams, "", min(game.starts_at, offer.start_time))

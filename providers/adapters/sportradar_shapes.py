@@ -1,4 +1,4 @@
-"""The shapes of Sportradar's answers, and how they become events and lines."""
+"""The shapes of Sportradar's answers, and their translation into games and lines."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,12 +8,13 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from providers.adapters.fields import BookKey, Id, Moment, Name
-from providers.polling.messages import Game, Line
+from providers.upstream.messages import Game, Line
 
 Number = str | float | None
+LONGEST_BOOK_KEY = 50  # characters of the column
 
 
-class Outcome(Struct):
+class MarketOutcome(Struct):
     type: Name
     odds_american: Number = None
     total: Number = None
@@ -24,7 +25,7 @@ class Outcome(Struct):
 
 class Book(Struct):
     name: BookKey
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[MarketOutcome] = field(default_factory=list)
     removed: bool = False
 
 
@@ -41,16 +42,16 @@ class Competitor(Struct):
 class SportEvent(Struct):
     id: Id
     start_time: Moment | None = None
-    scheduled: Moment | None = None  # what start_time was called before
+    scheduled: Moment | None = None  # the older name of start_time
     competitors: list[Competitor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.starts_at()
+        self.starts_at()  # an event without a start does not decode
 
     def starts_at(self) -> datetime:
         start = self.start_time or self.scheduled
         if start is None:
-            raise ValueError("an event without a start")
+            raise ValueError("an event must have a start")
         return start
 
     def game(self) -> Game:
@@ -58,26 +59,28 @@ class SportEvent(Struct):
         return Game(self.id, names.get("home", ""), names.get("away", ""), self.starts_at())
 
 
-class Board(Struct):
+class EventMarkets(Struct):
+    """A game with its markets."""
+
     sport_event: SportEvent
     markets: list[Market] = field(default_factory=list)
 
 
-class Chance(Struct):
+class ProbabilityOutcome(Struct):
     name: Name
 
 
-class ChanceMarket(Struct):
+class ProbabilityMarket(Struct):
     name: Id
-    outcomes: list[Chance]
+    outcomes: list[ProbabilityOutcome]
 
     def market(self) -> Market:
-        """Probabilities are offered by no book and at no price."""
-        return Market(self.name, [Book("sportradar", [Outcome(chance.name) for chance in self.outcomes])])
+        """Return the market as Sportradar's own, without prices: no bookmaker offers a probability."""
+        return Market(self.name, [Book("sportradar", [MarketOutcome(outcome.name) for outcome in self.outcomes])])
 
 
 class Probabilities(Struct):
-    markets: list[ChanceMarket]
+    markets: list[ProbabilityMarket]
 
 
 class Team(Struct):
@@ -88,7 +91,7 @@ class Team(Struct):
         return Competitor(f"{self.market} {self.name}".strip(), qualifier)
 
 
-class Sides(Struct):
+class Teams(Struct):
     home: Team
     away: Team
 
@@ -96,10 +99,10 @@ class Sides(Struct):
         return [self.home.competitor("home"), self.away.competitor("away")]
 
 
-class Body(Struct):
-    """A competition's markets, one event's, its probabilities, or a game's box score: whichever it is."""
+class MarketsAnswer(Struct):
+    """An answer with one of: a competition's markets, one event's markets, its probabilities, a game's box score."""
 
-    competition_sport_event_markets: list[Board] | None = None
+    competition_sport_event_markets: list[EventMarkets] | None = None
     sport_event: SportEvent | None = None
     markets: list[Market] = field(default_factory=list)
     probabilities: Probabilities | None = None
@@ -107,34 +110,38 @@ class Body(Struct):
     scheduled: Moment | None = None
     home: Team | None = None
     away: Team | None = None
-    summary: Sides | None = None  # where football's box scores keep the teams
+    summary: Teams | None = None  # the teams of football's box scores
 
     def __post_init__(self) -> None:
-        if self.competition_sport_event_markets is None and not self.sport_event and not self._sides():
-            raise ValueError("no markets, no event, no game")
+        is_of_games = self.competition_sport_event_markets is not None or self.sport_event is not None
+        if not is_of_games and self._box_score() is None:
+            raise ValueError("an answer must have markets, an event or a game")
 
-    def boards(self) -> list[Board]:
+    def games(self) -> list[EventMarkets]:
+        """Return the answer's games with their markets. A box score has no markets."""
         if self.competition_sport_event_markets is not None:
             return self.competition_sport_event_markets
         if self.sport_event:
-            chances = self.probabilities.markets if self.probabilities else []
-            return [Board(self.sport_event, [*self.markets, *(found.market() for found in chances)])]
-        sides = self._sides()
-        assert sides and self.id
-        return [Board(SportEvent(self.id, self.scheduled, None, sides.competitors()))]
+            probabilities = self.probabilities.markets if self.probabilities else []
+            markets = [*self.markets, *(probability.market() for probability in probabilities)]
+            return [EventMarkets(self.sport_event, markets)]
+        box_score = self._box_score()
+        return [EventMarkets(box_score)] if box_score else []
 
-    def _sides(self) -> Sides | None:
-        if self.id and self.scheduled and self.home and self.away:
-            return Sides(self.home, self.away)
-        return self.summary if self.id and self.scheduled else None
+    def _box_score(self) -> SportEvent | None:
+        """Return the event of a box score, or None if the answer is of another kind."""
+        if self.id is None or self.scheduled is None:
+            return None
+        teams = Teams(self.home, self.away) if self.home and self.away else self.summary
+        return SportEvent(self.id, self.scheduled, None, teams.competitors()) if teams else None
 
 
-class Player(Struct):
+class SportradarPlayer(Struct):
     name: Name
 
 
 class PlayerMarkets(Struct):
-    player: Player
+    player: SportradarPlayer
     markets: list[Market] = field(default_factory=list)
 
 
@@ -142,33 +149,40 @@ class EventProps(Struct):
     players_props: list[PlayerMarkets] = field(default_factory=list)
 
 
-class Props(Struct):
+class PlayerPropsAnswer(Struct):
+    """The player markets of one game."""
+
     sport_event_players_props: EventProps
 
 
-def lines_of(event: str, player: str, markets: Iterable[Market]) -> Iterator[Line]:
+def market_lines(event: str, player: str, markets: Iterable[Market]) -> Iterator[Line]:
+    """Yield the lines of the markets, without removed ones. `player` is empty for a game's own markets."""
     for market in markets:
         for book in market.books:
             for outcome in book.outcomes:
                 if book.removed or outcome.removed:
                     continue
-                point = next(filter(lambda n: n is not None, map(_number, _points(outcome))), None)
-                key = book.name.lower().replace(" ", "_")[:50]  # some letters get longer
-                yield Line(event, key, market.name, player, outcome.type, point, _number(outcome.odds_american))
+                key = book.name.lower().replace(" ", "_")[:LONGEST_BOOK_KEY]  # lower() makes some letters longer
+                price = _to_number(outcome.odds_american)
+                yield Line(event, key, market.name, player, outcome.type, _point(outcome), price)
 
 
-def _points(outcome: Outcome) -> tuple[Number, ...]:
-    return outcome.total, outcome.spread, outcome.handicap
+def _point(outcome: MarketOutcome) -> float | None:
+    """Return the first of total, spread and handicap that is a number."""
+    numbers = map(_to_number, (outcome.total, outcome.spread, outcome.handicap))
+    return next((number for number in numbers if number is not None), None)
 
 
-def _number(value: Number) -> float | None:
-    """Sportradar writes numbers as texts: "+120", "8.5"."""
-    with suppress(TypeError, ValueError):
-        number = float(value)  # type: ignore[arg-type]
+def _to_number(value: Number) -> float | None:
+    """Return the number of a text such as "+120" or "8.5", which is how Sportradar writes numbers."""
+    if value is None:
+        return None
+    with suppress(ValueError):
+        number = float(value)
         return number if math.isfinite(number) else None
     return None
 
 
-def in_order(name: str) -> str:
-    """Sportradar writes "James, LeBron"."""
+def in_name_order(name: str) -> str:
+    """Return "LeBron James" for Sportradar's "James, LeBron"."""
     return " ".join(reversed(name.split(", ", 1)))

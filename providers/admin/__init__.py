@@ -1,4 +1,4 @@
-"""The admin's pages of this app; importing them registers them."""
+"""The admin's pages of this app. Importing the modules registers the pages."""
 
 from providers.admin import fleet, gamelogs, lines
 

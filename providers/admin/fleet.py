@@ -1,4 +1,4 @@
-"""The fleet in the admin: who is asked, how it went."""
+"""The fleet in the admin: provider states, providers, calls, changes of status."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from core.console.actions import verb
 from core.console.admin import ReadOnlyAdmin, SlipwayAdmin
 from core.console.badges import ago, badge, on_off
 from providers import operations
-from providers.admin.charts import shown_history
-from providers.admin.filters import ByProvider, ForProvider
-from providers.choices import Outcome, Status
+from providers.admin.charts import history_context
+from providers.admin.filters import CallProviderFilter, ProviderFilter
+from providers.choices import PollOutcome, Status
 from providers.models import CONFIGURATION, FetchAttempt, FleetAlert, Provider, ProviderState, StatusChange
 
 MEASURED = [
@@ -36,10 +36,10 @@ MEASURED = [
 
 
 class ConfigurationAdmin(SlipwayAdmin):
-    """Edits go through the operations, which keep the audit and the poll slots right."""
+    """A page whose edits go through the operations, which write the audit and bring the poll slots up to date."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        operations.save(obj, actor=request.user)
+        operations.save_configuration(obj, actor=request.user)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         operations.delete(obj, actor=request.user)
@@ -51,18 +51,21 @@ class ConfigurationAdmin(SlipwayAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """What hangs on them goes along: too much to name, and nobody's to delete by itself."""
+        """Return what a deletion removes: the names of the rows, and how many dependent rows go with them.
+
+        Dependent rows are counted and not named, because there may be very many. They need no permission of their own.
+        """
         names = [str(row) for row in objs]
-        return names, {str(self.opts.verbose_name_plural): len(names)} | operations.goes_along(objs), set(), []
+        return names, {str(self.opts.verbose_name_plural): len(names)} | operations.count_dependents(objs), set(), []
 
 
 @admin.register(ProviderState)
 class ProviderStateAdmin(ConfigurationAdmin):
-    intro = "Each provider and sport: whether it is wanted, and what polling found."
-    when_empty = "The catalogue brings them:"
+    intro = "Each provider and sport: whether it is enabled, and what polling measured."
+    when_empty = "The catalogue creates them:"
     command = "python manage.py backfill_providers"
     list_display = ["name", "status_now", "wanted", "fetched", "success", "lines", "response", "every", "trouble"]
-    list_filter = ["sport", ByProvider, "status", "is_enabled"]
+    list_filter = ["sport", ProviderFilter, "status", "is_enabled"]
     search_fields = ["provider__name"]
     search_help_text = "part of a provider's name"
     list_per_page = 50
@@ -72,47 +75,52 @@ class ProviderStateAdmin(ConfigurationAdmin):
             operations.enable,
             label="Enable",
             permission="providers.enable_providerstate",
-            consequence="They are polled from now on, the first time within seconds.",
+            consequence="Their polling starts. The first poll follows within seconds.",
         ),
         verb(
             operations.disable,
             label="Disable",
             permission="providers.disable_providerstate",
-            consequence="They are polled no more. Their lines stay as they were at the last fetch.",
-            takes_away=True,
+            consequence="Their polling stops. Their lines stay as they were at the last fetch.",
+            is_destructive=True,
         ),
         verb(
             operations.poll_now,
             label="Poll now",
             permission="providers.poll_providerstate",
-            consequence="Those enabled are polled within seconds, together with others of the same account and sport.",
+            consequence="Enabled states are polled within seconds, together with others of the same account and sport.",
         ),
         verb(
             operations.set_maintenance,
             label="Set to maintenance",
             permission="providers.maintain_providerstate",
-            consequence="They are polled no more until someone returns them to service.",
+            consequence="Their polling stops until an operator returns them to service.",
         ),
         verb(
             operations.return_to_service,
             label="Return to service",
             permission="providers.return_providerstate",
-            consequence="Those in maintenance are polled again; the first good fetch makes them active.",
+            consequence="The polling of states in maintenance starts again. The first good fetch makes them active.",
         ),
     ]
 
     change_form_outer_before_template = "console/state.html"
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
-        """What works first, then trouble, then what is off; no column was chosen for it, so that none is marked."""
+        """Return the default order: enabled states first, active ones before those in error.
+
+        The attribute `ordering` would do the same, and mark its columns as if the reader had sorted by them.
+        """
         return ["-is_enabled", "status", "provider", "sport"]
 
-    def of_row(self, request: HttpRequest, row: ProviderState) -> dict[str, Any]:
-        return {"history": shown_history(row)}
+    def row_context(self, request: HttpRequest, row: ProviderState) -> dict[str, Any]:
+        return {"history": history_context(row)}
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        told = "More than half of the fleet fails at once: look on our side first (network, name server, clock)."
-        return {"banner": told} if FleetAlert.objects.filter(since__isnull=False).exists() else {}
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        if not FleetAlert.objects.filter(since__isnull=False).exists():
+            return {}
+        cause = "check this machine first (network, name server, clock)"
+        return {"banner": f"More than half of the fleet fails at the same time: {cause}."}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         configuration = ("Configuration", {"fields": ["provider", "sport", *CONFIGURATION]})
@@ -139,7 +147,7 @@ class ProviderStateAdmin(ConfigurationAdmin):
 
     @admin.display(description="Success rate")
     def success(self, state: ProviderState) -> str:
-        """Of calls; without a call there is none, and not a good one either."""
+        """Return the share of good calls. A state without calls has no rate, neither a good nor a bad one."""
         return f"{state.successful_requests / state.total_requests:.1%}" if state.total_requests else "no calls yet"
 
     @admin.display(description="Lines", ordering="last_prop_count")
@@ -161,8 +169,8 @@ class ProviderStateAdmin(ConfigurationAdmin):
 
 @admin.register(Provider)
 class ProviderAdmin(ConfigurationAdmin):
-    intro = "The upstreams: which API they speak, where, and with which key."
-    when_empty = "The catalogue brings them:"
+    intro = "The upstreams: the API that each one speaks, its address, and the variable with its key."
+    when_empty = "The catalogue creates them:"
     command = "python manage.py backfill_providers"
     list_display = ["name", "adapter", "base_url", "credential_env", "requests_per_minute", "priority"]
     list_filter = ["adapter", "is_priority"]
@@ -183,7 +191,7 @@ class FetchAttemptAdmin(ReadOnlyAdmin):
     command = "python manage.py poll_providers --once"
     list_display = ["started", "ended", "who", "sport", "path", "http_status", "took", "size", "message"]
     fields = ["started", "ended", "who", "sport", "path", "http_status", "took", "late", "size", "message"]
-    list_filter = ["outcome", "sport", ForProvider]
+    list_filter = ["outcome", "sport", CallProviderFilter]
     ordering = ["-started_at"]
 
     @admin.display(description="Started", ordering="started_at")
@@ -192,7 +200,7 @@ class FetchAttemptAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Outcome", ordering="outcome")
     def ended(self, attempt: FetchAttempt) -> SafeString:
-        return badge(Outcome(attempt.outcome))
+        return badge(PollOutcome(attempt.outcome))
 
     @admin.display(description="For")
     def who(self, attempt: FetchAttempt) -> str:
@@ -213,8 +221,8 @@ class FetchAttemptAdmin(ReadOnlyAdmin):
 
 @admin.register(StatusChange)
 class StatusChangeAdmin(ReadOnlyAdmin):
-    intro = "Every change of a status, with its cause and who made it."
-    when_empty = "They come with the first good fetch, with trouble, and from operators."
+    intro = "Every change of a status, with its cause and its actor."
+    when_empty = "Changes come from polling (the first good fetch, errors) and from operators."
     list_display = ["changed", "provider_name", "sport", "was", "became", "cause", "actor"]
     list_filter = ["sport", "to_status"]
     ordering = ["-changed_at"]

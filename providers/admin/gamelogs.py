@@ -16,12 +16,16 @@ from providers.choices import ImportState
 from providers.gamelogs import uploads
 from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
+from providers.gamelogs.rows import RowProblem
+from providers.gamelogs.upload_progress import read_progress
 from providers.models import GameLog, GameLogUpload, Sport
+
+COUNTS_SHOWN = 5  # statistics of a box score in the list
 
 
 @admin.register(GameLog)
 class GameLogAdmin(ReadOnlyAdmin):
-    intro = "Box scores: one row per player and game. What is computed from them says which source it used."
+    intro = "Box scores: one row per player and game. Each value computed from them names its source."
     when_empty = "Upload a file, or:"
     command = "python manage.py import_game_logs --from-stub --sport NBA"
     list_display = ["player", "position", "team", "sport", "played_on", "counts", "source"]
@@ -32,20 +36,22 @@ class GameLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Counts")
     def counts(self, log: GameLog) -> str:
-        shown = [f"{value:g} {name.replace('_', ' ')}" for name, value in log.stats.items() if value]
-        return ", ".join(shown[:5]) or "nothing"
+        counts = [f"{count:g} {statistic.replace('_', ' ')}" for statistic, count in log.stats.items() if count]
+        return ", ".join(counts[:COUNTS_SHOWN]) or "none"
 
 
 class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The form of an upload: a file of box scores, and the options for reading it."""
+
     file = FileField(help_text="CSV in UTF-8, one line per player and game; or nflverse's player statistics")
     schedule = FileField(required=False, help_text="nflverse's games.csv; only for nflverse's player statistics")
     sport = RowField(Sport.objects.order_by("code"))
     mapping = JsonField(
         required=False,
         initial=dict,
-        help_text='where columns have other names, as {"PTS": "points", "Who": "player"}',
+        help_text='column to statistic or field, for columns with other names: {"PTS": "points", "Who": "player"}',
     )
-    skip_bad = SwitchField(required=False, label="Leave bad rows out instead of storing nothing")
+    skip_bad = SwitchField(required=False, label="Skip bad rows (otherwise one bad row keeps the whole file out)")
 
     class Meta:
         model = GameLogUpload
@@ -60,7 +66,7 @@ class UploadForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(GameLogUpload)
 class GameLogUploadAdmin(ReadOnlyAdmin):
-    intro = "Files of box scores: a worker imports them one after the other, all of a file or nothing."
+    intro = "Files of box scores. A worker imports them one after the other, each file completely or not at all."
     when_empty = "Add a CSV file with the button above."
     list_display = ["name", "sport", "state_now", "how_far", "uploaded", "uploaded_by"]
     list_filter = ["state", "sport"]
@@ -74,10 +80,10 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(PERMISSION)
 
-    def of_row(self, request: HttpRequest, row: GameLogUpload) -> dict[str, Any]:
+    def row_context(self, request: HttpRequest, row: GameLogUpload) -> dict[str, Any]:
         return {"is_moving": row.state == ImportState.WAITING}
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_moving": GameLogUpload.objects.filter(state=ImportState.WAITING).exists()}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -87,44 +93,44 @@ class GameLogUploadAdmin(ReadOnlyAdmin):
         return super().get_form(request, obj, change, **kwargs) if obj else UploadForm
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> GameLogUpload:
-        given = form.cleaned_data
-        schedule = given["schedule"]
+        fields = form.cleaned_data
+        schedule = fields["schedule"]
         return uploads.upload(
-            given["file"].name,
-            given["file"].chunks(),
-            given["sport"].pk,
+            fields["file"].name,
+            fields["file"].chunks(),
+            fields["sport"].pk,
             actor=request.user,
             schedule=schedule.chunks() if schedule else (),
-            mapping=given["mapping"],
-            skip_bad=given["skip_bad"],
+            mapping=fields["mapping"],
+            skip_bad=fields["skip_bad"],
         )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """The operation has stored it."""
+        """Do nothing: `save_form` has called the operation, which stored the upload."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """And all that belongs to it."""
+        """Do nothing: an upload has no related forms."""
 
     @admin.display(description="State", ordering="state")
-    def state_now(self, found: GameLogUpload) -> SafeString:
-        return badge(ImportState(found.state))
+    def state_now(self, upload: GameLogUpload) -> SafeString:
+        return badge(ImportState(upload.state))
 
     @admin.display(description="Result")
-    def how_far(self, found: GameLogUpload) -> SafeString | str:
-        if found.state != ImportState.WAITING:
-            counts = "{created} new, {updated} changed, {unchanged} as they were, {bad_count} left out"
-            return found.problem or counts.format(**found.outcome)
-        progress = uploads.progress(found)
+    def how_far(self, upload: GameLogUpload) -> SafeString | str:
+        if upload.state != ImportState.WAITING:
+            counts = "{created} new, {updated} changed, {unchanged} unchanged, {bad_count} skipped"
+            return upload.problem or counts.format(**upload.outcome)
+        progress = read_progress(upload)
         if progress is None:
-            return "a worker takes it within a minute"
+            return "waiting for a worker, at most a minute"
         bar = '<progress class="sw-progress" max="1" value="{}"></progress> {} rows'
         return format_html(bar, progress.share, f"{progress.rows:,}")
 
     @admin.display(description="Bad rows")
-    def bad_rows(self, found: GameLogUpload) -> str:
-        bad = found.outcome.get("bad", [])
-        return "\n".join(f"line {row['line']}, column {row['column']}: {row['reason']}" for row in bad) or "none"
+    def bad_rows(self, upload: GameLogUpload) -> str:
+        problems = [RowProblem(**problem) for problem in upload.outcome.get("bad", [])]
+        return "\n".join(map(str, problems)) or "none"
 
     @admin.display(description="Uploaded", ordering="uploaded_at")
-    def uploaded(self, found: GameLogUpload) -> SafeString | str:
-        return ago(found.uploaded_at)
+    def uploaded(self, upload: GameLogUpload) -> SafeString | str:
+        return ago(upload.uploaded_at)

@@ -9,12 +9,14 @@ from django.utils.safestring import SafeString
 
 from core.console.admin import ReadOnlyAdmin
 from core.console.badges import ago, on_off
-from providers.admin.charts import price_chart
-from providers.admin.filters import OfState
+from providers.admin.charts import draw_prices
+from providers.admin.filters import StateProviderFilter
 from providers.models import Event, PropLine
 
 
-class Offered(admin.SimpleListFilter):
+class OfferedFilter(admin.SimpleListFilter):
+    """A filter of lines by whether the upstream still offers them."""
+
     title = "offered"
     parameter_name = "offered"
 
@@ -31,21 +33,21 @@ class PropLineAdmin(ReadOnlyAdmin):
     when_empty = "Lines come with the first good poll of an enabled provider:"
     command = "python manage.py poll_providers --once"
     list_display = ["market", "player", "side", "point", "odds", "bookmaker", "event", "state", "changed", "offered"]
-    list_filter = ["state__sport", OfState, Offered]
+    list_filter = ["state__sport", StateProviderFilter, OfferedFilter]
     search_fields = ["player__istartswith"]
     search_help_text = "beginning of a player's name"
     list_select_related = ["state", "event"]
     ordering = ["-changed_at"]
     change_form_outer_before_template = "console/chart.html"
 
-    def of_row(self, request: HttpRequest, row: PropLine) -> dict[str, Any]:
-        return {"chart": price_chart(row)}
+    def row_context(self, request: HttpRequest, row: PropLine) -> dict[str, Any]:
+        return {"chart": draw_prices(row)}
 
     @admin.display(description="Price", ordering="price")
     def odds(self, line: PropLine) -> str:
         if line.price is None:
             return ""
-        return f"{line.price:+g}" if abs(line.price) >= 100 else f"{line.price:g}"  # American, else decimal
+        return f"{line.price:+g}" if abs(line.price) >= 100 else f"{line.price:g}"  # American odds, else decimal ones
 
     @admin.display(description="Changed", ordering="changed_at")
     def changed(self, line: PropLine) -> SafeString | str:
@@ -58,7 +60,7 @@ class PropLineAdmin(ReadOnlyAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    intro = "The games that lines are offered on."
+    intro = "The games of the lines."
     when_empty = "Games come with the first good poll of an enabled provider."
     list_display = ["__str__", "sport", "starts", "source"]
     list_filter = ["sport", "source"]

@@ -1,0 +1,1 @@
+"""The fleet of feeds: its catalogue, backfill and health."""

@@ -1,7 +1,10 @@
-"""What a backfill gives a new provider state beside what operators set: a standard rollback sets states back to it."""
+"""The values that a backfill gives a new provider state, apart from its configuration: the baseline.
+
+A standard rollback sets all states back to it.
+"""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Model, Q
 from django.db.models.functions import Now
@@ -9,57 +12,73 @@ from django.db.models.functions import Now
 from core.access.actors import SYSTEM
 from providers.choices import Status
 from providers.fleet.backfill import CATALOGUE, sync_slots
-from providers.fleet.catalogue import read
+from providers.fleet.catalogue import read_catalogue
 from providers.models import COUNTERS, Provider, ProviderState, Sport, StatusChange
 
 COUNTED: dict[str, Any] = dict.fromkeys(COUNTERS, 0) | {"average_response_time_ms": 0.0}
-TOLD: dict[str, Any] = {"last_fetch_attempt": None, "last_successful_fetch": None, "last_error": ""}
-MEASURED = ("status", *COUNTED, *TOLD)
+FETCHED: dict[str, Any] = {"last_fetch_attempt": None, "last_successful_fetch": None, "last_error": ""}
+MEASURED = ("status", *COUNTED, *FETCHED)
+
+
+class WrongStatus(NamedTuple):
+    """A provider state whose status is not its baseline."""
+
+    id: int
+    provider: str
+    sport: str
+    status: str
+    baseline: str
 
 
 @cache
-def _statuses() -> dict[tuple[str, str], str]:
-    """By provider and sport, where the catalogue says another one than inactive."""
-    states = read(CATALOGUE.read_bytes(), set(), set()).states
-    return {(each.provider_name, each.sport): each.status for each in states}
+def _catalogue_statuses() -> dict[tuple[str, str], str]:
+    """Return the statuses of the catalogue's states by provider and sport."""
+    states = read_catalogue(CATALOGUE.read_bytes(), set(), set()).states
+    return {(entry.provider_name, entry.sport): entry.status for entry in states}
 
 
-def _wrong_status() -> list[tuple[int, str, str, str, str]]:
-    """Id, provider, sport, status and what it should be; maintenance is an operator's."""
+def _wrong_statuses() -> list[WrongStatus]:
+    """Return the states whose status is wrong. Maintenance is the operators' choice, and never wrong."""
     states = ProviderState.objects.exclude(status=Status.MAINTENANCE).order_by("pk")
-    rows = states.values_list("pk", "provider_id", "sport_id", "status")
-    wanted = [(*row, _statuses().get((row[1], row[2]), Status.INACTIVE.value)) for row in rows]
-    return [row for row in wanted if row[3] != row[4]]
+    wrong = []
+    for pk, provider, sport, status in states.values_list("pk", "provider_id", "sport_id", "status"):
+        baseline = _catalogue_statuses().get((provider, sport), Status.INACTIVE.value)
+        if status != baseline:
+            wrong.append(WrongStatus(pk, provider, sport, status, baseline))
+    return wrong
 
 
-def set_back() -> None:
-    """Inside the caller's transaction, in which nobody else writes."""
-    wrong = _wrong_status()
+def reset_to_baseline() -> None:
+    """Set all states back. The caller's transaction keeps other writers out."""
+    wrong = _wrong_statuses()
     StatusChange.objects.bulk_create(
         StatusChange(
-            provider_name=provider,
-            sport=sport,
-            from_status=was,
-            to_status=wanted,
+            provider_name=state.provider,
+            sport=state.sport,
+            from_status=state.status,
+            to_status=state.baseline,
             cause="a standard rollback",
             actor=SYSTEM.get_username(),
         )
-        for _, provider, sport, was, wanted in wrong
+        for state in wrong
     )
-    for status in {wanted for *_, wanted in wrong}:
-        ProviderState.objects.filter(pk__in=[pk for pk, *_, wanted in wrong if wanted == status]).update(status=status)
-    ProviderState.objects.update(**COUNTED, **TOLD, updated_at=Now())
+    for baseline in {state.baseline for state in wrong}:
+        ids = [state.id for state in wrong if state.baseline == baseline]
+        ProviderState.objects.filter(pk__in=ids).update(status=baseline)
+    ProviderState.objects.update(**COUNTED, **FETCHED, updated_at=Now())
 
 
-def unlike() -> list[str]:
-    """States that are not as it leaves them, by name."""
+def states_off_baseline() -> list[str]:
+    """Return the names of the states that differ from the baseline."""
     measured = Q()
-    for name, value in (COUNTED | TOLD).items():
-        measured |= Q(**{f"{name}__isnull": False}) if value is None else ~Q(**{name: value})
-    found = [str(state) for state in ProviderState.objects.filter(measured)]
-    return sorted({*found, *(f"{provider} {sport}" for _, provider, sport, *_ in _wrong_status())})
+    for column, value in (COUNTED | FETCHED).items():
+        measured |= Q(**{f"{column}__isnull": False}) if value is None else ~Q(**{column: value})
+    names = {str(state) for state in ProviderState.objects.filter(measured)}
+    names |= {f"{state.provider} {state.sport}" for state in _wrong_statuses()}
+    return sorted(names)
 
 
-def restored(models: frozenset[type[Model]]) -> None:
+def sync_after_restore(models: frozenset[type[Model]]) -> None:
+    """Make the poll slots match after a restore put rows of the fleet's configuration back."""
     if models & {Provider, ProviderState, Sport}:
         sync_slots()

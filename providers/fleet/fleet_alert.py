@@ -1,27 +1,32 @@
-"""One alert for the whole fleet: when more than half of it fails at once, the cause is likelier on our side."""
+"""The one alert for the whole fleet: if more than half of it fails at once, the cause is probably on our side."""
 
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from core.notices.notify import Event, notify
-from providers import sql
-from providers.fleet.health import is_our_side, is_over
+from providers.fleet import sql
+from providers.fleet.health import has_fleet_recovered, is_fleet_failing
+from providers.models import FleetAlert
 
 
 @transaction.atomic
 def watch_fleet() -> None:
-    """Raise or end the alert, once however many workers look."""
+    """Raise or end the alert. Of all workers that notice the change, one notifies the operators."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.FLEET)
+        cursor.execute(sql.COUNT_FAILING)
         failing, polled, accounts = cursor.fetchone()
-        if is_our_side(failing, polled):
-            cursor.execute(sql.RAISE_ALERT)
-            of = f"{accounts} accounts" if accounts > 1 else "one account (its key, its quota?)"
-            message = f"{failing} of {polled} provider states fail at once, of {of}: look on our side first"
-        elif is_over(failing, polled):
-            cursor.execute(sql.END_ALERT)
-            message = f"no longer does half of the fleet fail: {failing} of {polled} provider states do"
-        else:
-            return
-        if cursor.rowcount:
-            told = Event("our_side", "fleet", message, {"failing": failing, "polled": polled})
-            transaction.on_commit(lambda: notify(told))
+    if is_fleet_failing(failing, polled):
+        changed = FleetAlert.objects.filter(since__isnull=True).update(since=Now())
+        affected = f"{accounts} accounts" if accounts > 1 else "one account (check its key and its quota)"
+        message = (
+            f"{failing} of {polled} provider states fail at once, of {affected}: "
+            "first check this side (network, name server, clock)"
+        )
+    elif has_fleet_recovered(failing, polled):
+        changed = FleetAlert.objects.filter(since__isnull=False).update(since=None)
+        message = f"the fleet no longer fails as a whole: {failing} of {polled} provider states fail"
+    else:
+        return
+    if changed:
+        event = Event("our_side", "fleet", message, {"failing": failing, "polled": polled})
+        transaction.on_commit(lambda: notify(event))

@@ -1,18 +1,18 @@
-"""How well an upstream is, from how its polls end. Pure."""
+"""The health of an upstream, derived from how its polls end. Pure functions."""
 
 import enum
 from dataclasses import dataclass
 
 from providers.choices import Status
 
-FAILURES = 3  # in a row, then it is in error
+FAILURES = 3  # failed polls in a row that put a provider state in error
 LONGEST_WAIT = 900.0  # seconds between probes
-FIRST_RETRY = 0.5  # seconds; doubles with each retry
-LONGEST_RETRY = 8.0
+FIRST_RETRY = 0.5  # seconds; the delay doubles with each retry
+LONGEST_RETRY = 8.0  # seconds
 
 
-class Ended(enum.Enum):
-    """How a poll ended. Throttling tells nothing of the upstream's health."""
+class PollResult(enum.Enum):
+    """The end of a poll, as far as it concerns the upstream's health. Throttling shows neither good nor bad health."""
 
     GOOD = "good"
     FAILED = "failed"
@@ -21,24 +21,28 @@ class Ended(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    failures: int  # polls in a row
-    level: int  # 0: well; else in error, probed at interval x 2^level
+    """The failed polls in a row, and the back-off level: 0 if well, else the probes are interval x 2^level apart."""
+
+    failures: int
+    level: int
 
 
-def after(health: Health, ended: Ended, interval_seconds: float) -> Health:
-    """The health once one more poll has ended. The level lies between 0 and `highest(interval_seconds)`."""
-    level = min(health.level, highest(interval_seconds))
-    if ended is Ended.THROTTLED:
+def after_poll(health: Health, result: PollResult, interval_seconds: float) -> Health:
+    """Return the health after one more poll. The level is between 0 and `highest_level(interval_seconds)`."""
+    highest = highest_level(interval_seconds)
+    level = min(health.level, highest)
+    if result is PollResult.THROTTLED:
         return Health(health.failures, level)
-    if ended is Ended.GOOD:
+    if result is PollResult.GOOD:
         return Health(0, max(0, level - 1))
     failures = health.failures + 1
-    is_ill = level > 0 or failures >= FAILURES
-    return Health(failures, min(level + 1, highest(interval_seconds)) if is_ill else 0)
+    if level > 0 or failures >= FAILURES:
+        return Health(failures, min(level + 1, highest))
+    return Health(failures, 0)
 
 
-def highest(interval_seconds: float) -> int:
-    """The first level at which interval x 2^level reaches the longest wait, at least 1."""
+def highest_level(interval_seconds: float) -> int:
+    """Return the first level at which interval x 2^level reaches LONGEST_WAIT, at least 1."""
     level = 1
     while interval_seconds * 2**level < LONGEST_WAIT:
         level += 1
@@ -46,32 +50,36 @@ def highest(interval_seconds: float) -> int:
 
 
 def wait_seconds(interval_seconds: float, level: int) -> float:
-    """From one poll to the next; never longer than 15 minutes, unless the interval itself is."""
+    """Return the seconds from one poll to the next: at most LONGEST_WAIT (15 min), unless the interval is longer."""
     return max(interval_seconds, min(interval_seconds * 2.0**level, LONGEST_WAIT))
 
 
-def status(now: Status, health: Health, ended: Ended) -> Status:
-    """A state's status after a poll. health: its own failures, its slot's level. Maintenance is the operator's."""
-    if now is Status.MAINTENANCE or ended is Ended.THROTTLED:
-        return now
-    if ended is Ended.FAILED:
-        return Status.ERROR if health.failures >= FAILURES else now
-    return now if now is Status.ERROR and health.level > 0 else Status.ACTIVE
+def status_after_poll(before: Status, health: Health, result: PollResult) -> Status:
+    """Return a state's status after a poll. Only an operator starts and ends maintenance.
+
+    health: the state's own failures and its slot's level.
+    """
+    if before is Status.MAINTENANCE or result is PollResult.THROTTLED:
+        return before
+    if result is PollResult.FAILED:
+        return Status.ERROR if health.failures >= FAILURES else before
+    return before if before is Status.ERROR and health.level > 0 else Status.ACTIVE
 
 
 def retry_delay(attempt: int, dice: float) -> float:
-    """Seconds before retry number `attempt` (from 0), by full jitter. dice: uniform, 0 to 1.
+    """Return the seconds before retry number `attempt` (from 0), by full jitter.
 
+    dice: a uniform random number, 0 to 1.
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     return dice * min(LONGEST_RETRY, FIRST_RETRY * 2.0**attempt)
 
 
-def is_our_side(failing: int, polled: int) -> bool:
-    """Whether so much of the fleet fails at once that the cause is likelier here than there."""
+def is_fleet_failing(failing: int, polled: int) -> bool:
+    """Return whether more than half of the fleet fails at once. Then the cause is probably on our side."""
     return failing * 2 > polled and failing >= FAILURES
 
 
-def is_over(failing: int, polled: int) -> bool:
-    """Whether that has passed: well below half, so that it does not come and go with a single state."""
+def has_fleet_recovered(failing: int, polled: int) -> bool:
+    """Return whether at most a quarter fails: far enough below half that one state does not raise the alert again."""
     return failing * 4 <= polled

@@ -1,34 +1,87 @@
-"""Which column of a file holds what: from its header, its format and the operator's mapping. Pure."""
+"""The columns of a file and what each one holds, from the header, the format and the operator's mapping. Pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, NamedTuple
 
 from core.errors import WrongInput
-from providers.gamelogs.rows import STATISTICS, BadRow, Count, Log, day, number, printable, text
+from providers.gamelogs.rows import (
+    STATISTICS,
+    BadRow,
+    Count,
+    Log,
+    parse_count,
+    parse_date,
+    parse_text,
+    printable,
+)
 
-Schedule = Mapping[tuple[str, str, str], tuple[str, str]]  # season, week, team: to game and date
 Row = Sequence[str]
+COLUMNS_NAMED = 12  # in a message; further columns are counted
 
-FIELDS = {
-    "player": ("player", "player_name", "name"),
-    "player_id": ("player_id",),
-    "team": ("team",),
-    "position": ("position",),
-    "game": ("game", "game_id"),
-    "played_on": ("played_on", "date", "game_date"),
-    "game_number": ("game_number",),
-}
-REQUIRED = ("player", "game", "played_on")
 
-# nflverse's names, older and newer, and our own: touchdowns are a player's own, sacks those the passer took.
-NFLVERSE_FIELDS = {
-    "player": ("player_display_name",),
-    "player_id": ("player_id",),
-    "team": ("recent_team", "team"),
-    "position": ("position_group", "position"),
-}
-NFLVERSE = {
+class TeamWeek(NamedTuple):
+    """A team in one week of a season: it plays one game there."""
+
+    season: str
+    week: str
+    team: str
+
+
+class ScheduledGame(NamedTuple):
+    """A game of a schedule, and its date as the file has it."""
+
+    game: str
+    played_on: str
+
+
+Schedule = Mapping[TeamWeek, ScheduledGame]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The column names of a format.
+
+    fields: for each field of a box score the names that a column of it may have; the first one in the header counts.
+    required_fields: fields that every file must have.
+    required_columns: further columns that every file must have.
+    """
+
+    fields: Mapping[str, Sequence[str]]
+    required_fields: Sequence[str]
+    required_columns: Sequence[str] = ()
+
+
+PLAIN = Layout(
+    {
+        "player": ("player", "player_name", "name"),
+        "player_id": ("player_id",),
+        "team": ("team",),
+        "position": ("position",),
+        "game": ("game", "game_id"),
+        "played_on": ("played_on", "date", "game_date"),
+        "game_number": ("game_number",),
+    },
+    required_fields=("player", "game", "played_on"),
+)
+FIELDS = PLAIN.fields.keys()  # every field that a mapping may name
+
+# nflverse's column names, older and newer ones.
+NFLVERSE = Layout(
+    {
+        "player": ("player_display_name",),
+        "player_id": ("player_id",),
+        "team": ("recent_team", "team"),
+        "position": ("position_group", "position"),
+    },
+    required_fields=("player", "team"),
+    required_columns=("season", "week"),
+)
+# nflverse's statistics, and the names that they have here. Touchdowns are the player's own; sacks are counted for
+# the passer who took them. Columns of one statistic are added up.
+NFLVERSE_STATISTICS = {
     "passing_yards": "passing_yards",
     "rushing_yards": "rushing_yards",
     "rushing_tds": "touchdowns",
@@ -48,24 +101,135 @@ NFLVERSE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Turns a row into a Log, or raises BadRow."""
+class StatisticColumn(NamedTuple):
+    """A column that counts a statistic: its place in the row, its name in the header, and the statistic."""
 
-    format: str
-    read: Callable[[Row], Log]
-    ignored: tuple[str, ...]  # columns that hold nothing we know
+    place: int
+    name: str
+    statistic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of one file. fields: for each field that the file has, its place in the row."""
+
+    header: Sequence[str]
+    fields: Mapping[str, int]
+    statistics: Sequence[StatisticColumn]
+
+    def unused(self) -> tuple[str, ...]:
+        """Return the names of the columns that hold nothing known."""
+        used = {*self.fields.values(), *(column.place for column in self.statistics)}
+        return tuple(name for place, name in enumerate(self.header) if place not in used)
+
+    def text(self, row: Row, field: str) -> str:
+        """Return the field's text, or an empty text if the file has no column for it."""
+        if field not in self.fields:
+            return ""
+        place = self.fields[field]
+        return parse_text(row[place], self.header[place], field)
+
+    def required_text(self, row: Row, field: str) -> str:
+        text = self.text(row, field)
+        if not text:
+            raise BadRow(self.header[self.fields[field]], "must not be empty")
+        return text
+
+    def played_on(self, row: Row) -> date:
+        place = self.fields["played_on"]
+        return parse_date(row[place], self.header[place])
+
+    def game_number(self, row: Row) -> int:
+        """Return the number of a double-header's game, from 1; 0 is a day's only game, or one without a number."""
+        if "game_number" not in self.fields:
+            return 0
+        place = self.fields["game_number"]
+        number = parse_count(row[place], self.header[place]) or 0
+        if number not in range(10):
+            raise BadRow(self.header[place], f"must be a game's number of the day, 0 to 9 (got {row[place][:40]!r})")
+        return int(number)
+
+    def stats(self, row: Row) -> dict[str, Count]:
+        """Return the statistics of the row. Columns of one statistic are added up; an empty cell counts for nothing."""
+        stats: dict[str, Count] = {}
+        for place, name, statistic in self.statistics:
+            count = parse_count(row[place], name)
+            if count is not None:
+                stats[statistic] = stats.get(statistic, 0) + count
+        if not stats:
+            raise BadRow(self.statistics[0].name, "the row must have a statistic (got none)")
+        return stats
+
+
+@dataclass(frozen=True, slots=True)
+class PlainReader:
+    """Turns the rows of a file with one column per field and statistic into game logs."""
+
+    format: ClassVar[str] = "plain"
+    columns: Columns
+
+    def read(self, row: Row) -> Log:
+        """Return the row's game log. Raises BadRow."""
+        columns = self.columns
+        player, game = columns.required_text(row, "player"), columns.required_text(row, "game")
+        played_on = columns.played_on(row)
+        return Log(
+            player_id=columns.text(row, "player_id") or player,
+            player=player,
+            team=columns.text(row, "team"),
+            position=columns.text(row, "position"),
+            game=game,
+            played_on=played_on,
+            stats=columns.stats(row),
+            game_number=columns.game_number(row),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NflverseReader:
+    """Turns the rows of nflverse's player statistics into game logs, with dates and games from its schedule."""
+
+    format: ClassVar[str] = "nflverse"
+    columns: Columns
+    schedule: Schedule
+    season: int  # place of the column
+    week: int
+
+    def read(self, row: Row) -> Log:
+        """Return the row's game log. Raises BadRow."""
+        columns = self.columns
+        player, team = columns.required_text(row, "player"), columns.text(row, "team")
+        # The team alone finds the game, since it plays once a week: for some special-teams rows the opponent is wrong.
+        scheduled = self.schedule.get(TeamWeek(row[self.season].strip(), row[self.week].strip(), team))
+        if scheduled is None:
+            reason = f"the schedule has no game of {team} in week {row[self.week]} of {row[self.season]}"
+            raise BadRow("week", reason[:200])
+        return Log(
+            player_id=columns.text(row, "player_id") or player,
+            player=player,
+            team=team,
+            position=columns.text(row, "position"),
+            game=scheduled.game,
+            played_on=parse_date(scheduled.played_on, "gameday"),
+            stats=columns.stats(row),
+        )
+
+
+Reader = PlainReader | NflverseReader
 
 
 def valid_mapping(value: object) -> dict[str, str]:
-    """The operator's mapping, as it came out of JSON. Raises WrongInput."""
+    """Return the operator's mapping of column to statistic or field, as JSON gave it. Raises WrongInput."""
     remedy = 'write it as {"PTS": "points"}'
     if not isinstance(value, dict):
-        raise WrongInput("the mapping must be columns to statistics", remedy)
-    for column, name in value.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
-            shown = printable(repr(name)[:60])
-            raise WrongInput(f"the mapping of {printable(column)[:60]} to {shown} names no statistic", remedy)
+        raise WrongInput(f"the mapping must be columns to statistics (got a {type(value).__name__})", remedy)
+    for column, statistic in value.items():
+        if not isinstance(statistic, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", statistic):
+            raise WrongInput(
+                f"the statistic of column {printable(column)[:60]} must be 1 to 40 lower-case letters, digits and _, "
+                f"with a letter first (got {printable(repr(statistic)[:60])})",
+                remedy,
+            )
     return value
 
 
@@ -73,123 +237,88 @@ def is_nflverse(header: Sequence[str]) -> bool:
     return {"player_display_name", "season", "week"} <= set(header)
 
 
-def reader(
+def make_reader(
     header: Sequence[str], sport: str, format: str, mapping: Mapping[str, str], schedule: Schedule | None
 ) -> Reader:
-    """Raises WrongInput where the header lacks what is needed, or the mapping names what it has not."""
+    """Return the reader for a file with this header.
+
+    format: `plain`, `nflverse`, or empty to choose by the header.
+    Raises WrongInput if the header lacks a required column, or the mapping names a column that the file does not have.
+    """
     header = [column.strip() for column in header]
-    if twice := {column for column in header if column and header.count(column) > 1}:
-        raise WrongInput(f"the header names {', '.join(sorted(twice))} twice", "name each column once")
-    if missing := [column for column in mapping if column not in header]:
-        raise WrongInput(
-            f"the mapping names columns that the file lacks: {', '.join(missing)}", f"it has {some(header)}"
-        )
+    _check_names(header, mapping)
     format = format or ("nflverse" if is_nflverse(header) else "plain")
-    nflverse = format == "nflverse"
-    names = NFLVERSE_FIELDS if nflverse else FIELDS
-    fields = _fields(header, names, mapping)
-    known = NFLVERSE if nflverse else {statistic: statistic for statistic in STATISTICS.get(sport, ())}
-    chosen = {**known, **mapping}
-    statistics = [
-        (i, column, chosen[column])
-        for i, column in enumerate(header)
-        if column in chosen and chosen[column] not in FIELDS and i not in fields.values()
-    ]
-    needed = ("player", "team") if nflverse else REQUIRED
-    lacking = [f"{field} ({' or '.join(names[field])})" for field in needed if field not in fields]
-    lacking += [column for column in ("season", "week") if nflverse and column not in header]
-    if lacking or not statistics:
-        what = f"columns for {', '.join(lacking)}" if lacking else f"any statistic of {sport}"
-        raise WrongInput(f"the file lacks {what}", f"it has {some(header)}; map others with --map")
-    used = {*fields.values(), *(i for i, _, _ in statistics)}
-    ignored = tuple(column for i, column in enumerate(header) if i not in used)
-    if not nflverse:
-        return Reader(format, _plain(header, fields, statistics), ignored)
+    if format == PlainReader.format:
+        names = {statistic: statistic for statistic in STATISTICS.get(sport, ())} | dict(mapping)
+        return PlainReader(_find_columns(header, PLAIN, names, mapping, sport))
+    columns = _find_columns(header, NFLVERSE, NFLVERSE_STATISTICS | dict(mapping), mapping, sport)
     if sport != "NFL":
-        raise WrongInput("nflverse's player statistics are of the NFL", "say --sport NFL")
+        raise WrongInput(
+            f"cannot import nflverse's player statistics as {sport}: they are of the NFL", "use --sport NFL"
+        )
     if schedule is None:
-        raise WrongInput("nflverse's player statistics hold no dates and games", "add its schedule file: --schedule F")
-    return Reader(format, _nflverse(header, fields, statistics, schedule), ignored)
+        raise WrongInput(
+            "cannot import nflverse's player statistics: they hold no dates and games",
+            "add its schedule file: --schedule games.csv",
+        )
+    return NflverseReader(columns, schedule, season=header.index("season"), week=header.index("week"))
 
 
-def _fields(header: Sequence[str], names: Mapping[str, Sequence[str]], mapping: Mapping[str, str]) -> dict[str, int]:
-    """Field to the number of its column: a mapped one first, then the first of its names that is there."""
-    mapped = {field: header.index(column) for column, field in mapping.items() if field in FIELDS}
-    found = {field: header.index(name) for field, known in names.items() for name in reversed(known) if name in header}
-    return {**found, **mapped}
+def _check_names(header: Sequence[str], mapping: Mapping[str, str]) -> None:
+    repeated = {column for column in header if column and header.count(column) > 1}
+    if repeated:
+        raise WrongInput(
+            f"cannot read the header: it names {', '.join(sorted(repeated))} more than once", "name each column once"
+        )
+    missing = [column for column in mapping if column not in header]
+    if missing:
+        raise WrongInput(
+            f"cannot use the mapping: the file has no column {', '.join(missing)}",
+            f"use its columns: {first_columns(header)}",
+        )
 
 
-def some(header: Sequence[str]) -> str:
-    """The names, the first dozen of them."""
-    return ", ".join(header[:12]) + (f" and {len(header) - 12} more" if len(header) > 12 else "")
+def _find_columns(
+    header: Sequence[str], layout: Layout, names: Mapping[str, str], mapping: Mapping[str, str], sport: str
+) -> Columns:
+    """Return the columns of the file.
+
+    names: the statistic of each column that may hold one.
+    Raises WrongInput if the file lacks a required column or has no statistic.
+    """
+    fields = _find_fields(header, layout, mapping)
+    statistics = [
+        StatisticColumn(place, column, names[column])
+        for place, column in enumerate(header)
+        if column in names and names[column] not in FIELDS and place not in fields.values()
+    ]
+    missing = [
+        f"{field} ({' or '.join(layout.fields[field])})" for field in layout.required_fields if field not in fields
+    ]
+    missing += [column for column in layout.required_columns if column not in header]
+    if missing or not statistics:
+        lacks = f"column for {', '.join(missing)}" if missing else f"column with a statistic of {sport}"
+        raise WrongInput(
+            f"cannot import the file: it has no {lacks}", f"map one of its columns with --map: {first_columns(header)}"
+        )
+    return Columns(header, fields, statistics)
 
 
-Cells = list[tuple[int, str, str]]  # number of the column, its name, the statistic
+def _find_fields(header: Sequence[str], layout: Layout, mapping: Mapping[str, str]) -> dict[str, int]:
+    """Return the place of each field's column: a mapped column counts before the layout's names."""
+    fields: dict[str, int] = {}
+    for field, names in layout.fields.items():
+        present = [name for name in names if name in header]
+        if present:
+            fields[field] = header.index(present[0])
+    for column, field in mapping.items():
+        if field in FIELDS:
+            fields[field] = header.index(column)
+    return fields
 
 
-def _cell(header: Sequence[str], fields: Mapping[str, int]) -> Callable[[Row, str], str]:
-    """Reads a field's text out of a row; empty where the file has no column for it."""
-
-    def cell(row: Row, field: str) -> str:
-        return text(row[fields[field]], header[fields[field]], field) if field in fields else ""
-
-    return cell
-
-
-def _plain(header: Sequence[str], fields: Mapping[str, int], statistics: Cells) -> Callable[[Row], Log]:
-    cell = _cell(header, fields)
-
-    def read(row: Row) -> Log:
-        player, game = cell(row, "player"), cell(row, "game")
-        for field, value in (("player", player), ("game", game)):
-            if not value:
-                raise BadRow(header[fields[field]], "empty")
-        played_on = day(row[fields["played_on"]], header[fields["played_on"]])
-        of_player = cell(row, "player_id") or player, player, cell(row, "team"), cell(row, "position")
-        return Log(*of_player, game, played_on, _stats(row, statistics), _which(row, header, fields))
-
-    return read
-
-
-def _nflverse(
-    header: Sequence[str], fields: Mapping[str, int], statistics: Cells, schedule: Schedule
-) -> Callable[[Row], Log]:
-    season, week = header.index("season"), header.index("week")
-    cell = _cell(header, fields)
-
-    def read(row: Row) -> Log:
-        player, team = cell(row, "player"), cell(row, "team")
-        if not player:
-            raise BadRow(header[fields["player"]], "empty")
-        # By the team alone, which plays once a week: for some special-teams rows the opponent is wrong.
-        found = schedule.get((row[season].strip(), row[week].strip(), team))
-        if found is None:
-            raise BadRow("week", f"the schedule has no game of {team} in week {row[week]} of {row[season]}"[:200])
-        of_player = cell(row, "player_id") or player, player, team, cell(row, "position")
-        game, played_on = found
-        return Log(*of_player, game, day(played_on, "gameday"), _stats(row, statistics))
-
-    return read
-
-
-def _which(row: Row, header: Sequence[str], fields: Mapping[str, int]) -> int:
-    """A double-header's games count from 1; a day's only game is 0, as is one that has no number."""
-    if "game_number" not in fields:
-        return 0
-    place = fields["game_number"]
-    value = number(row[place], header[place]) or 0
-    if value not in range(10):
-        raise BadRow(header[place], f"{row[place][:40]!r} is no number of a day's games")
-    return int(value)
-
-
-def _stats(row: Row, statistics: Cells) -> dict[str, Count]:
-    """Columns of one statistic add up; a cell that is empty counts for nothing."""
-    stats: dict[str, Count] = {}
-    for i, column, statistic in statistics:
-        value = number(row[i], column)
-        if value is not None:
-            stats[statistic] = stats.get(statistic, 0) + value
-    if not stats:
-        raise BadRow(statistics[0][1], "no statistic at all in this row")
-    return stats
+def first_columns(header: Sequence[str]) -> str:
+    """Return the names of the first columns, and the number of the others."""
+    others = len(header) - COLUMNS_NAMED
+    names = ", ".join(header[:COLUMNS_NAMED])
+    return f"{names} and {others} more" if others > 0 else names

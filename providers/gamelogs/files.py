@@ -1,19 +1,20 @@
-"""Read CSV files of any size, a row at a time."""
+"""CSV files of any size, read one row at a time."""
 
 import csv
 import io
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from core.errors import WrongInput
-from providers.gamelogs.columns import Reader, Schedule, reader
-from providers.gamelogs.rows import Bad, BadRow, Log, printable
+from providers.gamelogs.columns import Reader, Schedule, ScheduledGame, TeamWeek, make_reader
+from providers.gamelogs.rows import BadRow, Log, RowProblem, printable
 
-LONGEST_LINE = 256 * 1024  # characters
-SCHEDULED = 50_000  # games; a season has less than three hundred
-Item = tuple[int, Log | Bad]  # the line where it begins, and what it holds
-Row = tuple[int, list[str] | Bad]
+MAX_LINE_CHARACTERS = 256 * 1024
+MAX_SCHEDULED_GAMES = 50_000  # a season has less than three hundred
+SCHEDULE_COLUMNS = ("season", "week", "home_team", "away_team", "game_id", "gameday")
+NumberedLog = tuple[int, Log | RowProblem]  # the line where a row begins, and what the row holds
+NumberedRow = tuple[int, list[str] | RowProblem]
 
 
 def open_logs(
@@ -22,94 +23,117 @@ def open_logs(
     format: str = "",
     mapping: Mapping[str, str] | None = None,
     schedule: Schedule | None = None,
-) -> tuple[Reader, Iterator[Item]]:
-    """The file's columns, and its rows as they are read. Raises WrongInput where the header cannot be used."""
-    rows = _Rows(file)
-    found = reader(_header(rows), sport, format, mapping or {}, schedule)
-    return found, _logs(rows, found)
+) -> tuple[Reader, Iterator[NumberedLog]]:
+    """Return the reader of the file's rows, and the game logs. The file is read as the logs are taken.
+
+    Raises WrongInput if the header cannot be used.
+    """
+    rows = CsvRows(file)
+    reader = make_reader(_read_header(rows), sport, format, mapping or {}, schedule)
+    return reader, _read_logs(rows, reader)
 
 
 def read_schedule(file: BinaryIO) -> Schedule:
-    """nflverse's schedule: which game each team plays in a week, and when. Raises WrongInput."""
-    rows = _Rows(file)
-    header = _header(rows)
-    columns = ("season", "week", "home_team", "away_team", "game_id", "gameday")
-    if missing := [column for column in columns if column not in header]:
-        raise WrongInput(f"the schedule lacks the columns {', '.join(missing)}", "take nflverse's games.csv")
-    places = [header.index(column) for column in columns]
-    games: dict[tuple[str, str, str], tuple[str, str]] = {}
+    """Return nflverse's schedule: the game of each team in each week, and its date. Raises WrongInput."""
+    remedy = "use nflverse's games.csv as it is"
+    rows = CsvRows(file)
+    header = _read_header(rows)
+    missing = [column for column in SCHEDULE_COLUMNS if column not in header]
+    if missing:
+        raise WrongInput(f"cannot read the schedule: it has no column {', '.join(missing)}", remedy)
+    places = [header.index(column) for column in SCHEDULE_COLUMNS]
+    schedule: dict[TeamWeek, ScheduledGame] = {}
     for line, row in rows:
-        if isinstance(row, Bad) or len(games) > 2 * SCHEDULED:
-            raise WrongInput(f"the schedule's line {line} cannot be read", "take nflverse's games.csv as it is")
-        season, week, home, away, game, on = (row[place].strip() for place in places)
-        games[season, week, home] = games[season, week, away] = game, on
-    return games
+        if isinstance(row, RowProblem):
+            raise WrongInput(f"cannot read line {line} of the schedule: {printable(row.reason)}", remedy)
+        if len(schedule) > 2 * MAX_SCHEDULED_GAMES:  # each game is there for both teams
+            raise WrongInput(f"cannot read the schedule: it has more than {MAX_SCHEDULED_GAMES} games", remedy)
+        season, week, home, away, game, day = (row[place].strip() for place in places)
+        scheduled = ScheduledGame(game, day)
+        schedule[TeamWeek(season, week, home)] = schedule[TeamWeek(season, week, away)] = scheduled
+    return schedule
 
 
-class _Rows:
-    """The header, then each row. Bytes that are not UTF-8 stay recognisable, so that their place can be named."""
+class CsvRows:
+    """The rows of a CSV file, the header first, each with the number of the line where it begins.
+
+    Bytes that are not UTF-8 stay recognizable as lone surrogates, so that an error can name their place.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        self.number = 0  # lines given out and not taken back
-        self.own: list[str] = []  # the lines of the row at hand
-        self.again: deque[str] = deque()
-        self.width = 0
-        self.cells = csv.reader(self._lines(), strict=True)
+        self._stream = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._line_number = 0  # lines that the parser took, without those that were put back
+        self._row_lines: list[str] = []  # lines of the current row
+        self._lines_put_back: deque[str] = deque()
+        self._width = 0  # cells of the header
+        self._parser = csv.reader(self._lines(), strict=True)
 
-    def __iter__(self) -> "_Rows":
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Row:
+    def __next__(self) -> NumberedRow:
         try:
             row: list[str] = []
-            while not row:  # a blank line is no row
-                self.own, line = [], self.number + 1
-                row = next(self.cells)
+            while not row:  # a blank line is not a row
+                self._row_lines, line = [], self._line_number + 1
+                row = next(self._parser)
         except StopIteration:
-            self.text.detach()  # the file is the caller's to close
+            self._stream.detach()  # the caller closes the file
             raise
         except csv.Error as error:
-            self.take_back()
-            return line, Bad(line, "", f"no CSV: {error}")
-        self.width = self.width or len(row)
-        if len(row) != self.width:
-            self.take_back()
-            return line, Bad(line, "", f"{len(row)} cells where the header has {self.width}")
+            self.put_lines_back()
+            return line, RowProblem(line, "", f"cannot be read as CSV: {error}")
+        self._width = self._width or len(row)
+        if len(row) != self._width:
+            self.put_lines_back()
+            return line, RowProblem(line, "", f"must have {self._width} cells, as the header has (got {len(row)})")
         return line, row
 
-    def take_back(self) -> None:
-        """A bad row's lines but its first are rows of their own: a stray quote takes more of them than are its own."""
-        self.again.extendleft(reversed(self.own[1:]))
-        self.number -= len(self.own) - 1
-        self.cells = csv.reader(self._lines(), strict=True)
+    def put_lines_back(self) -> None:
+        """Read the lines of the current row again, except its first one.
+
+        If a row is bad, a stray quote may have joined the lines of good rows to it.
+        """
+        self._lines_put_back.extendleft(reversed(self._row_lines[1:]))
+        self._line_number -= len(self._row_lines) - 1
+        self._parser = csv.reader(self._lines(), strict=True)
 
     def _lines(self) -> Iterator[str]:
-        while line := self.again.popleft() if self.again else self.text.readline(LONGEST_LINE):
-            self.number += 1
-            if len(line) >= LONGEST_LINE:
-                raise WrongInput(f"line {self.number} is longer than {LONGEST_LINE} characters", "is it a CSV file?")
-            self.own.append(line)
+        while True:
+            if self._lines_put_back:
+                line = self._lines_put_back.popleft()
+            else:
+                line = self._stream.readline(MAX_LINE_CHARACTERS)
+            if not line:
+                return
+            self._line_number += 1
+            if len(line) >= MAX_LINE_CHARACTERS:
+                raise WrongInput(
+                    f"cannot read the file: line {self._line_number} is longer than {MAX_LINE_CHARACTERS} characters",
+                    "check that it is a CSV file",
+                )
+            self._row_lines.append(line)
             yield line
 
 
-def _header(rows: _Rows) -> list[str]:
+def _read_header(rows: CsvRows) -> list[str]:
     _, header = next(rows, (0, []))
-    if isinstance(header, Bad) or not header:
-        raise WrongInput("the file holds no header", "its first line must name the columns, separated by commas")
+    if isinstance(header, RowProblem) or not header:
+        raise WrongInput(
+            "cannot read the file: it has no header", "name the columns in its first line, separated by commas"
+        )
     if any("\udc80" <= letter <= "\udcff" or letter == "\0" for letter in "".join(header)):
-        raise WrongInput("the file is not in UTF-8", "save it in that encoding")
+        raise WrongInput("cannot read the file: it is not in UTF-8", "save it as UTF-8")
     return [column.strip() for column in header]
 
 
-def _logs(rows: _Rows, reader: Reader) -> Iterator[Item]:
+def _read_logs(rows: CsvRows, reader: Reader) -> Iterator[NumberedLog]:
     for line, row in rows:
-        if isinstance(row, Bad):
+        if isinstance(row, RowProblem):
             yield line, row
             continue
         try:
             yield line, reader.read(row)
         except BadRow as bad:
-            rows.take_back()
-            column, reason = bad.args
-            yield line, Bad(line, column, printable(reason))
+            rows.put_lines_back()
+            yield line, RowProblem(line, bad.column, printable(bad.reason))

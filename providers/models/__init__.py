@@ -1,4 +1,4 @@
-"""Tables of the providers app."""
+"""The tables of the providers app."""
 
 from providers.models.fleet import (
     CONFIGURATION,

@@ -1,4 +1,4 @@
-"""Who is asked, how often, and how it went."""
+"""The tables of the fleet: providers, their states, the slots of polling, and the logs of calls and changes."""
 
 from typing import Self
 
@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from core.access.audit import tracked
 from core.db.append_only import append_only
-from providers.choices import Adapter, Outcome, Status
+from providers.choices import Adapter, PollOutcome, Status
 from providers.validators import CREDENTIAL, validate_base_url, validate_credential_env
 
 
@@ -28,7 +28,7 @@ class Provider(models.Model):
     adapter = models.CharField(
         max_length=16,
         choices=Adapter,
-        help_text="which API the upstream speaks; PrizePicks' is unofficial: may change any day, and be forbidden",
+        help_text="the upstream's API; the API of PrizePicks is unofficial and may change at any time",
     )
     base_url = models.CharField(
         "address",
@@ -36,7 +36,7 @@ class Provider(models.Model):
         blank=True,
         default="",
         validators=[validate_base_url],
-        help_text="empty: the stub feed at STUB_FEED_URL",
+        help_text="leave it empty for the stub feed at STUB_FEED_URL",
     )
     credential_env = models.CharField(
         "key's variable",
@@ -47,7 +47,7 @@ class Provider(models.Model):
         help_text="environment variable that holds the key; must end in _API_KEY",
     )
     requests_per_minute = models.PositiveIntegerField(default=60, validators=[MinValueValidator(1)])
-    is_priority = models.BooleanField("priority", default=False, help_text="its lines are the first to be published")
+    is_priority = models.BooleanField("priority", default=False, help_text="its lines are published first")
 
     class Meta:
         constraints = [
@@ -75,12 +75,14 @@ class ProviderState(models.Model):
     provider = models.ForeignKey(Provider, models.CASCADE, db_column="provider_name", related_name="states")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
     status = models.CharField(max_length=16, choices=Status, default=Status.INACTIVE)
-    is_enabled = models.BooleanField("enabled", default=False, help_text="the operator wants it polled")
+    is_enabled = models.BooleanField("enabled", default=False, help_text="the operator wants this feed polled")
     poll_interval_seconds = models.PositiveIntegerField(
-        default=60, validators=[MinValueValidator(30), MaxValueValidator(300)], help_text="30 to 300"
+        default=60, validators=[MinValueValidator(30), MaxValueValidator(300)], help_text="30 to 300 seconds"
     )
     timeout_seconds = models.PositiveIntegerField(
-        default=30, validators=[MinValueValidator(10), MaxValueValidator(60)], help_text="10 to 60, for a whole poll"
+        default=30,
+        validators=[MinValueValidator(10), MaxValueValidator(60)],
+        help_text="10 to 60 s, for a whole poll",
     )
     max_retries = models.PositiveIntegerField(default=3, validators=[MaxValueValidator(10)])
     last_fetch_attempt = models.DateTimeField(null=True, blank=True)
@@ -130,22 +132,22 @@ class ProviderState(models.Model):
 
 
 class PollSlot(models.Model):
-    """What one upstream call serves: an account and a sport. The hot row of scheduling."""
+    """The unit of polling: an account and a sport. Every claim and every stored poll writes this row."""
 
     adapter = models.CharField(max_length=16, choices=Adapter)
     base_url = models.CharField(max_length=200, blank=True, default="")
     credential_env = models.CharField(max_length=64, blank=True, default="")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
-    interval_seconds = models.PositiveIntegerField(help_text="the smallest of the members'")
-    effective_interval_seconds = models.FloatField(help_text="longer where the account's month would not last")
-    timeout_seconds = models.PositiveIntegerField(help_text="the smallest of the members'")
-    max_retries = models.PositiveIntegerField(help_text="the smallest of the members'")
-    requests_per_minute = models.PositiveIntegerField(help_text="the account's: the smallest of its members'")
-    credits_per_poll = models.FloatField(db_default=0, help_text="what the last poll cost, where the upstream tells")
-    next_poll_at = models.DateTimeField(null=True, blank=True, help_text="empty: no member is to be polled")
-    lease_until = models.DateTimeField(null=True, blank=True, help_text="a worker has it until then")
-    fence = models.PositiveBigIntegerField(db_default=0, help_text="one more with every claim")
-    backoff_level = models.PositiveSmallIntegerField(db_default=0, help_text="0: well; else members are in error")
+    interval_seconds = models.PositiveIntegerField(help_text="the smallest value of the slot's provider states")
+    effective_interval_seconds = models.FloatField(help_text="longer if the month's credits would not last")
+    timeout_seconds = models.PositiveIntegerField(help_text="the smallest value of the slot's provider states")
+    max_retries = models.PositiveIntegerField(help_text="the smallest value of the slot's provider states")
+    requests_per_minute = models.PositiveIntegerField(help_text="the account's: the smallest value of its providers")
+    credits_per_poll = models.FloatField(db_default=0, help_text="what the last poll cost, if the upstream reports it")
+    next_poll_at = models.DateTimeField(null=True, blank=True, help_text="empty if no state of the slot is polled")
+    lease_until = models.DateTimeField(null=True, blank=True, help_text="a worker holds the slot until then")
+    fence = models.PositiveBigIntegerField(db_default=0, help_text="grows by one with every claim")
+    backoff_level = models.PositiveSmallIntegerField(db_default=0, help_text="0 unless provider states are in error")
 
     class Meta:
         constraints = [
@@ -160,7 +162,7 @@ class PollSlot(models.Model):
 
 
 class FetchAttempt(models.Model):
-    """One upstream call. Kept for 7 days."""
+    """A log row of one upstream call. Kept for 7 days."""
 
     KEEP_DAYS = 7
 
@@ -171,12 +173,14 @@ class FetchAttempt(models.Model):
     started_at = models.DateTimeField(db_index=True)
     late_ms = models.FloatField(help_text="from the poll's deadline to its first request")
     duration_ms = models.FloatField()
-    outcome = models.CharField(max_length=16, choices=Outcome)
+    outcome = models.CharField(max_length=16, choices=PollOutcome)
     http_status = models.PositiveSmallIntegerField("HTTP status", null=True, blank=True)
     message = models.TextField(blank=True, default="")
     size_bytes = models.PositiveIntegerField(default=0)
     lines = ArrayField(
-        models.PositiveIntegerField(), default=list, help_text="of each provider, in a good poll's first call"
+        models.PositiveIntegerField(),
+        default=list,
+        help_text="lines per provider, in the first call of a good poll",
     )
 
     class Meta:
@@ -188,7 +192,7 @@ class FetchAttempt(models.Model):
 
 
 class StatusChange(models.Model):
-    """A provider state's change of status and why. Kept for 400 days, also after the state is gone."""
+    """A provider state's change of status and its cause. Kept for 400 days, even if the state is deleted."""
 
     KEEP_DAYS = 400
 
@@ -209,9 +213,9 @@ class StatusChange(models.Model):
 
 
 class FleetAlert(models.Model):
-    """The fleet's one alert: since when more than half of it fails at once. One row, made by migration."""
+    """The fleet's one alert, on while more than half of the fleet fails at once. A migration makes its one row."""
 
-    since = models.DateTimeField(null=True, help_text="empty: no alert")
+    since = models.DateTimeField(null=True, help_text="empty if there is no alert")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(pk=1), name="fleet_alert_one_row")]

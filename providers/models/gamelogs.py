@@ -1,4 +1,4 @@
-"""Box scores, one row per player and game, and the uploads that bring them."""
+"""The tables of box scores, one row per player and game, and of the uploads that bring them."""
 
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
@@ -12,14 +12,14 @@ from providers.models.fleet import Sport
 class GameLog(models.Model):
     source = models.CharField(max_length=16, help_text="the word stub, or the format it was imported from")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
-    player_id = models.CharField(max_length=64, help_text="the source's; the name where it has none")
+    player_id = models.CharField(max_length=64, help_text="the id in the source, or the name if the source has no id")
     player = models.CharField(max_length=100)
     team = models.CharField(max_length=100, blank=True, default="")
     position = models.CharField(max_length=16, blank=True, default="")
     game = models.CharField(max_length=64)
     played_on = models.DateField()
-    game_number = models.PositiveSmallIntegerField(default=0, help_text="of a double-header's games; else 0")
-    stats = models.JSONField(help_text="statistic to count")
+    game_number = models.PositiveSmallIntegerField(default=0, help_text="number of the game in a double-header, else 0")
+    stats = models.JSONField(help_text="maps each statistic to its count")
 
     class Meta:
         constraints = [
@@ -36,17 +36,17 @@ class GameLog(models.Model):
 
 
 class GameLogUpload(models.Model):
-    """A file that came through the admin, waiting for a worker. Its bytes go once it has ended; kept for 90 days."""
+    """A file that was uploaded in the admin. Its bytes are deleted after the import; the row is kept for 90 days."""
 
     KEEP_DAYS = 90
 
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
-    name = models.CharField(max_length=200, help_text="the file's")
+    name = models.CharField(max_length=200, help_text="the name of the file")
     size_bytes = models.PositiveBigIntegerField()
-    mapping = models.JSONField(default=dict, blank=True, help_text="column to statistic, where they differ")
+    mapping = models.JSONField(default=dict, blank=True, help_text="maps a column to a statistic if their names differ")
     skip_bad = models.BooleanField(default=False)
     state = models.CharField(max_length=8, choices=ImportState, default=ImportState.WAITING)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="workers that took it")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="how often a worker began the import")
     outcome = models.JSONField(default=dict, blank=True)
     problem = models.TextField(blank=True, default="")
     uploaded_by = models.CharField(max_length=150)
@@ -65,7 +65,7 @@ class GameLogUpload(models.Model):
 
 
 class UploadedPart(models.Model):
-    """A piece of an uploaded file, so that neither side ever holds all of it."""
+    """A part of an uploaded file, so that neither the web process nor the worker holds all of it in memory."""
 
     class Kind(models.TextChoices):
         LOGS = "logs", "Game logs"

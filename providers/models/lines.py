@@ -1,4 +1,4 @@
-"""What the upstreams said: games and the lines offered on them."""
+"""The tables of the upstreams' answers: games and the lines offered on them."""
 
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
@@ -12,7 +12,7 @@ class Event(models.Model):
     source = models.CharField(max_length=16, help_text="the word stub, or the adapter it came through")
     external_id = models.CharField(max_length=64)
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")
-    home_team = models.CharField(max_length=100, help_text="both teams, where it is not known which is at home")
+    home_team = models.CharField(max_length=100, help_text="both teams, if the home team is unknown")
     away_team = models.CharField(max_length=100)
     starts_at = models.DateTimeField(db_index=True)
 
@@ -24,18 +24,22 @@ class Event(models.Model):
 
 
 class PropLine(models.Model):
-    """One side of one market; last seen at its state's last good fetch unless removed."""
+    """A line: one side of one market. Unless it is removed, its state's last good fetch contained it."""
 
     state = models.ForeignKey(ProviderState, models.CASCADE, related_name="lines")
     event = models.ForeignKey(
-        Event, models.CASCADE, related_name="lines", null=True, help_text="empty: a line of no single game"
+        Event,
+        models.CASCADE,
+        related_name="lines",
+        null=True,
+        help_text="empty for a line of no single game",
     )
     bookmaker = models.CharField(max_length=50)
     market = models.CharField(max_length=64)
     player = models.CharField(max_length=100, blank=True, default="", help_text="empty for a game's own markets")
     side = models.CharField(max_length=100, blank=True, default="", help_text="Over, Under or a team; may be empty")
     point = models.FloatField(null=True, blank=True)
-    price = models.FloatField(null=True, help_text="as the upstream sends it, American by default; empty: none")
+    price = models.FloatField(null=True, help_text="as the upstream sends it, American by default; may be empty")
     first_seen = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now(), db_index=True)
     removed_at = models.DateTimeField(null=True, blank=True)
@@ -59,7 +63,7 @@ class PropLine(models.Model):
 
 
 class PriceMove(models.Model):
-    """A line's price changed. What it was before the first move stands in that move. Kept for 90 days."""
+    """A change of a line's price. Each row also holds the price before it. Kept for 90 days."""
 
     KEEP_DAYS = 90
 

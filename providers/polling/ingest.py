@@ -1,4 +1,4 @@
-"""Store what a poll brought: one transaction, and only while the claim still holds."""
+"""Storing a poll: one transaction, which changes nothing unless the claim still holds."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -6,29 +6,33 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import F, FloatField, Sum
+from django.db.models.functions import Coalesce, Now
 
 from core.access.actors import SYSTEM, Actor
-from providers import sql
-from providers.choices import Status
+from providers.choices import PollOutcome, Status
 from providers.fleet import health
 from providers.fleet.health import Health
 from providers.fleet.status_changes import change_status
-from providers.models import FetchAttempt
-from providers.polling import schedule
-from providers.polling.line_store import Counted, store_lines
-from providers.polling.messages import Claim, Poll
+from providers.models import FetchAttempt, PollSlot, ProviderState
+from providers.polling import schedule, sql
+from providers.polling.claims import release
+from providers.polling.line_store import LineCount, store_lines
+from providers.upstream.messages import Claim, Poll
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """A provider state that the slot serves, as it was before the poll."""
+
     id: int
     status: Status
-    failures: int
+    failures: int  # polls in a row
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The slot as it is while this transaction holds it."""
+class HeldSlot:
+    """The slot, as this transaction holds it."""
 
     now: datetime
     next_poll_at: datetime | None
@@ -40,43 +44,58 @@ class Held:
 
 
 def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
-    """Store lines, calls, counters and health, and set the slot's next deadline.
+    """Store the poll's lines, calls, counters and health, and set the slot's next deadline.
 
-    False, with nothing stored, when the lease went to another worker meanwhile or polling was switched off.
+    If another worker has the lease by now, or polling was switched off, store nothing and return False.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.HOLD_STATES, {"states": list(claim.members.values())})
-        members = [Member(id, Status(status), failures) for id, status, failures in cursor.fetchall()]
+        # Every operation locks in this order: states first, then slots.
+        members = _hold_members(claim)
         cursor.execute(sql.HOLD_CLAIM, {"slot": claim.slot, "fence": claim.fence})
         row = cursor.fetchone()
         if row is None:
             return False
-        held = Held(*row)
-        if not held.is_polling:
-            cursor.execute(sql.RELEASE_CLAIM, {"slot": claim.slot, "fence": claim.fence})
+        slot = HeldSlot(*row)
+        if not slot.is_polling:
+            release(claim)
             return False
-        level = held.level
+        level = slot.level
         if poll.calls:
-            counted = store_lines(cursor, claim, poll.answer)
-            _store_calls(claim, poll, counted)
-            level = _store_health(cursor, held, members, poll, counted, actor)
+            counts = store_lines(cursor, claim, poll.answer)
+            _store_calls(claim, poll, counts)
+            level = _store_health(cursor, slot, members, poll, counts, actor)
         else:
-            cursor.execute(sql.NOTE_PROBLEM, {"states": list(claim.members.values()), "problem": poll.problem})
-        _finish(cursor, claim, poll, held, level)
+            _store_problem(claim, poll.problem)
+        _finish(cursor, claim, poll, slot, level)
     return True
 
 
-def _store_calls(claim: Claim, poll: Poll, counted: dict[int, Counted]) -> None:
-    """The first call of a good poll also says how many lines each provider had."""
+def _hold_members(claim: Claim) -> list[Member]:
+    """Lock the states of the claim in the order of their ids."""
+    states = ProviderState.objects.select_for_update(no_key=True).filter(pk__in=claim.members.values()).order_by("pk")
+    return [
+        Member(pk, Status(status), failures)
+        for pk, status, failures in states.values_list("pk", "status", "consecutive_errors")
+    ]
+
+
+def _store_problem(claim: Claim, problem: str) -> None:
+    """Store why no call was made. Nothing is counted, and a row is rewritten only if its reason is a new one."""
+    states = ProviderState.objects.filter(pk__in=claim.members.values()).exclude(last_error=problem)
+    states.update(last_error=problem, updated_at=Now())
+
+
+def _store_calls(claim: Claim, poll: Poll, counts: dict[int, LineCount]) -> None:
+    """Store a row per call. The first call of a good poll also holds the number of lines of each provider."""
     providers = sorted(claim.members)
-    counts = [counted.get(claim.members[name], Counted()).lines for name in providers] if poll.is_good else []
+    lines = [counts.get(claim.members[name], LineCount()).lines for name in providers] if poll.is_good else []
     FetchAttempt.objects.bulk_create(
         FetchAttempt(
             slot_id=claim.slot,
             providers=providers,
             sport=claim.sport,
             late_ms=poll.late_ms,
-            lines=counts if number == 0 else [],
+            lines=lines if number == 0 else [],
             **asdict(call),
         )
         for number, call in enumerate(poll.calls)
@@ -84,64 +103,91 @@ def _store_calls(claim: Claim, poll: Poll, counted: dict[int, Counted]) -> None:
 
 
 def _store_health(
-    cursor: CursorWrapper, held: Held, members: list[Member], poll: Poll, counted: dict[int, Counted], actor: Actor
+    cursor: CursorWrapper, slot: HeldSlot, members: list[Member], poll: Poll, counts: dict[int, LineCount], actor: Actor
 ) -> int:
-    """Count the poll for each member, and change the status of those that it changes. Returns the slot's level."""
-    worst = max((member.failures for member in members), default=0)
-    level = health.after(Health(worst, held.level), poll.ended, held.effective_interval_seconds).level
-    after = {m: health.after(Health(m.failures, held.level), poll.ended, held.interval_seconds) for m in members}
-    counts: dict[str, Any] = {
-        "states": [member.id for member in members],
-        "failures": [after[member].failures for member in members],
-        "lines": [counted.get(member.id, Counted()).lines for member in members],
-        "new_lines": [counted.get(member.id, Counted()).new for member in members],
+    """Count the poll for each member, and store the changes of their statuses. Return the slot's new level."""
+    most_failures = max((member.failures for member in members), default=0)
+    slot_health = Health(most_failures, slot.level)
+    level = health.after_poll(slot_health, poll.result, slot.effective_interval_seconds).level
+    failures = {
+        member.id: health.after_poll(Health(member.failures, slot.level), poll.result, slot.interval_seconds).failures
+        for member in members
+    }
+    line_counts = [counts.get(member.id, LineCount()) for member in members]
+    figures: dict[str, Any] = {
+        "states": list(failures),
+        "failures": list(failures.values()),
+        "lines": [count.lines for count in line_counts],
+        "new_lines": [count.new for count in line_counts],
         "calls": len(poll.calls),
-        "good_calls": sum(call.outcome == "ok" for call in poll.calls),
+        "good_calls": len([call for call in poll.calls if call.outcome == PollOutcome.OK]),
         "sum_ms": sum(call.duration_ms for call in poll.calls),
         "error": poll.problem,
         "is_good": poll.is_good,
     }
-    cursor.execute(sql.COUNT_POLL, counts)
+    cursor.execute(sql.COUNT_POLL, figures)
     for member in members:
-        failures = after[member].failures
-        to = health.status(member.status, Health(failures, level), poll.ended)
-        if to is not member.status:
-            change_status([member.id], to, cause=_cause(member.status, to, failures, poll), actor=actor)
+        member_health = Health(failures[member.id], level)
+        status = health.status_after_poll(member.status, member_health, poll.result)
+        if status is not member.status:
+            cause = _cause_of_change(member.status, status, member_health.failures, poll)
+            change_status([member.id], status, cause=cause, actor=actor)
     return level
 
 
-def _cause(was: Status, to: Status, failures: int, poll: Poll) -> str:
-    if to is Status.ERROR:
+def _cause_of_change(before: Status, after: Status, failures: int, poll: Poll) -> str:
+    if after is Status.ERROR:
         return f"{failures} failed polls in a row: {poll.problem}"
-    return "first good fetch" if was is Status.INACTIVE else "it answers again"
+    return "first good fetch" if before is Status.INACTIVE else "the upstream answers again"
 
 
-def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held, level: int) -> None:
-    effective = _effective_interval(cursor, claim, poll, held)
+def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, slot: HeldSlot, level: int) -> None:
+    """End the lease and set the slot's next deadline."""
+    interval_seconds = _effective_interval_seconds(claim, poll, slot)
     polled_at = claim.deadline + timedelta(milliseconds=poll.late_ms)
-    if level or effective > held.interval_seconds:
-        following = schedule.after(polled_at, held.now, health.wait_seconds(effective, level))
+    if level or interval_seconds > slot.interval_seconds:
+        wait_seconds = health.wait_seconds(interval_seconds, level)
+        next_poll_at = schedule.next_after_wait(polled_at, slot.now, wait_seconds)
     else:
-        following = schedule.on_grid(polled_at, held.now, effective, schedule.share(claim.name))
+        share = schedule.grid_share(claim.name)
+        next_poll_at = schedule.next_on_grid(polled_at, slot.now, interval_seconds, share)
     if poll.pause_seconds is not None:
-        following = max(following, held.now + timedelta(seconds=poll.pause_seconds))
-    of_claim: dict[str, Any] = {"slot": claim.slot, "fence": claim.fence, "deadline": claim.deadline}
-    of_claim |= {"horizon": schedule.HORIZON, "next_poll_at": following, "pause_seconds": poll.pause_seconds}
-    measured = {"level": level, "effective_interval_seconds": effective, "credits": _cost(poll, held)}
-    cursor.execute(sql.FINISH_CLAIM, of_claim | measured)
+        next_poll_at = max(next_poll_at, slot.now + timedelta(seconds=poll.pause_seconds))
+    finished: dict[str, Any] = {
+        "slot": claim.slot,
+        "fence": claim.fence,
+        "deadline": claim.deadline,
+        "horizon": schedule.HORIZON,
+        "next_poll_at": next_poll_at,
+        "pause_seconds": poll.pause_seconds,
+        "level": level,
+        "effective_interval_seconds": interval_seconds,
+        "credits": _credits_per_poll(poll, slot),
+    }
+    cursor.execute(sql.FINISH_CLAIM, finished)
 
 
-def _effective_interval(cursor: CursorWrapper, claim: Claim, poll: Poll, held: Held) -> float:
+def _effective_interval_seconds(claim: Claim, poll: Poll, slot: HeldSlot) -> float:
     if poll.quota is None:
-        return held.effective_interval_seconds
-    account = {"adapter": claim.adapter, "base_url": claim.base_url, "credential_env": claim.credential_env}
-    cursor.execute(sql.CREDITS_PER_SECOND, account | {"slot": claim.slot})
-    (others,) = cursor.fetchone()
-    own = _cost(poll, held) / held.interval_seconds
-    left = schedule.seconds_of_month_left(held.now)
-    return schedule.stretched(held.interval_seconds, others + own, poll.quota.left, left)
+        return slot.effective_interval_seconds
+    credits_per_second = _credits_per_second_of_others(claim) + _credits_per_poll(poll, slot) / slot.interval_seconds
+    return schedule.stretched_interval(
+        slot.interval_seconds, credits_per_second, poll.quota.left, schedule.seconds_left_in_month(slot.now)
+    )
 
 
-def _cost(poll: Poll, held: Held) -> float:
-    """What a poll costs; a refused one, which costs nothing, says nothing about it."""
-    return poll.quota.cost if poll.quota and poll.is_good else held.credits_per_poll
+def _credits_per_second_of_others(claim: Claim) -> float:
+    """Return what the account's other slots use at the intervals that the operators set."""
+    slots = PollSlot.objects.filter(
+        adapter=claim.adapter,
+        base_url=claim.base_url,
+        credential_env=claim.credential_env,
+        next_poll_at__isnull=False,
+    ).exclude(pk=claim.slot)
+    use = Sum(F("credits_per_poll") / F("interval_seconds"), output_field=FloatField())
+    return float(slots.aggregate(use=Coalesce(use, 0.0))["use"])
+
+
+def _credits_per_poll(poll: Poll, slot: HeldSlot) -> float:
+    """Return the cost of a poll. A refused poll costs nothing, so the known cost stays."""
+    return poll.quota.cost if poll.quota and poll.is_good else slot.credits_per_poll

@@ -1,82 +1,81 @@
-"""Bring the tables of games and lines to what a poll's answer says."""
+"""The tables of games and lines, brought up to date with a poll's answer."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from providers import sql
 from providers.adapters import UPSTREAMS
-from providers.polling.messages import Answer, Claim, Game, Line
+from providers.models import Event
+from providers.polling import sql
+from providers.upstream.messages import Answer, Claim, Game, Line
 
-WORTH_ANALYZING = 1000  # lines; below it the planner's guess does
+WORTH_ANALYZING = 1000  # lines; for fewer of them the planner's guess is good enough
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A member's lines in the answer."""
+class LineCount:
+    """The number of a member's lines in the answer, and how many of them are new."""
 
     lines: int = 0
     new: int = 0
 
 
-def store_lines(cursor: CursorWrapper, claim: Claim, answer: Answer) -> dict[int, Counted]:
-    """Inside the caller's transaction, which holds the slot. Returns each member's count, by the id of its state."""
+def store_lines(cursor: CursorWrapper, claim: Claim, answer: Answer) -> dict[int, LineCount]:
+    """Store the answer's games and lines. Return each member's count by the id of its state.
+
+    The caller's transaction holds the slot.
+    """
     if not answer.games and not answer.lines:
         return {}
     events = _store_games(cursor, claim, answer.games)
-    is_of = UPSTREAMS[claim.adapter].is_of
+    upstream = UPSTREAMS[claim.adapter]
+    storable = [line for line in answer.lines if line.event in events or not line.event]
     cursor.execute(sql.INCOMING_LINES)
-    held = {state: _copy(cursor, state, provider, answer, events, is_of) for provider, state in claim.members.items()}
-    if sum(held.values()) >= WORTH_ANALYZING:
+    counts = {}
+    for provider, state in claim.members.items():
+        lines = [line for line in storable if upstream.is_line_of(line, provider)]
+        _copy(cursor, state, lines, events)
+        counts[state] = len(lines)
+    if sum(counts.values()) >= WORTH_ANALYZING:
         cursor.execute(sql.ANALYZE_LINES)
-    spoken_of = {
-        name: [events[game] for game in games if game in events]
-        for name, games in (
-            ("events", events),
-            ("listed", answer.listed),
-            ("offered", answer.offered),
-            ("player_offered", answer.player_offered),
-        )
+
+    def ids_of(games: Iterable[str]) -> list[int]:
+        return [events[game] for game in games if game in events]
+
+    covered: dict[str, Any] = {
+        "members": list(claim.members.values()),
+        "events": list(events.values()),
+        "is_listed": bool(answer.listed),
+        "listed": ids_of(answer.listed),
+        "offered": ids_of(answer.offered),
+        "player_offered": ids_of(answer.player_offered),
+        "has_gameless": answer.has_gameless,
     }
-    flags = {"is_listed": bool(answer.listed), "has_gameless": answer.has_gameless}
-    cursor.execute(sql.STORE_LINES, {"members": list(claim.members.values()), **spoken_of, **flags})
+    cursor.execute(sql.STORE_LINES, covered)
     new = dict(cursor.fetchall())
-    return {state: Counted(count, new.get(state, 0)) for state, count in held.items()}
+    return {state: LineCount(count, new.get(state, 0)) for state, count in counts.items()}
 
 
-def _copy(
-    cursor: CursorWrapper,
-    state: int,
-    provider: str,
-    answer: Answer,
-    events: dict[str, int],
-    is_of: Callable[[Line, str], bool],
-) -> int:
-    """Send a member's lines to the temporary table. Returns how many."""
-    count = 0
+def _copy(cursor: CursorWrapper, state: int, lines: list[Line], events: dict[str, int]) -> None:
+    """Send a member's lines to the temporary table."""
     with cursor.copy(sql.COPY_LINES) as copy:
-        for line in answer.lines:
-            if (line.event in events or not line.event) and is_of(line, provider):
-                place = events.get(line.event)
-                copy.write_row(
-                    (state, place, line.bookmaker, line.market, line.player, line.side, line.point, line.price)
-                )
-                count += 1
-    return count
+        for line in lines:
+            event = events.get(line.event)
+            copy.write_row((state, event, line.bookmaker, line.market, line.player, line.side, line.point, line.price))
 
 
 def _store_games(cursor: CursorWrapper, claim: Claim, games: tuple[Game, ...]) -> dict[str, int]:
-    """Returns the row ids of the games, by the upstream's id."""
+    """Store the games. Return their row ids by the upstream's ids."""
+    ids = [game.id for game in games]
     columns: dict[str, Any] = {
         "source": claim.source,
         "sport": claim.sport,
-        "ids": [game.id for game in games],
+        "ids": ids,
         "homes": [game.home_team for game in games],
         "aways": [game.away_team for game in games],
         "starts": [game.starts_at for game in games],
     }
     cursor.execute(sql.STORE_EVENTS, columns)
-    cursor.execute(sql.READ_EVENTS, {"source": claim.source, "ids": columns["ids"]})
-    return dict(cursor.fetchall())
+    return dict(Event.objects.filter(source=claim.source, external_id__in=ids).values_list("external_id", "pk"))

@@ -1,20 +1,26 @@
-"""The stub feed's synthetic season: from which distribution each sport's box scores are drawn. Stated, not measured.
+"""The distributions that the stub feed draws each sport's synthetic season from. They are stated, not measured.
 
-Per position group: mean and standard deviation of each leading statistic, in counts per game, and Pearson's r of each
-pair (the lower triangle, in the order of the statistics). The rows of a group are independent draws: no player is
-better than another, and no day is like the day before. Further statistics follow one of the leading ones with a stated
-r, or come on top of another one (attempts on top of makes), the same in all groups; else they are independent.
+For each position group they are: the mean and standard deviation of each leading statistic, in counts per game, and
+Pearson's r of each pair (the lower triangle, in the order of the statistics). The rows of a group are independent
+draws: no player is better than another, and no day depends on the day before. A further statistic follows a leading
+statistic with a stated r, or comes on top of another statistic (attempts on top of makes), the same in all groups; else
+it is independent.
 
-The strongest r of each statistic lies between 0.70 and 0.85; that of NBA points is 0.75 (with threes, guards), of MLB
-hits 0.82 (with runs, infielders), of NFL passing yards 0.78 (with sacks taken, quarterbacks).
+The strongest r of each statistic is between 0.70 and 0.85; that of NBA points is 0.75 (with threes, guards), that of
+MLB hits 0.82 (with runs, infielders), that of NFL passing yards 0.78 (with sacks taken, quarterbacks).
 """
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Group:
-    """players: of a team. A statistic that is not named is 0 in every game."""
+class PositionGroup:
+    """The players of one position group. A statistic that is not named is 0 in every game.
+
+    players: players of each team.
+    counts: mean and standard deviation of each leading statistic.
+    correlations: Pearson's r of each leading statistic, from the second one on, with those before it.
+    """
 
     players: int
     counts: dict[str, tuple[float, float]]
@@ -22,22 +28,36 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Further:
+class FurtherStatistic:
+    """A statistic beside the leading ones. Its mean and deviation are those of the count that is drawn.
+
+    follows: the leading statistic that it depends on, with correlation r.
+    on_top_of: the statistic that is added to the drawn count.
+    groups: the position groups that have it; empty: all of them.
+    """
+
     mean: float
     deviation: float
     follows: str = ""
     r: float = 0.0
     on_top_of: str = ""
-    groups: tuple[str, ...] = ()  # empty: all
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Season:
-    rounds: int  # games of each team
+    """The season of one sport.
+
+    rounds: games of each team.
+    every_days: days from one round to the next.
+    positions: the position group of players with a known name; the others fill up the groups.
+    """
+
+    rounds: int
     every_days: int
-    groups: dict[str, Group]
-    further: dict[str, Further]
-    positions: dict[str, str] = field(default_factory=dict)  # of players by name; the others fill up the groups
+    groups: dict[str, PositionGroup]
+    further: dict[str, FurtherStatistic]
+    positions: dict[str, str] = field(default_factory=dict)
 
 
 SEASONS = {
@@ -45,7 +65,7 @@ SEASONS = {
         rounds=50,
         every_days=2,
         groups={
-            "G": Group(
+            "G": PositionGroup(
                 4,
                 {
                     "points": (18, 7),
@@ -56,7 +76,7 @@ SEASONS = {
                 },
                 ((0.35,), (0.45, 0.30), (0.75, 0.20, 0.30), (0.35, 0.30, 0.76, 0.20)),
             ),
-            "F": Group(
+            "F": PositionGroup(
                 4,
                 {
                     "points": (15, 6),
@@ -67,7 +87,7 @@ SEASONS = {
                 },
                 ((0.45,), (0.40, 0.77), (0.55, 0.20, 0.25), (0.30, 0.35, 0.35, 0.15)),
             ),
-            "C": Group(
+            "C": PositionGroup(
                 2,
                 {
                     "points": (13, 5.5),
@@ -80,16 +100,16 @@ SEASONS = {
             ),
         },
         further={
-            "blocks": Further(0.6, 0.9, follows="rebounds", r=0.35),
-            "turnovers": Further(1.9, 1.5, follows="assists", r=0.4),
-            "fouls": Further(2.2, 1.5),
-            "field_goals_made": Further(5.8, 3, follows="points", r=0.85),
-            "field_goals_attempted": Further(6.5, 3, on_top_of="field_goals_made"),
-            "threes_attempted": Further(3, 2, on_top_of="threes"),
-            "free_throws_made": Further(2.2, 2.2, follows="points", r=0.5),
-            "free_throws_attempted": Further(0.6, 0.9, on_top_of="free_throws_made"),
-            "offensive_rebounds": Further(1.4, 1.4, follows="rebounds", r=0.6),
-            "defensive_rebounds": Further(4.6, 2.8, follows="rebounds", r=0.8),
+            "blocks": FurtherStatistic(0.6, 0.9, follows="rebounds", r=0.35),
+            "turnovers": FurtherStatistic(1.9, 1.5, follows="assists", r=0.4),
+            "fouls": FurtherStatistic(2.2, 1.5),
+            "field_goals_made": FurtherStatistic(5.8, 3, follows="points", r=0.85),
+            "field_goals_attempted": FurtherStatistic(6.5, 3, on_top_of="field_goals_made"),
+            "threes_attempted": FurtherStatistic(3, 2, on_top_of="threes"),
+            "free_throws_made": FurtherStatistic(2.2, 2.2, follows="points", r=0.5),
+            "free_throws_attempted": FurtherStatistic(0.6, 0.9, on_top_of="free_throws_made"),
+            "offensive_rebounds": FurtherStatistic(1.4, 1.4, follows="rebounds", r=0.6),
+            "defensive_rebounds": FurtherStatistic(4.6, 2.8, follows="rebounds", r=0.8),
         },
         positions={"LeBron James": "F", "Luka Doncic": "G"},
     ),
@@ -97,7 +117,7 @@ SEASONS = {
         rounds=56,
         every_days=1,
         groups={
-            "C": Group(
+            "C": PositionGroup(
                 1,
                 {
                     "hits": (0.9, 1),
@@ -108,7 +128,7 @@ SEASONS = {
                 },
                 ((0.50,), (0.50, 0.45), (0.25, 0.30, 0.40), (-0.15, -0.10, -0.08, 0)),
             ),
-            "IF": Group(
+            "IF": PositionGroup(
                 4,
                 {
                     "hits": (1.1, 1.08),
@@ -119,7 +139,7 @@ SEASONS = {
                 },
                 ((0.82,), (0.50, 0.45), (0.25, 0.30, 0.40), (-0.15, -0.12, -0.08, 0)),
             ),
-            "OF": Group(
+            "OF": PositionGroup(
                 3,
                 {
                     "hits": (1, 1.02),
@@ -130,7 +150,7 @@ SEASONS = {
                 },
                 ((0.45,), (0.45, 0.40), (0.30, 0.35, 0.77), (-0.15, -0.12, -0.05, 0.05)),
             ),
-            "DH": Group(
+            "DH": PositionGroup(
                 1,
                 {
                     "hits": (1, 1.02),
@@ -143,11 +163,11 @@ SEASONS = {
             ),
         },
         further={
-            "walks": Further(0.4, 0.65),
-            "total_bases": Further(0.7, 1.2, on_top_of="hits"),
-            "stolen_bases": Further(0.1, 0.34, follows="runs", r=0.2),
-            "doubles": Further(0.22, 0.48, follows="hits", r=0.4),
-            "at_bats": Further(2.8, 0.9, on_top_of="hits"),
+            "walks": FurtherStatistic(0.4, 0.65),
+            "total_bases": FurtherStatistic(0.7, 1.2, on_top_of="hits"),
+            "stolen_bases": FurtherStatistic(0.1, 0.34, follows="runs", r=0.2),
+            "doubles": FurtherStatistic(0.22, 0.48, follows="hits", r=0.4),
+            "at_bats": FurtherStatistic(2.8, 0.9, on_top_of="hits"),
         },
         positions={"Aaron Judge": "OF", "Mookie Betts": "OF", "Cal Raleigh": "C", "Shohei Ohtani": "DH"},
     ),
@@ -155,27 +175,27 @@ SEASONS = {
         rounds=25,
         every_days=7,
         groups={
-            "QB": Group(
+            "QB": PositionGroup(
                 3,
                 {"passing_yards": (235, 75), "rushing_yards": (20, 13), "touchdowns": (0.3, 0.56), "sacks": (2.4, 1.6)},
                 ((-0.10,), (0.05, 0.40), (0.78, -0.05, 0.02)),
             ),
-            "RB": Group(
+            "RB": PositionGroup(
                 6,
                 {"rushing_yards": (55, 25), "touchdowns": (0.6, 0.8), "receptions": (2.4, 1.65)},
                 ((0.73,), (0.76, 0.45)),
             ),
-            "WR": Group(
+            "WR": PositionGroup(
                 7,
                 {"rushing_yards": (3, 4), "touchdowns": (0.4, 0.65), "receptions": (4.3, 2.3)},
                 ((0.10,), (0.10, 0.50)),
             ),
-            "TE": Group(4, {"touchdowns": (0.3, 0.58), "receptions": (3.2, 2.2)}, ((0.45,),)),
+            "TE": PositionGroup(4, {"touchdowns": (0.3, 0.58), "receptions": (3.2, 2.2)}, ((0.45,),)),
         },
         further={
-            "completions": Further(22, 6, follows="passing_yards", r=0.8, groups=("QB",)),
-            "attempts": Further(12, 4.5, on_top_of="completions", groups=("QB",)),
-            "interceptions": Further(0.8, 0.95, groups=("QB",)),
+            "completions": FurtherStatistic(22, 6, follows="passing_yards", r=0.8, groups=("QB",)),
+            "attempts": FurtherStatistic(12, 4.5, on_top_of="completions", groups=("QB",)),
+            "interceptions": FurtherStatistic(0.8, 0.95, groups=("QB",)),
         },
         positions={"Josh Allen": "QB", "Patrick Mahomes": "QB"},
     ),
@@ -183,7 +203,7 @@ SEASONS = {
         rounds=50,
         every_days=2,
         groups={
-            "F": Group(
+            "F": PositionGroup(
                 6,
                 {
                     "goals": (0.35, 0.61),
@@ -194,7 +214,7 @@ SEASONS = {
                 },
                 ((0.20,), (0.72, 0.25), (0.05, 0.02, 0.10), (-0.05, 0, -0.08, 0.15)),
             ),
-            "D": Group(
+            "D": PositionGroup(
                 4,
                 {
                     "goals": (0.2, 0.46),

@@ -12,19 +12,21 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from providers.stub.faults import CONTROL, Fault, Mood, hold, misbehave, refusal
+from providers.stub.faults import FAULT_PATH, Fault, FaultState, error_response, fault_middleware, hold_fault
 from providers.stub.game_logs import game_logs
-from providers.stub.world import BOOKS, BY_KEY, GAME_MARKETS, Board, Game, Roster, event, games
+from providers.stub.world import BOOKS, BY_KEY, GAME_MARKETS, Game, GameOffers, Roster, event_document, list_games
 
-PAGE = 500
+PAGE_ROWS = 500  # box scores in one answer
 SEED = 7
-MONTHLY_QUOTA = 50_000_000  # enough for the whole catalogue at 30 s, so that no interval stretches
+MONTHLY_QUOTA = 50_000_000  # credits; enough for the whole catalogue at 30 s, so that no interval is stretched
 
 
 class StubFeed:
+    """The upstream's routes, and the credits that each API key has used."""
+
     def __init__(self, seed: int, quota: int) -> None:
         self.seed, self.quota = seed, quota
-        self.used: Counter[str] = Counter()  # credits, by key
+        self.used: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -40,92 +42,110 @@ class StubFeed:
             {"key": roster.key, "group": roster.title, "title": roster.title, "active": True, "has_outrights": False}
             for roster in BY_KEY.values()
         ]
-        return self._answer(request, listed, cost=0)
+        return self._respond(request, listed, cost=0)
 
     async def events(self, request: web.Request) -> web.Response:
-        roster, now = _roster(request), datetime.now(UTC)
-        unix = request.query.get("dateFormat") == "unix"
-        listed = [event(roster, game, unix=unix) for game in games(roster, self.seed, now)]
-        return self._answer(request, listed, cost=0)
+        roster, now = _requested_roster(request), datetime.now(UTC)
+        games = list_games(roster, self.seed, now)
+        listed = [event_document(roster, game, unix=_wants_unix_times(request)) for game in games]
+        return self._respond(request, listed, cost=0)
 
     async def odds(self, request: web.Request) -> web.Response:
-        roster, now = _roster(request), datetime.now(UTC)
-        markets = _markets(request, GAME_MARKETS)
-        listed = [self._board(request, roster, game, now, markets) for game in games(roster, self.seed, now)]
-        return self._answer(request, listed, cost=len(markets))
+        roster, now = _requested_roster(request), datetime.now(UTC)
+        markets = _requested_markets(request, GAME_MARKETS)
+        listed = [self._offers(request, roster, game, now, markets) for game in list_games(roster, self.seed, now)]
+        return self._respond(request, listed, cost=len(markets))
 
     async def event_odds(self, request: web.Request) -> web.Response:
-        roster, now = _roster(request), datetime.now(UTC)
-        markets = _markets(request, (*GAME_MARKETS, *roster.props))
-        for game in games(roster, self.seed, now):
+        roster, now = _requested_roster(request), datetime.now(UTC)
+        markets = _requested_markets(request, (*GAME_MARKETS, *roster.props))
+        for game in list_games(roster, self.seed, now):
             if game.id == request.match_info["event"]:
-                return self._answer(request, self._board(request, roster, game, now, markets), cost=len(markets))
-        raise _refused(404, "EVENT_NOT_FOUND", "Event not found. The event may have expired or is not valid")
+                return self._respond(request, self._offers(request, roster, game, now, markets), cost=len(markets))
+        raise _http_error(404, "EVENT_NOT_FOUND", "Event not found. The event may have expired or is not valid")
 
     async def game_logs(self, request: web.Request) -> web.Response:
-        """`?sport=NBA`, with `&since=2026-01-31` and `&page=2` where wanted. `next_page` is null on the last one."""
+        """Return a page of the season: `?sport=NBA`, optionally with `&since=2026-01-31` and `&page=2`.
+
+        `next_page` is null on the last page.
+        """
         sport, today = request.query.get("sport", "").upper(), datetime.now(UTC).date()
         try:
             since, page = request.query.get("since"), int(request.query.get("page", 1))
             logs = game_logs(sport, self.seed, today, date.fromisoformat(since) if since else None)
         except KeyError:
-            raise _refused(404, "UNKNOWN_SPORT", "Unknown sport") from None
+            raise _http_error(404, "UNKNOWN_SPORT", "Unknown sport") from None
         except ValueError:
-            raise _refused(422, "INVALID_PARAMETER", "since is a date, page a number") from None
-        first = (max(1, page) - 1) * PAGE
-        following = page + 1 if first + PAGE < len(logs) else None
-        answer = {"sport": sport, "source": "stub", "seed": self.seed, "logs": logs[first : first + PAGE]}
-        return self._answer(request, answer | {"next_page": following, "total": len(logs)}, cost=0)
+            raise _http_error(422, "INVALID_PARAMETER", "since must be a date, page a number") from None
+        first = (max(1, page) - 1) * PAGE_ROWS
+        answer = {
+            "sport": sport,
+            "source": "stub",
+            "seed": self.seed,
+            "logs": logs[first : first + PAGE_ROWS],
+            "next_page": page + 1 if first + PAGE_ROWS < len(logs) else None,
+            "total": len(logs),
+        }
+        return self._respond(request, answer, cost=0)
 
-    def _board(
+    def _offers(
         self, request: web.Request, roster: Roster, game: Game, now: datetime, markets: list[str]
     ) -> dict[str, Any]:
-        wanted = request.query.get("bookmakers", "")
-        books = [key for key in BOOKS if not wanted or key in wanted.split(",")]
-        offers = Board(roster, game, self.seed, now).bookmakers(markets, books)
-        return event(roster, game, unix=request.query.get("dateFormat") == "unix") | {"bookmakers": offers}
+        requested = request.query.get("bookmakers", "")
+        books = [book for book in BOOKS if not requested or book in requested.split(",")]
+        offers = GameOffers(roster, game, self.seed, now).bookmakers(markets, books)
+        return event_document(roster, game, unix=_wants_unix_times(request)) | {"bookmakers": offers}
 
-    def _answer(self, request: web.Request, body: Any, *, cost: int) -> web.Response:
+    def _respond(self, request: web.Request, body: Any, *, cost: int) -> web.Response:
+        """Return the answer, and charge its cost in credits to the API key of the request."""
         key = request.query.get("apiKey", "")
         self.used[key] += cost
-        quota = {"x-requests-last": cost, "x-requests-used": self.used[key]}
-        quota["x-requests-remaining"] = max(0, self.quota - self.used[key])
-        headers = {name: str(value) for name, value in quota.items()}
+        headers = {
+            "x-requests-last": str(cost),
+            "x-requests-used": str(self.used[key]),
+            "x-requests-remaining": str(max(0, self.quota - self.used[key])),
+        }
         return web.Response(body=msgspec.json.encode(body), content_type="application/json", headers=headers)
 
 
-def _roster(request: web.Request) -> Roster:
+def _wants_unix_times(request: web.Request) -> bool:
+    return request.query.get("dateFormat") == "unix"
+
+
+def _requested_roster(request: web.Request) -> Roster:
     try:
         return BY_KEY[request.match_info["sport"]]
     except KeyError:
-        raise _refused(404, "UNKNOWN_SPORT", "Unknown sport") from None
+        raise _http_error(404, "UNKNOWN_SPORT", "Unknown sport") from None
 
 
-def _markets(request: web.Request, allowed: tuple[str, ...]) -> list[str]:
+def _requested_markets(request: web.Request, allowed: tuple[str, ...]) -> list[str]:
     markets = request.query.get("markets", "h2h").split(",")
-    if wrong := [market for market in markets if market not in allowed]:
-        raise _refused(422, "INVALID_MARKET", f"Invalid markets: {', '.join(wrong)}")
+    invalid = [market for market in markets if market not in allowed]
+    if invalid:
+        raise _http_error(422, "INVALID_MARKET", f"Invalid markets: {', '.join(invalid)}")
     return markets
 
 
-def _refused(status: int, code: str, message: str) -> web.HTTPException:
-    """aiohttp's own errors are exceptions; ours carries the upstream's JSON body."""
-    answer = refusal(status, code, message)
+def _http_error(status: int, code: str, message: str) -> web.HTTPException:
+    """Return the error as an exception of aiohttp, with a body in the upstream's format."""
+    answer = error_response(status, code, message)
     classes = {404: web.HTTPNotFound, 422: web.HTTPUnprocessableEntity}
     return classes[status](text=answer.text, content_type="application/json")
 
 
 def make_app(seed: int, fault: Fault | None = None, *, quota: int = MONTHLY_QUOTA) -> web.Application:
-    mood = Mood(fault)
-    app = web.Application(middlewares=[misbehave(mood, seed)])
+    """Return the stub feed as an application. quota: credits of each API key."""
+    state = FaultState(fault)
+    app = web.Application(middlewares=[fault_middleware(state, seed)])
     app.add_routes(StubFeed(seed, quota).routes())
-    app.router.add_post(CONTROL, partial(hold, mood=mood))
+    app.router.add_post(FAULT_PATH, partial(hold_fault, state=state))
     return app
 
 
 @contextmanager
 def served(app: web.Application) -> Iterator[str]:
-    """Serve an application on a free port of this machine, from a thread; yields its address."""
+    """Serve an application on a free port of this machine from a thread. Yield its address."""
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
 

@@ -1,3 +1,5 @@
+"""The admin pages of rollouts, their policies and transitions, and of recovery. Django discovers them here."""
+
 from rollout.admin.rollouts import RolloutAdmin, StagePolicyAdmin, TransitionAdmin
 from rollout.recovery.admin import RecoveryRunAdmin, SnapshotAdmin
 

@@ -1,86 +1,101 @@
-"""What a verb will do, for whoever is asked to confirm it. Pure."""
+"""The effects of a verb, in sentences for the page that asks for a confirmation. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.text import duration
 from rollout.choices import Stage
-from rollout.decisions.stages import ORDER, Lines, Plan, Serves, serves, share_on_entry
+from rollout.decisions.stages import ORDER, Lines, Serving, StagePlan, percent_on_entry, serving_at
 
-LINES = {Lines.NONE: "none", Lines.PRIORITY: "those of priority providers", Lines.ALL: "those of all enabled providers"}
+PUBLISHED_LINES = {
+    Lines.NONE: "none",
+    Lines.PRIORITY: "those of priority providers",
+    Lines.ALL: "those of all enabled providers",
+}
+UNCHANGED_STAGE = {
+    "pause": [
+        "Its clock stops, and what it serves does not change.",
+        "Its guards continue to watch: a violation takes it back all the same.",
+    ],
+    "resume": ["Its clock continues; the pause does not count as time in its stage."],
+    "freeze": [
+        "No rollout advances by itself until an operator unfreezes automatic advances.",
+        "Guards still take them back, and operators may still act.",
+    ],
+    "unfreeze": ["From the next tick on, rollouts advance by themselves again, on evidence."],
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a rollout stands, and what its stages ask."""
+class Position:
+    """The present stage of a rollout, and the plans of its stages.
+
+    percent: its traffic share, 0 to 100.
+    """
 
     stage: Stage
     percent: int
-    pace: float
-    plans: dict[Stage, Plan]
+    plans: Mapping[Stage, StagePlan]
 
 
-NOWHERE = Standing(Stage.DISABLED, 0, 1.0, {})
+def describe_switch(verb: str) -> list[str]:
+    """Return a sentence for each thing that `freeze` or `unfreeze` changes for all rollouts."""
+    return UNCHANGED_STAGE[verb]
 
 
-def told(verb: str, now: Standing) -> list[str]:
-    """One sentence per thing that changes."""
-    following = ORDER[min(ORDER.index(now.stage) + 1, len(ORDER) - 1)]
+def describe_verb(verb: str, position: Position) -> list[str]:
+    """Return a sentence for each thing that the verb changes for a rollout at this position."""
+    next_stage = ORDER[min(ORDER.index(position.stage) + 1, len(ORDER) - 1)]
     if verb == "abort":
-        return [*_moves(now, Stage.DISABLED, 0), "It starts again only when somebody starts it."]
+        moves = _describe_move(position, Stage.DISABLED, 0)
+        return [*moves, "It starts again only when an operator starts it."]
     if verb == "start":
-        return _moves(now, Stage.DARK_MODE, 0) + _walk(now)
+        return _describe_move(position, Stage.DARK_MODE, 0) + _describe_stages(position.plans)
     if verb == "advance":
-        share = share_on_entry(following, now.plans.get(following, Plan(0)))
-        return [*_moves(now, following, share), "It is refused unless the guards pass on this stage's own traffic."]
-    return {
-        "approve": [f"The next tick moves it on to {following.label}, if its guards still pass."],
-        "pause": [
-            "Its time stands still, and what it serves stays as it is.",
-            "Its guards go on watching: a violation takes it back all the same.",
-        ],
-        "resume": ["Its time runs on from where it stood; the pause does not count."],
-        "freeze": [
-            "No rollout advances by itself until somebody unfreezes them.",
-            "Guards still take them back, and operators may still act.",
-        ],
-        "unfreeze": ["Rollouts advance by themselves again, on evidence, with the next tick."],
-    }[verb]
+        percent = percent_on_entry(next_stage, position.plans.get(next_stage, StagePlan(0)))
+        moves = _describe_move(position, next_stage, percent)
+        return [*moves, "It is refused unless the guards pass on this stage's own traffic."]
+    if verb == "approve":
+        return [f"The next tick advances it to {next_stage.label}, if its guards still pass."]
+    return UNCHANGED_STAGE[verb]
 
 
-def _moves(now: Standing, stage: Stage, percent: int) -> list[str]:
-    before, after = serves(now.stage, now.percent), serves(stage, percent)
-    lines = [f"It moves from {now.stage.label} to {stage.label}."]
+def _describe_move(position: Position, stage: Stage, percent: int) -> list[str]:
+    before, after = serving_at(position.stage, position.percent), serving_at(stage, percent)
+    sentences = [f"It moves from {position.stage.label} to {stage.label}."]
     if before.percent == after.percent:
-        lines.append(f"Consumers go on being served {_arm(after)}.")
+        sentences.append(f"Consumers are still served {_describe_arm(after)}.")
     else:
-        lines.append(f"Consumers were served {_arm(before)}; they will be served {_arm(after)}.")
+        sentences.append(f"Consumers were served {_describe_arm(before)}; they will be served {_describe_arm(after)}.")
     if after.probes:
-        lines.append("Beside it the candidate's cache is asked, so that its hits and misses count.")
+        sentences.append("The candidate's cache is probed as well, so that its hits and misses are counted.")
     if after.shadows:
-        lines.append("Beside it the candidate runs too, is compared, and can neither fail nor delay an answer.")
+        sentences.append("The candidate runs as well and is compared; it can neither fail nor delay an answer.")
     if before.lines is not after.lines:
-        lines.append(f"Provider lines published: {LINES[before.lines]}; then {LINES[after.lines]}.")
-    return lines
+        sentences.append(
+            f"Provider lines published: {PUBLISHED_LINES[before.lines]}; then {PUBLISHED_LINES[after.lines]}."
+        )
+    return sentences
 
 
-def _arm(served: Serves) -> str:
-    if served.percent == 0:
+def _describe_arm(serving: Serving) -> str:
+    if serving.percent == 0:
         return "by control, all of them"
-    if served.percent == 100:
+    if serving.percent == 100:
         return "by the candidate, all of them, with control as fallback"
-    return f"by the candidate for {served.percent} % of targeting keys, with control as fallback"
+    return f"by the candidate for {serving.percent} % of targeting keys, with control as fallback"
 
 
-def _walk(now: Standing) -> list[str]:
-    steps = [
-        f"{stage.label} for {duration(60 * plan.minutes)}{_shares(plan.percents)}" for stage, plan in now.plans.items()
+def _describe_stages(plans: Mapping[Stage, StagePlan]) -> list[str]:
+    stages = [
+        f"{stage.label} for {duration(60 * plan.minutes)}{_describe_shares(plan.percents)}"
+        for stage, plan in plans.items()
     ]
     return [
-        f"At pace 1: {'; '.join(steps)}.",
-        "Each step takes its time and a pass of the guards on that stage's own traffic; a violation takes it back.",
+        f"At pace 1: {'; '.join(stages)}.",
+        "It leaves a stage after its time, if the guards pass on that stage's own traffic; a violation takes it back.",
     ]
 
 
-def _shares(percents: Sequence[int]) -> str:
+def _describe_shares(percents: Sequence[int]) -> str:
     return f" over {', '.join(map(str, percents))} %" if percents else ""

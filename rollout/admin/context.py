@@ -1,180 +1,277 @@
-"""What the admin's page of a rollout shows, drawn and in words."""
+"""The context of the templates of a rollout's page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import redis
 from django.db.models import Model
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from core.access.actors import Actor
 from core.access.audit import Edit, edits
 from core.console.badges import ago, badge
 from core.console.charts import Chart
-from core.console.edit_history import told
+from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
 from core.text import duration, elapsed, whole_units
-from rollout.admin.confirmations import LINES, Standing
+from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.choices import Guard, RunState, Stage, Verdict
-from rollout.decisions.guards import Judged
-from rollout.decisions.stages import ACTIVE, ORDER, Plan, serves
+from rollout.decisions.guards import Judgment, format_limit, format_value
+from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
 from rollout.gate import mismatches
 from rollout.models import GuardReading, Rollout, StagePolicy, Transition
-from rollout.operations import policies as configuration
-from rollout.status import Status, banners, shown_limit, shown_value, status
+from rollout.operations import policies
+from rollout.status import Status, banners, read_status
 
-READINGS, TRANSITIONS, MISMATCHES, EDITS = 240, 50, 5, 20  # shown at most
-VERBS = {  # each with its permission and the states in which it means something
-    "start": ("start_rollout", {RunState.IDLE, RunState.COOLING}),
-    "approve": ("approve_rollout", {RunState.WAITING}),
-    "advance": ("advance_rollout", {RunState.RUNNING, RunState.WAITING}),
-    "pause": ("pause_rollout", {RunState.RUNNING, RunState.WAITING}),
-    "resume": ("resume_rollout", {RunState.PAUSED}),
-    "abort": ("abort_rollout", ACTIVE),
+READINGS_AT_MOST = 240  # of a guard's chart
+TRANSITIONS_AT_MOST = 50
+EDITS_AT_MOST = 20
+MISMATCHES_AT_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VerbRule:
+    """The permission of a verb, and the run states in which it has an effect."""
+
+    permission: str
+    states: frozenset[RunState]
+
+    @classmethod
+    def of(cls, permission: str, *states: RunState) -> "VerbRule":
+        return cls(f"rollout.{permission}", frozenset(states))
+
+
+VERB_RULES = {
+    "start": VerbRule.of("start_rollout", RunState.IDLE, RunState.COOLING),
+    "approve": VerbRule.of("approve_rollout", RunState.WAITING),
+    "advance": VerbRule.of("advance_rollout", RunState.RUNNING, RunState.WAITING),
+    "pause": VerbRule.of("pause_rollout", RunState.RUNNING, RunState.WAITING),
+    "resume": VerbRule.of("resume_rollout", RunState.PAUSED),
+    "abort": VerbRule.of("abort_rollout", *ACTIVE),
 }
 
 
-def shown(rollout: Rollout, actor: Actor) -> dict[str, Any]:
-    """The part that is asked for again and again."""
-    now, policies = status(rollout), plans(rollout)
-    serving, stage = serves(Stage(rollout.stage), rollout.percent), Stage(rollout.stage)
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A stage on the ladder of stages.
+
+    how: `past`, `now` or `ahead`, as the style sheet has it.
+    length: its time and traffic shares; empty if no plan is known.
+    """
+
+    label: str
+    symbol: str
+    how: str
+    length: str
+
+
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """The time left in a stage or percent step. value: the seconds that have passed, of `max`."""
+
+    left: str
+    max: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardContext:
+    """The judgment of a guard, with the chart of its readings."""
+
+    value: str
+    limit: str
+    samples: str
+    verdict: SafeString
+    leads: str
+    chart: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceContext:
+    """The judgment of a guard that a transition is based on."""
+
+    name: str
+    value: str
+    limit: str
+    samples: str
+    verdict: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """A transition of the rollout, or an edit of one of its policies."""
+
+    moment: datetime
+    what: SafeString | str
+    actor: str
+    reason: str
+    evidence: Sequence[EvidenceContext] = ()
+
+    @property
+    def at(self) -> SafeString | str:
+        """The moment relative to now."""
+        return ago(self.moment)
+
+
+def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
+    """Return the context of the part of the page that is refreshed again and again."""
+    status, plans, stage = read_status(rollout), stage_plans(rollout), Stage(rollout.stage)
+    serving = serving_at(stage, rollout.percent)
     return {
         "rollout": rollout,
         "stage_now": badge(stage),
         "state_now": badge(RunState(rollout.run_state)),
-        "next": now.next,
+        "next": status.next,
         "entered": ago(rollout.stage_entered_at),
-        "countdown": _countdown(now, policies),
-        "ladder": [rung(each, stage, policies.get(each), rollout.pace) for each in ORDER],
-        "guards": [_guard(rollout, one) for one in now.judged],
-        "feeds": now.feeds,
+        "countdown": _countdown(status, plans),
+        "ladder": [rung(each, stage, plans.get(each), rollout.pace) for each in ORDER],
+        "guards": [_guard_context(rollout, judgment) for judgment in status.judgments],
+        "feeds": status.feeds,
         "share": serving.percent,
-        "lines": LINES[serving.lines],
+        "lines": PUBLISHED_LINES[serving.lines],
         "banners": banners(),
-        "differences": differences(rollout),
+        "differences": _newest_mismatches(rollout),
         "verbs": open_verbs(rollout, actor),
     }
 
 
 def open_verbs(rollout: Rollout, actor: Actor) -> list[str]:
-    """That mean something where it stands, and that this actor may use."""
-    return [verb for verb in VERBS if _is_open(verb, rollout, actor)]
+    """Return the verbs that have an effect on the rollout now and that the actor may use."""
+    return [verb for verb in VERB_RULES if _is_open(verb, rollout, actor)]
 
 
 def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
-    permission, states = VERBS[verb]
-    is_last = verb == "advance" and rollout.stage == Stage.FULL_ACTIVE
-    return RunState(rollout.run_state) in states and not is_last and actor.has_perm(f"rollout.{permission}")
+    if verb == "advance" and rollout.stage == Stage.FULL_ACTIVE:
+        return False
+    rule = VERB_RULES[verb]
+    return RunState(rollout.run_state) in rule.states and actor.has_perm(rule.permission)
 
 
-def plans(rollout: Rollout) -> dict[Stage, Plan]:
-    policies = StagePolicy.objects.filter(rollout=rollout).order_by("pk")
-    return {Stage(policy.stage): policy.plan for policy in policies}
+def stage_plans(rollout: Rollout) -> dict[Stage, StagePlan]:
+    """Return the plan of each stage, in the order of the stages."""
+    stage_policies = StagePolicy.objects.filter(rollout=rollout).order_by("pk")
+    return {Stage(policy.stage): policy.plan for policy in stage_policies}
 
 
-def standing(rollout: Rollout) -> Standing:
-    return Standing(Stage(rollout.stage), rollout.percent, rollout.pace, plans(rollout))
+def position(rollout: Rollout) -> Position:
+    """Return the rollout's position, for the description of a verb."""
+    return Position(Stage(rollout.stage), rollout.percent, stage_plans(rollout))
 
 
-def rung(each: Stage, now: Stage, plan: Plan | None, pace: float) -> dict[str, Any]:
-    """Of a ladder of stages; its length where a plan says one."""
-    place, here = ORDER.index(each), ORDER.index(now)
-    shares = f", {', '.join(map(str, plan.percents))} %" if plan and plan.percents else ""
-    return {
-        "label": each.label,
-        "symbol": "✓" if place < here else each.symbol,
-        "how": "now" if place == here else "past" if place < here else "ahead",
-        "length": f"{duration(60 * plan.minutes * pace)}{shares}" if plan else "",
-    }
+def rung(stage: Stage, present: Stage, plan: StagePlan | None, pace: float) -> Rung:
+    """Return the rung of a stage.
+
+    present: the stage in which the rollout is now.
+    plan: the plan of `stage`; None leaves its length empty.
+    """
+    length = _describe_length(plan, pace) if plan else ""
+    if stage is present:
+        return Rung(stage.label, stage.symbol, "now", length)
+    if ORDER.index(stage) < ORDER.index(present):
+        return Rung(stage.label, "✓", "past", length)
+    return Rung(stage.label, stage.symbol, "ahead", length)
 
 
-def _countdown(now: Status, policies: dict[Stage, Plan]) -> dict[str, Any] | None:
-    plan = policies.get(Stage(now.rollout.stage))
-    if now.seconds_left is None or plan is None:
+def _describe_length(plan: StagePlan, pace: float) -> str:
+    shares = f", {', '.join(map(str, plan.percents))} %" if plan.percents else ""
+    return f"{duration(60 * plan.minutes * pace)}{shares}"
+
+
+def _countdown(status: Status, plans: Mapping[Stage, StagePlan]) -> Countdown | None:
+    plan = plans.get(Stage(status.rollout.stage))
+    if status.seconds_left is None or plan is None:
         return None
     steps = max(1, len(plan.percents))
-    whole = max(1.0, plan.minutes * 60 * now.rollout.pace / steps)
-    left = whole_units(now.seconds_left)
-    return {"left": left, "max": round(whole), "value": round(max(0.0, whole - now.seconds_left))}
+    step_seconds = max(1.0, plan.minutes * 60 * status.rollout.pace / steps)
+    passed_seconds = max(0.0, step_seconds - status.seconds_left)
+    return Countdown(whole_units(status.seconds_left), round(step_seconds), round(passed_seconds))
 
 
-def _guard(rollout: Rollout, one: Judged) -> dict[str, Any]:
-    """With its readings of this stage visit, on a scale from 0 that holds its limit."""
-    found = GuardReading.objects.filter(
-        rollout=rollout, guard=one.guard, epoch__gte=rollout.stage_epoch, at__gte=rollout.stage_entered_at
+def _guard_context(rollout: Rollout, judgment: Judgment) -> GuardContext:
+    return GuardContext(
+        value=format_value(judgment.guard, judgment.value),
+        limit=format_limit(judgment),
+        samples=f"{judgment.samples:,}",
+        verdict=badge(Verdict(judgment.verdict)),
+        leads=judgment.leads.label,
+        chart=_chart(rollout, judgment),
     )
-    readings = list(found.order_by("-at").values_list("at", "value")[:READINGS])[::-1]
-    scale = 1.0 if one.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0
-    unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(one.guard, " %")
-    last = max(1, len(readings) - 1)
-    points = [(place / last, None if value is None else value * scale) for place, (_, value) in enumerate(readings)]
-    top = max([one.limit * scale, *(value for _, value in points if value is not None)])
+
+
+def _chart(rollout: Rollout, judgment: Judgment) -> SafeString:
+    """Return the chart of the guard's readings in this stage visit, on a scale from 0 that includes its limit."""
+    newest = GuardReading.objects.filter(
+        rollout=rollout, guard=judgment.guard, epoch__gte=rollout.stage_epoch, at__gte=rollout.stage_entered_at
+    ).order_by("-at")
+    readings = list(newest.values_list("at", "value")[:READINGS_AT_MOST])[::-1]
+    scale = 1.0 if judgment.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0  # shares are shown as percents
+    unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(judgment.guard, " %")
+    values = [None if value is None else value * scale for _, value in readings]
+    last_place = max(1, len(values) - 1)
+    points = [(place / last_place, value) for place, value in enumerate(values)]
+    highest = max([judgment.limit * scale, *(value for value in values if value is not None)])
     start = elapsed((readings[-1][0] - readings[0][0]).total_seconds()) if readings else ""
-    return {
-        "value": shown_value(one.guard, one.value),
-        "limit": shown_limit(one),
-        "samples": f"{one.samples:,}",
-        "verdict": badge(Verdict(one.verdict)),
-        "leads": one.leads.label,
-        "chart": Chart(one.guard.label, points, start, "now", unit=unit, lowest=0, highest=top).html(),
-    }
+    return Chart(judgment.guard.label, points, start, "now", unit=unit, lowest=0, highest=highest).html()
 
 
-def newest(rollout: Rollout) -> str:
-    """Another one whenever the timeline has more to tell."""
-    return f"{rollout.epoch}-{configuration.last_edit(rollout)}"
+def timeline_version(rollout: Rollout) -> str:
+    """Return a text that changes when the timeline has a new entry."""
+    return f"{rollout.epoch}-{policies.last_edit(rollout)}"
 
 
-def timeline(rollout: Rollout) -> list[dict[str, Any]]:
-    """Transitions and edits of its policies, the newest first."""
-    moves = [_move(move) for move in rollout.transitions.all()[:TRANSITIONS]]
-    edited = [_edit(edit, policies) for policies in configuration.policies_of(rollout) for edit in _changes(policies)]
-    return sorted([*moves, *edited], key=lambda told: told["moment"], reverse=True)
+def timeline(rollout: Rollout) -> list[TimelineEntry]:
+    """Return the transitions of the rollout and the edits of its policies, the newest first."""
+    entries = [_transition_entry(transition) for transition in rollout.transitions.all()[:TRANSITIONS_AT_MOST]]
+    for rows in policies.policies_of(rollout):
+        entries += _edit_entries(rows)
+    return sorted(entries, key=lambda entry: entry.moment, reverse=True)
 
 
-def _changes(policies: Sequence[Model]) -> list[Edit]:
-    return [edit for edit in edits(policies, EDITS) if edit.label == "update"]
+def _edit_entries(rows: Sequence[Model]) -> Iterator[TimelineEntry]:
+    """Yield the edits of these policies, which are of one table."""
+    names = {str(row.pk): str(row) for row in rows}
+    for edit in edits(rows, EDITS_AT_MOST):
+        if edit.label == "update":
+            yield _edit_entry(edit, names[edit.pk])
 
 
-def _edit(edit: Edit, policies: Sequence[Model]) -> dict[str, Any]:
-    return {
-        "moment": edit.at,
-        "at": ago(edit.at),
-        "what": f"Policy edited: {next(policy for policy in policies if str(policy.pk) == edit.pk)}",
-        "actor": edit.actor or "nobody known",
-        "reason": "; ".join(f"{name} {was} → {now}" for name, was, now in told(edit)),
-    }
+def _edit_entry(edit: Edit, policy_name: str) -> TimelineEntry:
+    changes = [f"{column} {old} → {new}" for column, old, new in describe_changes(edit)]
+    return TimelineEntry(edit.at, f"Policy edited: {policy_name}", edit.actor or UNKNOWN_ACTOR, "; ".join(changes))
 
 
-def _move(move: Transition) -> dict[str, Any]:
-    went = move.from_stage != move.to_stage
-    arrow = format_html("{} → {}", Stage(move.from_stage).label, badge(Stage(move.to_stage)))
-    share = f" at {move.percent} %" if move.to_stage == Stage.PARTIAL_ACTIVE else ""
-    return {
-        "moment": move.at,
-        "at": ago(move.at),
-        "what": format_html("{}: {}{}", move.verb, arrow if went else badge(Stage(move.to_stage)), share),
-        "actor": move.actor,
-        "reason": move.reason,
-        "evidence": _evidence(move.evidence),
-    }
+def _transition_entry(transition: Transition) -> TimelineEntry:
+    from_stage, to_stage = Stage(transition.from_stage), Stage(transition.to_stage)
+    stages = badge(to_stage)
+    if from_stage != to_stage:
+        stages = format_html("{} → {}", from_stage.label, stages)
+    share = f" at {transition.percent} %" if to_stage is Stage.PARTIAL_ACTIVE else ""
+    return TimelineEntry(
+        transition.at,
+        format_html("{}: {}{}", transition.verb, stages, share),
+        transition.actor,
+        transition.reason,
+        [_evidence_context(judgment) for judgment in transition.evidence],
+    )
 
 
-def _evidence(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": Guard(one["guard"]).label,
-            "value": shown_value(Guard(one["guard"]), one["value"]),
-            "limit": shown_value(Guard(one["guard"]), one["limit"]),
-            "samples": f"{one['samples']:,}",
-            "verdict": badge(Verdict(one["verdict"])),
-        }
-        for one in judged
-    ]
+def _evidence_context(judgment: Mapping[str, Any]) -> EvidenceContext:
+    """Return the context of a judgment as the column `evidence` of a transition stores it."""
+    guard = Guard(judgment["guard"])
+    return EvidenceContext(
+        name=guard.label,
+        value=format_value(guard, judgment["value"]),
+        limit=format_value(guard, judgment["limit"]),
+        samples=f"{judgment['samples']:,}",
+        verdict=badge(Verdict(judgment["verdict"])),
+    )
 
 
-def differences(rollout: Rollout) -> list[tuple[str, str]]:
-    """What control and the candidate said where they differed."""
+def _newest_mismatches(rollout: Rollout) -> list[tuple[str, str]]:
+    """Return the newest values in which the candidate differed from control; none if Redis does not answer."""
     try:
-        return mismatches.kept(rollout.name)[:MISMATCHES]
+        return mismatches.read_mismatches(rollout.name)[:MISMATCHES_AT_MOST]
     except redis.RedisError:
         return []

@@ -1,0 +1,1 @@
+"""The control loop: measures each rollout every few seconds, judges it, and moves it."""

@@ -1,4 +1,4 @@
-"""The verbs by name, for whoever is told one: each is put on record with the guards as they stand."""
+"""The verbs by their names, as commands and pages receive them. Each is recorded with the judgments at that moment."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +8,7 @@ from rollout.control import loop
 from rollout.models import Rollout, Transition
 from rollout.operations import lifecycle
 
-VERBS: Mapping[str, Callable[..., Transition]] = {
+OPERATIONS: Mapping[str, Callable[..., Transition]] = {
     "advance": lifecycle.advance,
     "approve": lifecycle.approve,
     "pause": lifecycle.pause,
@@ -17,9 +17,13 @@ VERBS: Mapping[str, Callable[..., Transition]] = {
 }
 
 
-def act(verb: str, rollout: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Transition:
-    """pace: of a start. Raises what the operations raise."""
+def apply_verb(verb: str, rollout: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Transition:
+    """Carry out a verb on the rollout as its caller read it. Raises what the operation raises.
+
+    verb: `start`, or one of those in OPERATIONS.
+    pace: counts for `start` alone.
+    """
     if verb == "start":
         return lifecycle.start(rollout, actor=actor, reason=reason, pace=pace)
-    judged = [] if rollout.stage == Stage.DISABLED else loop.look(rollout).judged
-    return VERBS[verb](rollout, judged, actor=actor, reason=reason)
+    judgments = [] if rollout.stage == Stage.DISABLED else loop.assess(rollout).judgments
+    return OPERATIONS[verb](rollout, judgments, actor=actor, reason=reason)

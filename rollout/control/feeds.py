@@ -1,4 +1,4 @@
-"""The system that a rollout's guards watch beside it: apps tell of their feeds with `watch`, in `AppConfig.ready`."""
+"""The feeds that the guards of rollouts watch. Apps register theirs with `watch_feeds` in `AppConfig.ready`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
-class Feeds:
-    """How many feeds are watched, by how they are."""
+class FeedCounts:
+    """The number of watched feeds by their state."""
 
     healthy: int = 0
     failing: int = 0
@@ -15,19 +15,23 @@ class Feeds:
 
     @property
     def watched(self) -> int:
+        """The number of all watched feeds."""
         return self.healthy + self.failing + self.inactive
 
-    def __add__(self, other: Self) -> "Feeds":
-        return Feeds(self.healthy + other.healthy, self.failing + other.failing, self.inactive + other.inactive)
+    def __add__(self, other: Self) -> "FeedCounts":
+        return FeedCounts(self.healthy + other.healthy, self.failing + other.failing, self.inactive + other.inactive)
 
 
-_watched: list[Callable[[], Feeds]] = []
+_counters: list[Callable[[], FeedCounts]] = []
 
 
-def watch(feeds: Callable[[], Feeds]) -> None:
-    _watched.append(feeds)
+def watch_feeds(count: Callable[[], FeedCounts]) -> None:
+    """Register a function that counts the feeds of one app."""
+    _counters.append(count)
 
 
-def look() -> Feeds | None:
-    """All of them together; None where nobody told of any."""
-    return sum((feeds() for feeds in _watched), Feeds()) if _watched else None
+def count_feeds() -> FeedCounts | None:
+    """Return the counts of all apps together; None if no app registered any."""
+    if not _counters:
+        return None
+    return sum((count() for count in _counters), FeedCounts())

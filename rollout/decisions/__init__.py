@@ -1,0 +1,1 @@
+"""Pure decisions: verdicts of the guards, and the next step of a stage."""

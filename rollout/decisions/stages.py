@@ -1,8 +1,8 @@
-"""What becomes of a rollout next: it stays, advances, trips or finishes, and why. Pure.
+"""The next step of a rollout: it stays, advances, trips or finishes, and why. Pure.
 
-Durations are deadlines from the moment a stage or a percent step was entered, plus the pauses since. A trip outranks
-timers, approvals, pauses and the freeze switch. Leaving a stage takes its time and a PASS from this visit's own
-measurements; a percent step takes its time and no violation.
+Durations are deadlines counted from the moment a stage or a percent step was entered, plus the pauses since. A trip
+outranks timers, approvals, pauses and the freeze switch. To leave a stage a rollout needs its time and a PASS from the
+measurements of this visit; a percent step needs its time and no violation.
 """
 
 import enum
@@ -11,26 +11,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rollout.choices import Consequence, RunState, Stage, Verdict
-from rollout.decisions.guards import Judged, worst
+from rollout.decisions.guards import Judgment, describe_judgment, worst
 
-ROLLED_OUT = "derived-data"  # the rollout that the migrations make: of the consumer API
+DEFAULT_ROLLOUT = "derived-data"  # made by the migrations; the consumer API is behind it
 ORDER = list(Stage)
-ACTIVE = {RunState.RUNNING, RunState.WAITING, RunState.PAUSED, RunState.DONE}  # guards watch in all of them
+ACTIVE = {RunState.RUNNING, RunState.WAITING, RunState.PAUSED, RunState.DONE}  # the guards watch in all of them
 
 
 class Next(enum.Enum):
+    """The actions of a tick on a rollout."""
+
     STAY = "stay"
     ADVANCE = "advance"
-    STEP = "step"  # the next percent of the same stage
+    STEP = "step"  # to the next percent of the same stage
     WAIT = "wait"  # for an approval
     TRIP = "trip"
     FINISH = "finish"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Of one stage. percents: shares of traffic, rising, which divide its time evenly. errors_in_a_row: guards that
-    could not be measured so often are a violation.
+class StagePlan:
+    """The policy of one stage.
+
+    minutes: its length at pace 1.
+    percents: increasing traffic shares, 1 to 100; the stage's time is split evenly among them.
+    errors_in_a_row: a rollout trips if its guards could not be measured at so many ticks in a row.
     """
 
     minutes: float
@@ -40,26 +45,37 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A rollout as it stands. pace: 0.05 makes ten minutes half a minute. paused_seconds: since the percent step, or
-    the stage, was entered. blind_ticks: in a row, at which a guard could not be measured.
+class Progress:
+    """The progress of a rollout in its stage, at one tick.
+
+    percent: the traffic share of the candidate, 0 to 100.
+    entered_at: when the stage, or its percent step, was entered.
+    paused_seconds: the time that the rollout was paused since then.
+    pace: a factor of the stage's length; 0.05 shortens ten minutes to half a minute.
+    trip_errors: the number of errors that exceeded the hard limit, if the trip is not yet in the table; else 0.
+    blind_ticks: the number of ticks in a row, this one included, at which a guard could not be measured.
     """
 
     stage: Stage
     run_state: RunState
     percent: int
-    entered_at: datetime  # the stage, or its percent step
+    entered_at: datetime
     paused_seconds: float = 0.0
     pace: float = 1.0
     is_approved: bool = False
     is_frozen: bool = False
-    fell: int = 0  # the errors with which a hard limit fell, which is not written down yet
+    trip_errors: int = 0
     blind_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """stage: where it goes, or stays. percent: of a step the share to come, else as it is."""
+    """The decision of a tick.
+
+    stage: the stage that the rollout goes to, or stays in.
+    percent: for a STEP the next traffic share, else the present one; 0 for a TRIP.
+    reasons: for the history and the operator.
+    """
 
     next: Next
     stage: Stage
@@ -68,12 +84,14 @@ class Decision:
 
 
 class Arm(enum.Enum):
+    """The way that an answer was made: the old one or the new one."""
+
     CONTROL = "control"
     CANDIDATE = "candidate"
 
 
 class Lines(enum.Enum):
-    """Which provider lines the API publishes."""
+    """The provider lines that the API publishes."""
 
     NONE = "none"
     PRIORITY = "priority"
@@ -81,96 +99,113 @@ class Lines(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Serves:
-    """What a stage answers with. percent: of the targeting keys that the candidate serves."""
+class Serving:
+    """The way in which a stage serves.
+
+    percent: the share of targeting keys that the candidate serves, 0 to 100.
+    probes: the candidate's cache is probed in addition to control's answer, so that hits and misses are counted.
+    shadows: the candidate runs in addition to control and is compared with it.
+    """
 
     percent: int = 0
-    probes: bool = False  # the cache is asked beside control, so that hits and misses count
-    shadows: bool = False  # the candidate runs beside control and is compared
+    probes: bool = False
+    shadows: bool = False
     lines: Lines = Lines.NONE
 
     def arm(self, bucket: float) -> Arm:
-        """bucket: of the targeting key, 0 to 100."""
+        """Return the arm that serves a targeting key.
+
+        bucket: the key's bucket, from 0 to below 100.
+        """
         return Arm.CANDIDATE if bucket < self.percent else Arm.CONTROL
 
 
-def serves(stage: Stage, percent: int) -> Serves:
-    """percent: the rollout's."""
+def serving_at(stage: Stage, percent: int) -> Serving:
+    """Return how a stage serves.
+
+    percent: the rollout's traffic share, which counts in PARTIAL_ACTIVE alone.
+    """
     return {
-        Stage.DISABLED: Serves(),
-        Stage.DARK_MODE: Serves(probes=True),
-        Stage.SHADOW_MODE: Serves(shadows=True),
-        Stage.PARTIAL_ACTIVE: Serves(percent=percent, lines=Lines.PRIORITY),
-        Stage.FULL_ACTIVE: Serves(percent=100, lines=Lines.ALL),
+        Stage.DISABLED: Serving(),
+        Stage.DARK_MODE: Serving(probes=True),
+        Stage.SHADOW_MODE: Serving(shadows=True),
+        Stage.PARTIAL_ACTIVE: Serving(percent=percent, lines=Lines.PRIORITY),
+        Stage.FULL_ACTIVE: Serving(percent=100, lines=Lines.ALL),
     }[stage]
 
 
-def decide(state: State, plan: Plan, judged: Sequence[Judged], now: datetime) -> Decision:
-    """What the tick is to do."""
-    if state.run_state not in ACTIVE or state.stage is Stage.DISABLED:
-        return _stay(state, "it does not run")
-    if trip := _trip(state, plan, judged):
+def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], now: datetime) -> Decision:
+    """Return what the tick at `now` does with a rollout."""
+    if progress.run_state not in ACTIVE or progress.stage is Stage.DISABLED:
+        return _stay(progress, "the rollout is not running")
+    if trip := _trip(progress, plan, judgments):
         return trip
-    if state.run_state is RunState.PAUSED:
-        return _stay(state, "it is paused")
-    if state.run_state is RunState.DONE:
-        return _stay(state, "it is done; the guards go on watching")
-    if (left := seconds_left(state, plan, now)) > 0:
-        return _stay(state, f"{left:.0f} s are left")
-    if state.is_frozen:
-        return _stay(state, "automatic advances are frozen")
-    return _onward(state, plan, judged)
+    if progress.run_state is RunState.PAUSED:
+        return _stay(progress, "the rollout is paused; run: manage.py rollout resume")
+    if progress.run_state is RunState.DONE:
+        return _stay(progress, "the rollout is done; its guards continue to watch")
+    if (left := seconds_left(progress, plan, now)) > 0:
+        return _stay(progress, f"{left:.0f} s are left")
+    if progress.is_frozen:
+        return _stay(progress, "automatic advances are frozen; run: manage.py rollout unfreeze")
+    return _onward(progress, plan, judgments)
 
 
-def _trip(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision | None:
-    fallen = [one for one in judged if one.verdict is Verdict.VIOLATION and one.leads is not Consequence.WARN]
-    if state.fell or fallen:
-        limit = (f"a hard limit fell, with {state.fell} errors",) if state.fell else ()
-        # Nobody judges it here: it fell before an advance that raced it.
-        back = bool(fallen) and all(one.leads is Consequence.STEP_BACK for one in fallen)
-        stage = ORDER[ORDER.index(state.stage) - 1] if back else Stage.DISABLED
-        return Decision(Next.TRIP, stage, 0, (*limit, *map(_said, fallen)))
-    if state.blind_ticks >= plan.errors_in_a_row:
-        return Decision(
-            Next.TRIP, Stage.DISABLED, 0, (f"the guards could not be measured {state.blind_ticks} times in a row",)
-        )
+def _trip(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) -> Decision | None:
+    violations = [judgment for judgment in judgments if judgment.verdict is Verdict.VIOLATION and judgment.is_binding]
+    reasons = tuple(map(describe_judgment, violations))
+    if progress.trip_errors:
+        reasons = (describe_exceeded_limit(progress.trip_errors), *reasons)
+    if reasons:
+        # A trip without a violation of this stage raced an advance out of the stage that judged it: it disables.
+        steps_back = bool(violations) and all(each.leads is Consequence.STEP_BACK for each in violations)
+        stage = ORDER[ORDER.index(progress.stage) - 1] if steps_back else Stage.DISABLED
+        return Decision(Next.TRIP, stage, 0, reasons)
+    if progress.blind_ticks >= plan.errors_in_a_row:
+        reason = f"the guards could not be measured at {progress.blind_ticks} ticks in a row"
+        return Decision(Next.TRIP, Stage.DISABLED, 0, (reason,))
     return None
 
 
-def _onward(state: State, plan: Plan, judged: Sequence[Judged]) -> Decision:
-    higher = [percent for percent in plan.percents if percent > state.percent]
-    if state.stage is Stage.PARTIAL_ACTIVE and higher and worst(judged) is not Verdict.ERROR:
-        return Decision(Next.STEP, state.stage, higher[0], (f"{state.percent} % held for its time",))
-    if worst(judged) is not Verdict.PASS:
-        lacking = [one for one in judged if one.verdict is not Verdict.PASS and one.leads is not Consequence.WARN]
-        return _stay(state, *(tuple(map(_said, lacking)) or ("nothing was measured",)))
-    if state.stage is Stage.FULL_ACTIVE:
-        return Decision(Next.FINISH, state.stage, state.percent, tuple(map(_said, judged)))
-    if plan.needs_approval and not state.is_approved:
-        return Decision(Next.WAIT, state.stage, state.percent, ("somebody has to approve",))
-    following = ORDER[ORDER.index(state.stage) + 1]
-    return Decision(Next.ADVANCE, following, state.percent, tuple(map(_said, judged)))
+def describe_exceeded_limit(errors: int) -> str:
+    """Return the reason of a trip that a gate set off, before any tick."""
+    return f"the hard limit of errors was exceeded, with {errors} errors"
 
 
-def seconds_left(state: State, plan: Plan, now: datetime) -> float:
-    """Of the stage, or of its percent step; 0 when its time is over."""
-    steps = len(plan.percents) if state.stage is Stage.PARTIAL_ACTIVE and plan.percents else 1
-    length = timedelta(minutes=plan.minutes * state.pace / steps)
-    deadline = state.entered_at + length + timedelta(seconds=state.paused_seconds)
+def _onward(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) -> Decision:
+    """Decide for a rollout whose time in its stage or percent step is over."""
+    stage, percent, verdict = progress.stage, progress.percent, worst(judgments)
+    higher = [each for each in plan.percents if each > percent]
+    if stage is Stage.PARTIAL_ACTIVE and higher and verdict is not Verdict.ERROR:
+        return Decision(Next.STEP, stage, higher[0], (f"{percent} % of the traffic held for its time",))
+    if verdict is not Verdict.PASS:
+        lacking = [each for each in judgments if each.verdict is not Verdict.PASS and each.is_binding]
+        return _stay(progress, *([describe_judgment(each) for each in lacking] or ["no guard was measured"]))
+    reasons = tuple(map(describe_judgment, judgments))
+    if stage is Stage.FULL_ACTIVE:
+        return Decision(Next.FINISH, stage, percent, reasons)
+    if plan.needs_approval and not progress.is_approved:
+        return Decision(Next.WAIT, stage, percent, ("an operator must approve; run: manage.py rollout approve",))
+    return Decision(Next.ADVANCE, ORDER[ORDER.index(stage) + 1], percent, reasons)
+
+
+def seconds_left(progress: Progress, plan: StagePlan, now: datetime) -> float:
+    """Return the seconds left in the stage, or in its percent step; 0 when its time is over."""
+    steps = len(plan.percents) if progress.stage is Stage.PARTIAL_ACTIVE and plan.percents else 1
+    length = timedelta(minutes=plan.minutes * progress.pace / steps)
+    deadline = progress.entered_at + length + timedelta(seconds=progress.paused_seconds)
     return max(0.0, (deadline - now).total_seconds())
 
 
-def share_on_entry(stage: Stage, plan: Plan) -> int:
-    """The share of traffic that a stage begins with; plan: its own."""
+def percent_on_entry(stage: Stage, plan: StagePlan) -> int:
+    """Return the traffic share, 0 to 100, with which a rollout enters this stage.
+
+    plan: the plan of this stage.
+    """
     if stage is Stage.FULL_ACTIVE:
         return 100
     return plan.percents[0] if stage is Stage.PARTIAL_ACTIVE and plan.percents else 0
 
 
-def _stay(state: State, *reasons: str) -> Decision:
-    return Decision(Next.STAY, state.stage, state.percent, reasons)
-
-
-def _said(one: Judged) -> str:
-    value = "not measured" if one.value is None else f"{one.value:.4g}"
-    return f"{one.guard.value} {value}, limit {one.limit:.4g}, on {one.samples}: {one.verdict.value}"
+def _stay(progress: Progress, *reasons: str) -> Decision:
+    return Decision(Next.STAY, progress.stage, progress.percent, reasons)

@@ -1,8 +1,9 @@
-"""Who gets the candidate: a targeting key's place between 0 and 100, the same in every process and at any time. Pure.
+"""The bucket of a targeting key: a number from 0 to below 100, the same in every process and at any time. Pure.
 
-A share only moves the line that places are compared with, so a key in at 10 % is in at 25 %; the rollout's name is
-part of what is hashed, so that one rollout's early keys are not another's. MurmurHash3, 32 bits, as OpenFeature's
-flagd and Unleash have it (Appleby 2008, https://github.com/aappleby/smhasher).
+A traffic share only moves the limit that buckets are compared with, so a key that gets the candidate at 10 % gets it
+at 25 % too. The rollout's name is part of what is hashed, so that the early keys of one rollout are not the early keys
+of another. The hash is MurmurHash3, 32 bits, as in OpenFeature's flagd and in Unleash (Appleby 2008,
+https://github.com/aappleby/smhasher).
 """
 
 import mmh3
@@ -11,6 +12,9 @@ SCALE = 100 / 2**32
 
 
 def bucket(rollout: str, targeting_key: str) -> float:
-    """From 0 to below 100, evenly over all keys; any text will do, lone surrogates too."""
+    """Return the key's bucket, from 0 to below 100. Buckets are spread evenly over all keys.
+
+    targeting_key: any text, lone surrogates included.
+    """
     hashed: int = mmh3.hash(f"{rollout}:{targeting_key}".encode("utf-8", "surrogatepass"), signed=False)
     return hashed * SCALE

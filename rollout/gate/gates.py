@@ -1,8 +1,8 @@
-"""The gate that application code goes through: `gate("derived-data").run(key, control=..., candidate=...)`.
+"""The gate that application code calls: `gate("derived-data").run(key, control=..., candidate=...)`.
 
-Which arm serves a targeting key is decided from this process's view of the rollout alone. A candidate that fails is
-counted and answered by control; control's own failures are its caller's. Control counts too: what the candidate is
-compared with.
+The arm that serves a targeting key is decided from this process's states of the rollouts alone. If the candidate fails,
+the failure is counted and control answers; a failure of control is raised to the caller. Control's calls are counted
+too, because the candidate is compared with them.
 """
 
 import operator
@@ -14,17 +14,19 @@ from typing import Any, NamedTuple
 from rollout.decisions.stages import Arm
 from rollout.gate import runtime
 from rollout.gate.bucketing import bucket
-from rollout.gate.counters import Metrics, Observed
-from rollout.gate.in_flight import Flight, InFlight
-from rollout.gate.mismatches import keep
-from rollout.gate.shadow import LIMIT_SECONDS, Run, Shadows
-from rollout.gate.view import View, Views
+from rollout.gate.counters import Counters, Observation
+from rollout.gate.in_flight import CallInFlight, CallsInFlight
+from rollout.gate.mismatches import record_mismatch
+from rollout.gate.shadow import LIMIT_SECONDS, ShadowRun, ShadowRuns
+from rollout.gate.state import RolloutState, RolloutStates
 
 
 class Answer(NamedTuple):
-    """What an arm may return in place of a bare value. is_hit: whether a cache had it; None: nothing was looked up.
-    version: of the input it was made from; only answers of one version are compared. is_counted: not where there was
-    nothing to answer.
+    """A value with details, which an arm may return instead of a bare value.
+
+    is_hit: whether a cache had the value; None if no cache was looked up.
+    version: the version of the input that the value was made from; only answers of the same version are compared.
+    is_counted: False if the call is not to be counted, because there was nothing to answer.
     """
 
     value: Any
@@ -38,20 +40,28 @@ Same = Callable[[Any, Any], bool | None]
 
 
 class Gate:
-    def __init__(self, name: str, views: Views, metrics: Metrics, shadows: Shadows, served: InFlight) -> None:
-        self.name = name
-        self._views, self._metrics, self._shadows, self._in_flight = views, metrics, shadows, served
+    """The gate of one rollout in this process. Threads share it."""
 
-    def view(self) -> View:
-        """Where the rollout stands and what it serves now; control, at the stage last known, while nobody can tell."""
-        return self._views.get(self.name) or self._views.blind(self.name)
+    def __init__(
+        self, name: str, states: RolloutStates, counters: Counters, shadow_runs: ShadowRuns, in_flight: CallsInFlight
+    ) -> None:
+        self.name = name
+        self._states, self._counters = states, counters
+        self._shadow_runs, self._in_flight = shadow_runs, in_flight
+
+    def state(self) -> RolloutState:
+        """Return the rollout's state and what it serves now.
+
+        While the control loop is blind, that is the stage last known, serving control.
+        """
+        return self._states.find(self.name) or self._states.last_known(self.name)
 
     def decide(self, key: str) -> Arm:
-        """The arm that serves this targeting key."""
-        view = self._views.get(self.name)
-        if view is None or not view.serves.percent:
+        """Return the arm that serves this targeting key."""
+        state = self._states.find(self.name)
+        if state is None or not state.serving.percent:
             return Arm.CONTROL
-        return view.serves.arm(bucket(self.name, key))
+        return state.serving.arm(bucket(self.name, key))
 
     def run(
         self,
@@ -62,21 +72,25 @@ class Gate:
         probe: Callable[[], bool | None] | None = None,
         same: Same = operator.eq,
     ) -> Any:
-        """The value of the arm that serves the key. In dark mode `probe` tells whether the candidate's cache would have
-        had it; in shadow mode the candidate runs beside control, and `same` compares their values. Either may answer
-        None: nothing was looked up, or inputs differed.
+        """Return the value of the arm that serves the targeting key.
+
+        control, candidate: return a value or an `Answer`. If the candidate raises, control answers.
+        probe: is called in DARK_MODE. It returns whether the candidate's cache would have had the value, or None if no
+            cache was looked up.
+        same: compares control's and the candidate's value in SHADOW_MODE, where the candidate runs in addition to
+            control. It returns None if their inputs differed.
         """
-        view = self._views.get(self.name)
-        if view is None:
+        state = self._states.find(self.name)
+        if state is None:
             return _value(control())
-        if view.serves.percent and view.serves.arm(bucket(self.name, key)) is Arm.CANDIDATE:
-            return self._served(view, control, candidate)
-        answer = self._timed(view, Arm.CONTROL, control)
-        if view.serves.probes and probe is not None:
-            self._probe(view, probe)
-        if view.serves.shadows:
-            overdue = partial(self.observe, Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, view=view)
-            self._shadows.submit(partial(self._shadow, view, answer, candidate, same), overdue)
+        if state.serving.percent and state.serving.arm(bucket(self.name, key)) is Arm.CANDIDATE:
+            return self._serve_candidate(state, control, candidate)
+        answer = self._call(state, Arm.CONTROL, control)
+        if state.serving.probes and probe is not None:
+            self._probe(state, probe)
+        if state.serving.shadows:
+            shadow = partial(self._shadow, state, answer, candidate, same)
+            self._shadow_runs.submit(shadow, on_abandoned=partial(self._count_overdue, state))
         return answer.value
 
     def observe(
@@ -87,24 +101,30 @@ class Gate:
         is_error: bool = False,
         is_hit: bool | None = None,
         is_same: bool | None = None,
-        view: View | None = None,
+        state: RolloutState | None = None,
     ) -> None:
-        """Count a call that was made elsewhere, as of this moment's view."""
-        view = view or self._views.get(self.name)
-        if view is not None:
-            self._metrics.observe(Observed(self.name, view.visit.epoch, arm, ms, is_error, is_hit, is_same))
+        """Count a call of an arm that was made elsewhere.
 
-    def _served(self, view: View, control: Call, candidate: Call) -> Any:
-        overdue = partial(self.observe, Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, view=view)
+        ms: its latency.
+        is_hit: whether a cache had the value; None if no cache was looked up.
+        is_same: whether the value equals control's; None if the two were not compared.
+        state: the state that the arm was decided by; None: the present one.
+        """
+        state = state or self._states.find(self.name)
+        if state is not None:
+            self._counters.observe(Observation(self.name, state.visit.epoch, arm, ms, is_error, is_hit, is_same))
+
+    def _serve_candidate(self, state: RolloutState, control: Call, candidate: Call) -> Any:
         try:
-            with self._in_flight.watched(overdue) as flight:
-                return self._timed(view, Arm.CANDIDATE, candidate, flight).value
+            with self._in_flight.track(on_overdue=partial(self._count_overdue, state)) as call_in_flight:
+                return self._call(state, Arm.CANDIDATE, candidate, call_in_flight).value
         except KeyboardInterrupt:
             raise
-        except BaseException:  # SystemExit too: whatever the candidate does, there is an answer
+        except BaseException:  # SystemExit too: the caller gets an answer even if the candidate exits
             return _value(control())
 
-    def _timed(self, view: View, arm: Arm, call: Call, flight: Flight | None = None) -> Answer:
+    def _call(self, state: RolloutState, arm: Arm, call: Call, call_in_flight: CallInFlight | None = None) -> Answer:
+        """Call an arm and count the call, unless it was counted while it hung."""
         start = time.perf_counter()
         try:
             answer, is_error = _answer(call()), False
@@ -112,41 +132,46 @@ class Gate:
             answer, is_error = Answer(None), True
             raise
         finally:
-            if answer.is_counted and not (flight and flight.is_overdue):
-                ms = (time.perf_counter() - start) * 1000
-                self.observe(arm, ms, is_error=is_error, is_hit=answer.is_hit, view=view)
+            is_counted_already = call_in_flight is not None and call_in_flight.is_overdue
+            if answer.is_counted and not is_counted_already:
+                self.observe(arm, _ms_since(start), is_error=is_error, is_hit=answer.is_hit, state=state)
         return answer
 
-    def _probe(self, view: View, probe: Callable[[], bool | None]) -> None:
+    def _probe(self, state: RolloutState, probe: Callable[[], bool | None]) -> None:
         start = time.perf_counter()
         try:
             is_hit = probe()
         except KeyboardInterrupt:
             raise
         except BaseException:  # SystemExit too: control has answered
-            self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_error=True, is_hit=False, view=view)
+            self.observe(Arm.CANDIDATE, _ms_since(start), is_error=True, is_hit=False, state=state)
         else:
             if is_hit is not None:
-                self.observe(Arm.CANDIDATE, (time.perf_counter() - start) * 1000, is_hit=is_hit, view=view)
+                self.observe(Arm.CANDIDATE, _ms_since(start), is_hit=is_hit, state=state)
 
-    def _shadow(self, view: View, expected: Answer, candidate: Call, same: Same, run: Run) -> None:
+    def _shadow(self, state: RolloutState, expected: Answer, candidate: Call, same: Same, run: ShadowRun) -> None:
+        """Run the candidate in a thread of its own, compare it with control's answer, and count the run."""
         start = time.perf_counter()
         try:
-            answer, is_error, ms = _answer(candidate()), False, (time.perf_counter() - start) * 1000
+            answer, is_error, ms = _answer(candidate()), False, _ms_since(start)
             is_same = same(expected.value, answer.value) if expected.version == answer.version else None
-        except BaseException:  # in a thread of its own nobody else would hear of it
-            answer, is_error, is_same, ms = Answer(None), True, None, (time.perf_counter() - start) * 1000
+        except BaseException:  # nothing outside this thread would learn of it
+            answer, is_error, is_same, ms = Answer(None), True, None, _ms_since(start)
         if run.is_abandoned or not answer.is_counted:
             return
-        self.observe(Arm.CANDIDATE, ms, is_error=is_error, is_hit=answer.is_hit, is_same=is_same, view=view)
+        self.observe(Arm.CANDIDATE, ms, is_error=is_error, is_hit=answer.is_hit, is_same=is_same, state=state)
         if is_same is False:
-            keep(self.name, expected.value, answer.value)
+            record_mismatch(self.name, expected.value, answer.value)
+
+    def _count_overdue(self, state: RolloutState) -> None:
+        """Count a candidate that has not returned within its limit as an error."""
+        self.observe(Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, state=state)
 
 
 def gate(name: str) -> Gate:
-    """The gate of this rollout in this process."""
-    own = runtime.own()
-    return Gate(name, own.views, own.metrics, own.shadows, own.in_flight)
+    """Return the gate of this rollout in this process."""
+    shared = runtime.shared()
+    return Gate(name, shared.states, shared.counters, shared.shadow_runs, shared.in_flight)
 
 
 def _answer(returned: Any) -> Answer:
@@ -155,3 +180,7 @@ def _answer(returned: Any) -> Answer:
 
 def _value(returned: Any) -> Any:
     return _answer(returned).value
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1000

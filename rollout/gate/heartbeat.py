@@ -1,4 +1,4 @@
-"""Whether the control loop ticks: each tick leaves a mark in Redis that fades. Without it gates answer control."""
+"""The heartbeat of the control loop: each tick sets a key in Redis that expires. Without it gates answer control."""
 
 import time
 from contextlib import suppress
@@ -11,48 +11,61 @@ from core.notices.notify import Event, notify
 from core.redis import client, key
 
 FADES_AFTER_SECONDS = 30  # six ticks
-CLOCK_SECONDS = 10.0
-TOLD_SECONDS = 86400  # one that nobody saw come back is told of again a day later
+CLOCK_SKEW_SECONDS = 10.0  # between two measurements of this process's clock
+REMIND_AFTER_SECONDS = 86400  # a loss that no process saw end is notified again after a day
 
 
 def beat() -> None:
-    """Raises redis.RedisError."""
+    """Record that the control loop ticks. Raises redis.RedisError."""
     client().set(key("heartbeat"), 1, ex=FADES_AFTER_SECONDS)
-    clock_skew.tell()
+    clock_skew.publish_skew()
 
 
 def is_fresh() -> bool:
+    """Return whether the control loop ticked within the last 30 s. Raises redis.RedisError."""
     return bool(client().exists(key("heartbeat")))
 
 
 @dataclass(slots=True)
-class Pulse:
-    """One process looking again and again. Whoever sees it stop, or come back, first of all processes tells people.
+class HeartbeatMonitor:
+    """A check of the heartbeat that one process makes again and again.
 
-    Right after a start nobody is told: the workers may only be starting too.
+    The first process that sees the heartbeat stop or come back notifies the operators; the others do not. A process
+    that has just started waits as long as the heartbeat lasts before it reports a loss, because the workers may only be
+    starting too.
     """
 
     started_at: float = field(default_factory=time.monotonic)
     was_fresh: bool = False
-    has_told: bool = False
-    clock_told_at: float = -CLOCK_SECONDS
+    has_reported_loss: bool = False
+    skew_published_at: float = -CLOCK_SKEW_SECONDS
 
-    def look(self) -> bool:
-        """Raises redis.RedisError."""
+    def check(self) -> bool:
+        """Return whether the heartbeat is fresh; notify operators of a change. Raises redis.RedisError."""
         fresh = is_fresh()
         if fresh and not self.was_fresh:
-            self.has_told = False
-            if client().delete(key("heartbeat-lost")):
-                notify(Event("beat_back", "rollout.tick", "the control loop ticks again: gates serve their stages"))
-        is_late = self.was_fresh or time.monotonic() - self.started_at > FADES_AFTER_SECONDS
-        if not fresh and not self.has_told and is_late:
-            self.has_told = True
-            if client().set(key("heartbeat-lost"), 1, nx=True, ex=TOLD_SECONDS):
-                lost = f"no tick of the control loop for {FADES_AFTER_SECONDS} s"
-                notify(Event("beat_lost", "rollout.tick", f"{lost}: gates serve control; look at beat and workers"))
+            self._report_return()
+        has_waited = self.was_fresh or time.monotonic() - self.started_at > FADES_AFTER_SECONDS
+        if not fresh and has_waited and not self.has_reported_loss:
+            self._report_loss()
         self.was_fresh = fresh
-        if time.monotonic() - self.clock_told_at >= CLOCK_SECONDS:
-            with suppress(redis.RedisError):
-                clock_skew.tell()
-            self.clock_told_at = time.monotonic()
+        self._publish_clock_skew()
         return fresh
+
+    def _report_return(self) -> None:
+        self.has_reported_loss = False
+        if client().delete(key("heartbeat-lost")):
+            notify(Event("beat_back", "rollout.tick", "the control loop ticks again: gates serve their stages"))
+
+    def _report_loss(self) -> None:
+        self.has_reported_loss = True
+        if client().set(key("heartbeat-lost"), 1, nx=True, ex=REMIND_AFTER_SECONDS):
+            loss = f"no tick of the control loop for {FADES_AFTER_SECONDS} s: gates answer control"
+            notify(Event("beat_lost", "rollout.tick", f"{loss}; check beat and the workers of the queue control"))
+
+    def _publish_clock_skew(self) -> None:
+        if time.monotonic() - self.skew_published_at < CLOCK_SKEW_SECONDS:
+            return
+        with suppress(redis.RedisError):
+            clock_skew.publish_skew()
+        self.skew_published_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Candidates that are being served: one that hangs is counted as an error while it hangs, not when it returns."""
+"""Candidates that are serving now. One that hangs is counted as an error while it hangs, not when it returns."""
 
 import time
 from collections.abc import Callable
@@ -6,37 +6,42 @@ from collections.abc import Callable
 from rollout.gate.shadow import LIMIT_SECONDS
 
 
-class Flight:
-    """One call, for as long as the `with` lasts; it is overdue once it was counted."""
+class CallInFlight:
+    """A call of a candidate, from the beginning to the end of the `with` block.
 
-    __slots__ = ("_all", "is_overdue", "on_overdue", "started_at")
+    on_overdue: is called once, when the call has taken longer than the limit.
+    is_overdue: whether that has happened; then the call is counted already.
+    """
 
-    def __init__(self, among: "set[Flight]", on_overdue: Callable[[], None]) -> None:
-        self._all, self.on_overdue, self.is_overdue = among, on_overdue, False
+    __slots__ = ("_calls", "is_overdue", "on_overdue", "started_at")
+
+    def __init__(self, calls: "set[CallInFlight]", on_overdue: Callable[[], None]) -> None:
+        self._calls, self.on_overdue, self.is_overdue = calls, on_overdue, False
         self.started_at = time.monotonic()
 
-    def __enter__(self) -> "Flight":
-        self._all.add(self)
+    def __enter__(self) -> "CallInFlight":
+        self._calls.add(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._all.discard(self)
+        self._calls.discard(self)
 
 
-class InFlight:
-    """Takes no lock: adding to a set, and copying it, are one step for the interpreter."""
+class CallsInFlight:
+    """The calls of this process. It takes no lock: adding to a set and copying it are atomic in the interpreter."""
 
     def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
-        self._limit = limit_seconds
-        self._flights: set[Flight] = set()
+        self._limit_seconds = limit_seconds
+        self._calls: set[CallInFlight] = set()
 
-    def watched(self, on_overdue: Callable[[], None]) -> Flight:
-        return Flight(self._flights, on_overdue)
+    def track(self, on_overdue: Callable[[], None]) -> CallInFlight:
+        """Return a context manager around one call."""
+        return CallInFlight(self._calls, on_overdue)
 
     def count_overdue(self) -> None:
-        """Called again and again by who flushes the counts."""
+        """Call `on_overdue` of each call that has taken longer than the limit. The flushing thread calls this."""
         now = time.monotonic()
-        for flight in self._flights.copy():
-            if not flight.is_overdue and now - flight.started_at > self._limit:
-                flight.is_overdue = True
-                flight.on_overdue()
+        for call in self._calls.copy():
+            if not call.is_overdue and now - call.started_at > self._limit_seconds:
+                call.is_overdue = True
+                call.on_overdue()

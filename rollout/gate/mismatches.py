@@ -1,4 +1,4 @@
-"""What control and the candidate answered where they differed: the newest few, short and without secrets."""
+"""The newest answers in which the candidate differed from control, shortened and without secrets."""
 
 from contextlib import suppress
 from typing import Any
@@ -9,26 +9,27 @@ import redis
 from core.redaction import redact
 from core.redis import client, key
 
-KEPT, LONGEST = 100, 500  # mismatches of a rollout; characters of a value
+KEPT_AT_MOST = 100  # mismatches of a rollout
+LONGEST_VALUE = 500  # characters
 LIFE_SECONDS = 7 * 86400
 
 
-def keep(rollout: str, expected: Any, found: Any) -> None:
-    """Without Redis it is not kept; it is counted all the same."""
-    at, said = key(f"mismatches:{rollout}"), orjson.dumps([_short(expected), _short(found)])
-    with suppress(redis.RedisError), client().pipeline(transaction=False) as batch:
-        batch.lpush(at, said)
-        batch.ltrim(at, 0, KEPT - 1)
-        batch.expire(at, LIFE_SECONDS)
-        batch.execute()
+def record_mismatch(rollout: str, control: Any, candidate: Any) -> None:
+    """Store the two values that differed. Without Redis they are lost; the mismatch is counted all the same."""
+    name, pair = key(f"mismatches:{rollout}"), orjson.dumps([_shorten(control), _shorten(candidate)])
+    with suppress(redis.RedisError), client().pipeline(transaction=False) as pipeline:
+        pipeline.lpush(name, pair)
+        pipeline.ltrim(name, 0, KEPT_AT_MOST - 1)
+        pipeline.expire(name, LIFE_SECONDS)
+        pipeline.execute()
 
 
-def kept(rollout: str) -> list[tuple[str, str]]:
-    """What control said, and what the candidate said; the newest first. Raises redis.RedisError."""
-    found: list[bytes] = client().lrange(key(f"mismatches:{rollout}"), 0, -1)  # type: ignore[assignment]
-    return [(expected, said) for expected, said in map(orjson.loads, found)]
+def read_mismatches(rollout: str) -> list[tuple[str, str]]:
+    """Return pairs of control's and the candidate's value, the newest first. Raises redis.RedisError."""
+    pairs: list[bytes] = client().lrange(key(f"mismatches:{rollout}"), 0, -1)  # type: ignore[assignment]
+    return [(control, candidate) for control, candidate in map(orjson.loads, pairs)]
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = redact(repr(value))
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -1,4 +1,4 @@
-"""What the gates of one process share: their view of the rollouts, what they count, and the threads that keep both."""
+"""The parts that the gates of one process share: the states of the rollouts, the counts, and their threads."""
 
 import atexit
 import threading
@@ -7,66 +7,80 @@ import structlog
 
 from core.process.per_process import PerProcess
 from core.tasks import enqueue
-from rollout.gate.counters import Metrics
-from rollout.gate.in_flight import InFlight
-from rollout.gate.shadow import Shadows
-from rollout.gate.view import Views
+from rollout.gate.counters import Counters
+from rollout.gate.in_flight import CallsInFlight
+from rollout.gate.shadow import ShadowRuns
+from rollout.gate.state import RolloutStates
 
 FLUSH_SECONDS = 1.0
-FIRST_LOOK_SECONDS = 1.0
-EXPIRES_SECONDS = 5
+FIRST_REFRESH_SECONDS = 1.0
+TICK_EXPIRES_SECONDS = 5
 log = structlog.get_logger("slipway.gate")
 
 
-class Process:
+class GateRuntime:
+    """States, counts and running candidates of this process. `start` begins its threads."""
+
     def __init__(self) -> None:
-        self.views = Views()
-        self.metrics = Metrics(self.views.visit_of, on_trip=_have_it_written_down)
-        self.shadows = Shadows()
-        self.in_flight = InFlight()
+        self.states = RolloutStates()
+        self.counters = Counters(self.states.visit_of, on_trip=_request_tick)
+        self.shadow_runs = ShadowRuns()
+        self.in_flight = CallsInFlight()
 
     def start(self) -> None:
-        """Returns when the rollouts were looked at, or could not be for a second: then control is served."""
-        looked = self.views.start()
+        """Begin the threads. Return after the first refresh, or after a second without one: then control is served."""
+        has_refreshed = self.states.start()
         threading.Thread(target=self._run, name="slipway-counts", daemon=True).start()
-        atexit.register(self.flush)
-        looked.wait(FIRST_LOOK_SECONDS)
+        has_refreshed.wait(FIRST_REFRESH_SECONDS)
+
+    def flush(self) -> None:
+        """Send the counts, and count the candidates that take too long. Raises nothing."""
+        try:
+            self.shadow_runs.abandon_overdue()
+            if skipped := self.shadow_runs.take_skipped():
+                log.warning(
+                    "shadow runs were skipped because all places are taken; fewer requests are compared", runs=skipped
+                )
+            self.in_flight.count_overdue()
+            self.counters.flush()
+        except Exception:  # the next flush is a second away, and what was counted stays counted
+            log.exception("cannot send the counts of the rollouts; they are sent with the next flush")
 
     def _run(self) -> None:
         while True:
-            self.metrics.wake.wait(FLUSH_SECONDS)
-            self.metrics.wake.clear()
+            self.counters.wake.wait(FLUSH_SECONDS)
+            self.counters.wake.clear()
             self.flush()
 
-    def flush(self) -> None:
-        try:
-            self.shadows.abandon_overdue()
-            if skipped := self.shadows.take_skipped():
-                log.warning("shadow runs found no place: the comparison is of fewer requests", runs=skipped)
-            self.in_flight.count_overdue()
-            self.metrics.flush()
-        except Exception:  # the next one is a second away, and what was counted stays counted
-            log.exception("counts could not be sent")
 
+def _request_tick() -> None:
+    """Ask a worker to write a trip into the table now, rather than with the next scheduled tick in up to 5 s.
 
-def _have_it_written_down() -> None:
-    """Every gate serves control by now; a worker's tick makes it so in the table, at once rather than in 5 s. Asked for
-    in a thread of its own: a broker that hangs must not hold up the counts.
+    Every gate serves control already. The request has a thread of its own, because a broker that hangs must not delay
+    the counts.
     """
-    threading.Thread(target=_ask_for_a_tick, name="slipway-trip", daemon=True).start()
+    threading.Thread(target=_enqueue_tick, name="slipway-trip", daemon=True).start()
 
 
-def _ask_for_a_tick() -> None:
+def _enqueue_tick() -> None:
     try:
-        enqueue("rollout.tick", expires_seconds=EXPIRES_SECONDS)
-    except Exception:  # the next tick is on its way anyway
-        log.exception("no tick could be asked for")
+        enqueue("rollout.tick", expires_seconds=TICK_EXPIRES_SECONDS)
+    except Exception:  # the next scheduled tick writes the trip
+        log.exception("cannot request a tick after a trip; the next scheduled tick writes it into the table")
 
 
-def _start() -> Process:
-    process = Process()
-    process.start()
-    return process
+def _start() -> GateRuntime:
+    runtime = GateRuntime()
+    runtime.start()
+    return runtime
 
 
-own = PerProcess(_start)
+shared = PerProcess(_start)
+
+
+@atexit.register
+def _flush_at_exit() -> None:
+    """Send what was counted since the last flush. A fork that never used a gate leaves its parent's counts alone."""
+    runtime = shared.current()
+    if runtime is not None:
+        runtime.flush()

@@ -1,10 +1,10 @@
-"""Running the candidate beside control without ever delaying or failing an answer.
+"""Shadow runs: the candidate runs in addition to control, and can neither delay nor fail an answer.
 
-Each run has a daemon thread of its own, a few at a time. One that takes longer than its limit is abandoned: counted
-as an error, its place given to others, its result ignored. It cannot be stopped, so abandoned ones are capped too;
-when all places are taken, further runs are skipped and counted. A candidate must therefore set time-outs on what it
-waits for, must not change shared state, and must not hold the interpreter's lock for long: against a loop in C that
-never lets go of it no library helps.
+Each run has a daemon thread of its own, and a few run at a time. A run that takes longer than its limit is abandoned:
+it is counted as an error, its place is given to another run, and its result is ignored. Its thread cannot be stopped,
+so the number of abandoned runs is limited too. When all places are taken, further runs are skipped and counted. So a
+candidate must set time-outs on everything it waits for, must change no shared state, and must release the interpreter's
+lock: no library can help against a loop in C that never does.
 """
 
 import threading
@@ -14,39 +14,50 @@ from dataclasses import dataclass, field
 
 from django.db import connections
 
-AT_ONCE, ABANDONED_AT_MOST = 4, 8
+RUNS_AT_ONCE = 4
+ABANDONED_AT_MOST = 8
 LIMIT_SECONDS = 5.0
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class ShadowRun:
+    """A shadow run. `is_abandoned` is set when it took longer than its limit; then its work must report nothing."""
+
     on_abandoned: Callable[[], None]
     started_at: float = field(default_factory=time.monotonic)
     is_abandoned: bool = False
 
 
-class Shadows:
-    def __init__(self, at_once: int = AT_ONCE, limit_seconds: float = LIMIT_SECONDS) -> None:
-        self._at_once, self._limit = at_once, limit_seconds
-        self._lock = threading.Lock()
-        self._running: set[Run] = set()
-        self._abandoned = 0
-        self.skipped = 0
+class ShadowRuns:
+    """The shadow runs of this process.
 
-    def submit(self, work: Callable[[Run], None], on_abandoned: Callable[[], None]) -> bool:
-        """Have it run beside; `work` raises nothing, and asks its run whether it was abandoned before it reports.
-        Returns whether there was a place for it.
+    abandoned: the number of abandoned runs that have not ended yet.
+    skipped: the number of runs that found no place since `take_skipped` was called.
+    """
+
+    def __init__(self, at_once: int = RUNS_AT_ONCE, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self._at_once, self._limit_seconds = at_once, limit_seconds
+        self._lock = threading.Lock()
+        self._running: set[ShadowRun] = set()
+        self.skipped = 0
+        self.abandoned = 0
+
+    def submit(self, work: Callable[[ShadowRun], None], on_abandoned: Callable[[], None]) -> bool:
+        """Begin a run in a thread of its own. Return whether there was a place for it.
+
+        work: raises nothing, and checks whether its run was abandoned before it reports.
+        on_abandoned: is called when the run has taken longer than its limit.
         """
         self.abandon_overdue()
         with self._lock:
-            if len(self._running) >= self._at_once or self._abandoned >= ABANDONED_AT_MOST:
+            if len(self._running) >= self._at_once or self.abandoned >= ABANDONED_AT_MOST:
                 self.skipped += 1
                 return False
-            run = Run(on_abandoned)
+            run = ShadowRun(on_abandoned)
             self._running.add(run)
         try:
-            threading.Thread(target=self._carry_out, args=(work, run), name="slipway-shadow", daemon=True).start()
-        except RuntimeError:  # no more threads to be had
+            threading.Thread(target=self._execute, args=(work, run), name="slipway-shadow", daemon=True).start()
+        except RuntimeError:  # the machine has no thread left
             with self._lock:
                 self._running.discard(run)
                 self.skipped += 1
@@ -54,28 +65,29 @@ class Shadows:
         return True
 
     def take_skipped(self) -> int:
-        """How many found no place since this was last asked."""
+        """Return the number of runs that were skipped since the last call."""
         with self._lock:
             skipped, self.skipped = self.skipped, 0
         return skipped
 
     def abandon_overdue(self) -> None:
-        """Those past their limit give their places to others; also called by who flushes the counts."""
+        """Abandon the runs that have taken longer than their limit. The flushing thread calls this too."""
         now = time.monotonic()
         with self._lock:
-            overdue = [run for run in self._running if now - run.started_at > self._limit]
+            overdue = [run for run in self._running if now - run.started_at > self._limit_seconds]
             for run in overdue:
                 run.is_abandoned = True
                 self._running.discard(run)
-                self._abandoned += 1
+                self.abandoned += 1
         for run in overdue:
             run.on_abandoned()
 
-    def _carry_out(self, work: Callable[[Run], None], run: Run) -> None:
+    def _execute(self, work: Callable[[ShadowRun], None], run: ShadowRun) -> None:
         try:
             work(run)
         finally:
             with self._lock:
                 self._running.discard(run)
-                self._abandoned -= run.is_abandoned
-            connections.close_all()  # its own
+                if run.is_abandoned:
+                    self.abandoned -= 1
+            connections.close_all()  # those of this thread

@@ -1,4 +1,4 @@
-"""Tables of recovery."""
+"""The tables of recovery: snapshots, and recovery runs with their steps."""
 
 from typing import Self
 
@@ -9,15 +9,15 @@ from django.db.models.functions import Now
 from rollout.choices import RunKind, RunOutcome
 
 LEVELS = [RunKind.EMERGENCY, RunKind.STANDARD, RunKind.GRADUAL]
-UNDOES = ["put_back", "restore"]  # steps
+UNDOES = ["put_back", "restore"]  # the steps after which the data of a rollback is back
 OPEN = [RunOutcome.RUNNING, RunOutcome.PAUSED]
 
 
 class Snapshot(models.Model):
-    """A recovery snapshot on disk. Its manifest is the truth; this row tells where it is, and if it was read back."""
+    """A recovery snapshot on disk. The manifest in its folder is authoritative; this row records where it is."""
 
     name = models.SlugField(max_length=40, unique=True)
-    host = models.CharField(max_length=253, help_text="that holds it")
+    host = models.CharField(max_length=253, help_text="the host whose disk holds it")
     folder = models.CharField(max_length=500)
     reason = models.TextField(blank=True, default="")
     made_by = models.CharField(max_length=150)
@@ -25,8 +25,8 @@ class Snapshot(models.Model):
     rows = models.PositiveBigIntegerField()
     size_bytes = models.PositiveBigIntegerField()
     seconds = models.FloatField()
-    verified_at = models.DateTimeField(null=True, help_text="read back whole, and found as it was made")
-    problem = models.TextField(blank=True, default="", help_text="what reading it back found")
+    verified_at = models.DateTimeField(null=True, help_text="when it was read back and found undamaged")
+    problem = models.TextField(blank=True, default="", help_text="what was wrong when it was read back")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -43,49 +43,64 @@ class Snapshot(models.Model):
 
     @property
     def state(self) -> str:
-        """What reading it back found."""
+        """The result of reading the snapshot back, in words."""
         return "damaged" if self.problem else "read back" if self.verified_at else "not read back yet"
 
 
 class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
     def open(self) -> Self:
-        """The real one that is under way; there is one at most."""
+        """Return the open run that is no rehearsal. At most one exists."""
         return self.filter(ended_at=None, is_rehearsal=False)
 
     def last_rehearsals(self) -> dict[str, "RecoveryRun"]:
-        """By level."""
+        """Return the last rehearsal of each level, by level."""
         last = self.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
         return {run.kind: run for run in last}
 
     def rollbacks(self) -> Self:
-        """Real ones, the last first."""
+        """Return the rollbacks that are no rehearsals, the last one first."""
         return self.filter(kind__in=LEVELS, is_rehearsal=False).order_by("-pk")
 
     def not_undone(self) -> Self:
+        """Return the runs whose data no undo has put back."""
         undos = RecoveryStep.objects.filter(run__undoes=models.OuterRef("pk"), name__in=UNDOES, outcome=RunOutcome.DONE)
         return self.exclude(models.Exists(undos))
 
 
 class RecoveryRun(models.Model):
-    """A rollback, its undo, a restore or a purge: what was promised, and how long it took. One at a time; whoever has
-    the lease carries it out.
+    """A rollback, an undo, a restore or a purge: what was promised, and how long it took.
+
+    At most one run is open at a time. The process that holds its lease executes it.
     """
 
     kind = models.CharField(max_length=10, choices=RunKind)
     outcome = models.CharField(max_length=10, choices=RunOutcome, default=RunOutcome.RUNNING)
     actor = models.CharField(max_length=150)
     reason = models.TextField(blank=True, default="")
-    pace = models.FloatField(default=1.0, help_text="of a gradual one's holds; only 1 can keep its promise")
-    promised_seconds = models.PositiveIntegerField(null=True, help_text="empty: nothing was promised")
-    snapshot = models.CharField(max_length=500, blank=True, default="", help_text="made by it, or read by it")
-    table = models.CharField(max_length=63, blank=True, default="", help_text="what it restores; empty: all")
+    pace = models.FloatField(
+        default=1.0, help_text="the factor of a gradual rollback's holds; the promise is for pace 1"
+    )
+    promised_seconds = models.PositiveIntegerField(null=True, help_text="empty if nothing was promised")
+    snapshot = models.CharField(
+        max_length=500, blank=True, default="", help_text="the snapshot that the run took, or that it reads"
+    )
+    table = models.CharField(
+        max_length=63, blank=True, default="", help_text="the only table that it restores; empty for all"
+    )
     undoes = models.ForeignKey("self", models.PROTECT, null=True, related_name="undone_by")
-    is_rehearsal = models.BooleanField("rehearsal", default=False, help_text="on a copy, in a database of its own")
-    waived_seconds = models.FloatField(default=0.0, help_text="holds that a rehearsal did not wait for")
-    is_for_workers = models.BooleanField(default=False, help_text="carried out by the workers, not by a terminal")
+    is_rehearsal = models.BooleanField(
+        "rehearsal", default=False, help_text="executed on a copy, in a scratch database"
+    )
+    waived_seconds = models.FloatField(default=0.0, help_text="the holds that a rehearsal did not wait for")
+    is_for_workers = models.BooleanField(default=False, help_text="executed by the workers, not by a terminal")
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    worker = models.CharField(max_length=300, blank=True, default="", help_text="host and process that carry it out")
+    worker = models.CharField(
+        max_length=300,
+        blank=True,
+        default="",
+        help_text="host, process id and start time of the process that executes it",
+    )
     lease_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(db_default=0)
 
@@ -122,46 +137,55 @@ class RecoveryRun(models.Model):
         return RunKind(self.kind)
 
     @property
+    def target(self) -> "RecoveryRun":
+        """The run that this one undoes or purges; the run itself if it does neither."""
+        return self.undoes or self
+
+    @property
     def is_undone(self) -> bool:
-        """Its data is back, whatever the undo found afterwards."""
+        """True if an undo put its data back, even if a later step of the undo failed."""
         return not RecoveryRun.objects.filter(pk=self.pk).not_undone().exists()
 
     @property
     def schema(self) -> str:
-        """Where an emergency puts what it takes out of service."""
+        """The schema into which an emergency moves the tables that it takes out of service."""
         return f"quarantine_{self.pk}"
 
     @property
     def left_schema(self) -> str:
-        """Where its undo puts what was written to the tables that stood in."""
+        """The schema into which the undo moves the stand-in tables to which rows were written."""
         return f"{self.schema}_left"
 
     @property
     def actual_seconds(self) -> float | None:
+        """The time that the run took, in seconds; None while it is open."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None
 
     @property
     def can_keep_promise(self) -> bool:
-        """Where one was given, and it goes at the pace that it was given for."""
+        """True if a time was promised, and the run has the pace for which it was promised."""
         return self.promised_seconds is not None and (self.pace == 1 or self.is_rehearsal)
 
     @property
     def has_kept_promise(self) -> bool | None:
-        """None: there is none to keep, or it is not over. Holds that a rehearsal did not wait for count too."""
+        """True if the run is done and took no longer than promised; None if it is open or has no promise to keep.
+
+        The holds that a rehearsal did not wait for count as if it had waited.
+        """
         if self.promised_seconds is None or self.actual_seconds is None or not self.can_keep_promise:
             return None
         return self.outcome == RunOutcome.DONE and self.actual_seconds + self.waived_seconds <= self.promised_seconds
 
 
 class RecoveryStep(models.Model):
-    """What a run did, in the order in which it did it."""
+    """A step that a run executed or is executing. Steps are stored in the order in which they began."""
 
     run = models.ForeignKey(RecoveryRun, models.CASCADE, related_name="steps")
     name = models.CharField(max_length=32)
     outcome = models.CharField(max_length=10, choices=RunOutcome, default=RunOutcome.RUNNING)
     started_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
-    evidence = models.JSONField(default=dict, help_text="what was found and done")
+    evidence = models.JSONField(default=dict, help_text="what the step found and did")
 
     class Meta:
         app_label = "rollout"
@@ -176,4 +200,5 @@ class RecoveryStep(models.Model):
 
     @property
     def seconds(self) -> float | None:
+        """The time that the step took, in seconds; None while it is executed."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None

@@ -1,4 +1,4 @@
-"""Tables of the rollout app."""
+"""The tables of rollouts: their stage, their policies and their history."""
 
 from typing import Self
 
@@ -12,32 +12,46 @@ from django.db.models.functions import Now
 from core.access.audit import tracked
 from core.db.append_only import append_only
 from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
-from rollout.decisions.stages import Plan
+from rollout.decisions.guards import Limit
+from rollout.decisions.stages import StagePlan
 
 
 class RolloutQuerySet(models.QuerySet["Rollout"]):
+    """Questions about rollouts."""
+
     def unchanged_since(self, seen: "Rollout") -> Self:
+        """Return the rollout `seen` if its epoch is still the one that was read, else no row."""
         return self.filter(pk=seen.pk, epoch=seen.epoch)
 
 
 class Rollout(models.Model):
-    name = models.SlugField(max_length=50, unique=True, help_text="the flag's, as applications ask for it")
+    """A new way of serving, its present stage and its clock. `rollout.operations.lifecycle` changes it."""
+
+    name = models.SlugField(max_length=50, unique=True, help_text="name of the flag, as applications pass it to gate()")
     stage = models.CharField(max_length=16, choices=Stage, default=Stage.DISABLED)
     run_state = models.CharField(max_length=8, choices=RunState, default=RunState.IDLE)
-    epoch = models.PositiveBigIntegerField(default=0, help_text="one more with every change")
-    percent = models.PositiveSmallIntegerField(default=0, help_text="share of traffic, 0 to 100")
-    pace = models.FloatField(default=1.0, help_text="0.05 makes ten minutes half a minute")
-    stage_epoch = models.PositiveBigIntegerField(default=0, help_text="with which the visit of its stage began")
-    settled_epoch = models.PositiveBigIntegerField(default=0, help_text="last started, aborted or taken back with it")
+    epoch = models.PositiveBigIntegerField(default=0, help_text="grows by one with every change")
+    percent = models.PositiveSmallIntegerField(default=0, help_text="traffic share of the candidate, 0 to 100")
+    pace = models.FloatField(default=1.0, help_text="0.05 shortens ten minutes to half a minute")
+    stage_epoch = models.PositiveBigIntegerField(default=0, help_text="epoch with which the stage visit began")
+    settled_epoch = models.PositiveBigIntegerField(
+        default=0, help_text="epoch of the last start, abort or trip, which settles the trips of earlier epochs"
+    )
     stage_entered_at = models.DateTimeField(db_default=Now())
-    percent_entered_at = models.DateTimeField(db_default=Now(), help_text="the stage, or its percent step")
+    percent_entered_at = models.DateTimeField(
+        db_default=Now(), help_text="when the stage, or its percent step, was entered"
+    )
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_seconds = models.FloatField(default=0.0, help_text="since the stage, or its percent step, was entered")
     approved_by = models.CharField(max_length=150, blank=True, default="")
-    approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="what the approval is for")
-    control_requests = models.PositiveBigIntegerField(default=0, help_text="control's sample, of PARTIAL_ACTIVE")
+    approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="epoch that the approval began")
+    control_requests = models.PositiveBigIntegerField(
+        default=0, help_text="control's sample of PARTIAL_ACTIVE, which FULL_ACTIVE is compared with"
+    )
     control_errors = models.PositiveBigIntegerField(default=0)
-    cool_down_until = models.DateTimeField(null=True, blank=True, help_text="after a trip; before that no restart")
+    cool_down_until = models.DateTimeField(
+        null=True, blank=True, help_text="after a trip; the rollout cannot be started before"
+    )
 
     objects = RolloutQuerySet.as_manager()
 
@@ -69,23 +83,33 @@ class Rollout(models.Model):
 
 
 def rising(percents: list[int]) -> None:
-    """Raises ValidationError, unless they rise from 1 or more to 100 or less."""
-    if any(not 1 <= percent <= 100 for percent in percents) or percents != sorted(set(percents)):
-        raise ValidationError("shares have to rise, from 1 to 100 percent, as 10, 25, 50")
+    """Raise ValidationError unless the percents increase and each is 1 to 100.
+
+    Migration 0003 names this function, so it keeps its name and place.
+    """
+    are_in_range = all(1 <= percent <= 100 for percent in percents)
+    if not are_in_range or percents != sorted(set(percents)):
+        raise ValidationError("traffic shares must increase, from 1 to 100 percent, for example 10, 25, 50")
 
 
 @tracked()
 class StagePolicy(models.Model):
-    """How long a rollout stays in a stage, and what it takes to leave it."""
+    """The policy of one stage: its length, its traffic shares, and what a rollout needs to leave it."""
 
     rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="policies")
     stage = models.CharField(max_length=16, choices=Stage)
-    minutes = models.FloatField(help_text="at pace 1")
+    minutes = models.FloatField(help_text="length of the stage at pace 1, in minutes")
     percents = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True, validators=[rising])
     needs_approval = models.BooleanField(default=False)
-    window_minutes = models.FloatField(null=True, blank=True, help_text="what is judged; empty: the whole stage visit")
-    errors_in_a_row = models.PositiveSmallIntegerField(default=6, help_text="ticks at which nothing could be measured")
-    cool_down_minutes = models.FloatField(default=15, help_text="after a trip out of this stage")
+    window_minutes = models.FloatField(
+        null=True, blank=True, help_text="length of the window that is judged, in minutes; empty: the whole stage visit"
+    )
+    errors_in_a_row = models.PositiveSmallIntegerField(
+        default=6, help_text="the rollout trips after so many ticks in a row at which a guard could not be measured"
+    )
+    cool_down_minutes = models.FloatField(
+        default=15, help_text="after a trip out of this stage, the rollout cannot be started for so many minutes"
+    )
 
     class Meta:
         verbose_name_plural = "stage policies"
@@ -102,7 +126,7 @@ class StagePolicy(models.Model):
                 name="stage_policy_times_not_negative",
             ),
             models.CheckConstraint(condition=Q(errors_in_a_row__gte=1), name="stage_policy_errors_at_least_1"),
-            # Redis keeps what lies in a window for an hour.
+            # Redis keeps the slots of a window for an hour.
             models.CheckConstraint(
                 condition=Q(window_minutes=None) | Q(window_minutes__range=(1, 60)), name="stage_policy_window_1_to_60"
             ),
@@ -115,24 +139,37 @@ class StagePolicy(models.Model):
         return f"{self.rollout} {self.get_stage_display()}"
 
     @property
-    def plan(self) -> Plan:
-        """As the decisions want it."""
-        return Plan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
+    def plan(self) -> StagePlan:
+        """The policy as `rollout.decisions.stages` takes it."""
+        return StagePlan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
+
+    def limits(self) -> dict[Guard, Limit]:
+        """Return the limit of each guard; a guard without a policy is off."""
+        stored = {
+            Guard(policy.guard): Limit(policy.at_most, policy.min_samples, policy.is_on, Consequence(policy.leads))
+            for policy in self.guards.all()
+        }
+        return {guard: stored.get(guard, Limit(0.0, is_on=False)) for guard in Guard}
 
     def clean(self) -> None:
-        """What its constraint says too, which no form asks that does not edit the stage itself."""
+        """Raise ValidationError if the percents are missing.
+
+        The constraint requires them too, but a form that does not edit the stage does not check that constraint.
+        """
         if self.stage == Stage.PARTIAL_ACTIVE and not self.percents:
-            raise ValidationError({"percents": "say over which shares it goes, as 10, 25, 50"})
+            raise ValidationError({"percents": "this stage needs traffic shares, for example 10, 25, 50"})
 
 
 @tracked()
 class GuardPolicy(models.Model):
-    """A guard's limit at a stage, and where its violation leads."""
+    """The limit of one guard in one stage, and where its violation leads."""
 
     policy = models.ForeignKey(StagePolicy, models.CASCADE, related_name="guards")
     guard = models.CharField(max_length=16, choices=Guard)
     is_on = models.BooleanField("on", default=True)
-    at_most = models.FloatField(help_text="errors, ms, or a share from 0 to 1; of a hit rate the share of misses")
+    at_most = models.FloatField(
+        help_text="a number of errors, ms, or a share from 0 to 1; of the hit rate the share of misses"
+    )
     min_samples = models.PositiveIntegerField(default=50)
     leads = models.CharField(max_length=10, choices=Consequence, default=Consequence.DISABLE)
 
@@ -154,18 +191,21 @@ class GuardPolicy(models.Model):
         return f"{self.policy} {self.get_guard_display()}"
 
     def clean(self) -> None:
-        """What its constraint says too, which no form asks that does not edit the guard itself."""
+        """Raise ValidationError if a share is greater than 1.
+
+        The constraint requires that too, but a form that does not edit the guard does not check that constraint.
+        """
         if self.guard not in (Guard.ERRORS, Guard.P95_MS) and self.at_most is not None and self.at_most > 1:
-            raise ValidationError({"at_most": "it is a share: from 0 to 1"})
+            raise ValidationError({"at_most": f"the limit of this guard is a share from 0 to 1 (got {self.at_most:g})"})
 
 
 class Transition(models.Model):
-    """Every change of a rollout: what, who, why, and on which evidence."""
+    """A change of a rollout: what, by whom, why, and on which evidence."""
 
     KEEP_DAYS = 730
 
     rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="transitions")
-    epoch = models.PositiveBigIntegerField(help_text="that it began")
+    epoch = models.PositiveBigIntegerField(help_text="epoch that the transition began")
     verb = models.CharField(max_length=16)
     from_stage = models.CharField(max_length=16, choices=Stage)
     to_stage = models.CharField(max_length=16, choices=Stage)
@@ -174,7 +214,7 @@ class Transition(models.Model):
     pace = models.FloatField()
     actor = models.CharField(max_length=150)
     reason = models.TextField()
-    evidence = models.JSONField(default=list, help_text="the guards as they stood")
+    evidence = models.JSONField(default=list, help_text="the judgments of the guards at that moment")
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -187,7 +227,7 @@ class Transition(models.Model):
 
 
 class GuardReading(models.Model):
-    """What a tick measured, for the pictures."""
+    """The judgment of one guard at one tick, for the charts and for counting errors in a row."""
 
     KEEP_DAYS = 7
 

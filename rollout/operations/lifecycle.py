@@ -1,15 +1,27 @@
-"""What can be done with a rollout: one callable per verb, each for the rollout as its caller saw it."""
+"""The verbs of a rollout, each a callable on the rollout as its caller read it.
 
-from collections.abc import Sequence
+Every verb checks the permission of its actor, changes the rollout only if its epoch is still the one that was read, and
+records a Transition with the judgments as evidence, in one transaction. Gates are informed after the commit.
+
+The arguments that the verbs share:
+
+seen: the rollout as the caller read it. Raises Overtaken if it changed since.
+judgments: the guards' judgments, recorded as evidence.
+actor: the operator or machine that does it. Raises Refused if it lacks the permission.
+reason: for the history.
+"""
+
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 import redis
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Extract, Now
 
 from core.access import retention
@@ -21,206 +33,267 @@ from core.redis import client, key
 from core.switches import Part
 from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions import stages
-from rollout.decisions.guards import Counts, Judged, worst
-from rollout.gate import counters
-from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition
+from rollout.decisions.guards import Judgment, worst
+from rollout.gate import counters, trips
+from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
+PACE_AT_MOST = 10
 
 
 class Overtaken(SlipwayError):
-    """Somebody was faster."""
+    """The rollout changed after the caller read it."""
+
+
+class Columns(TypedDict, total=False):
+    """The columns of a rollout that a verb changes, with their new values or expressions."""
+
+    stage: Stage
+    run_state: RunState
+    percent: int
+    pace: float
+    stage_epoch: Combinable
+    settled_epoch: Combinable
+    stage_entered_at: Combinable
+    percent_entered_at: Combinable
+    paused_at: Combinable | None
+    paused_seconds: float | Combinable
+    approved_by: str
+    approved_epoch: int | None
+    control_requests: int
+    control_errors: int
+    cool_down_until: datetime | Combinable | None
 
 
 def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Transition:
-    """From disabled to dark mode. After a trip its cool-down has to be over, and a person has to say why."""
+    """Move the rollout from DISABLED to DARK_MODE.
+
+    After a trip its cool-down must be over, and an operator must give a reason.
+
+    pace: greater than 0 and at most 10; 0.05 shortens ten minutes to half a minute.
+    """
     require(actor, "rollout.start_rollout")
     if seen.stage != Stage.DISABLED:
-        raise Refused(f"{seen.name} runs already", "see manage.py rollout status")
-    if not 0 < pace <= 10:
-        raise WrongInput(f"a pace of {pace:g} is none", "take 1, or 0.05 for a trial")
+        raise Refused(f"cannot start {seen.name}: it is in {seen.stage} already", _status_command(seen))
+    if not 0 < pace <= PACE_AT_MOST:
+        raise WrongInput(
+            f"pace must be greater than 0 and at most {PACE_AT_MOST} (got {pace:g})",
+            "set --pace 1, or 0.05 for a trial",
+        )
     if seen.run_state == RunState.COOLING:
         _require_restart(seen, actor, reason)
-    return _enter(seen, "start", Stage.DARK_MODE, actor, reason, pace=pace, cool_down_until=None)
+    return _enter(seen, "start", Stage.DARK_MODE, actor, reason, changes={"pace": pace, "cool_down_until": None})
 
 
 def _require_restart(seen: Rollout, actor: Actor, reason: str) -> None:
+    """Raise Refused or WrongInput if the rollout must not be started again after its trip."""
     if isinstance(actor, Machine) and actor.name == "system":
-        raise Refused(f"{seen.name} was tripped", "a person has to start it again")
+        raise Refused(
+            f"cannot start {seen.name}: it tripped",
+            f"an operator must run: manage.py rollout start {seen.name} --reason WHY",
+        )
     if not reason.strip():
-        raise WrongInput(f"{seen.name} was tripped", "say with --reason why it may run again")
+        raise WrongInput(f"cannot start {seen.name}: it tripped", "give the reason why it may run again with --reason")
     if Rollout.objects.filter(pk=seen.pk, cool_down_until__gt=Now()).exists():
         raise Refused(
-            f"{seen.name} cools down until {seen.cool_down_until:%H:%M:%S} UTC", "wait, and look at why it fell"
+            f"cannot start {seen.name}: it cools down until {seen.cool_down_until:%H:%M:%S} UTC",
+            f"wait; to see why it tripped, run: manage.py rollout history {seen.name}",
         )
 
 
-def advance(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
-    """One stage on, before its time is over but not without a PASS of its guards."""
+def advance(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
+    """Move the rollout to its next stage. The stage's time need not be over, but the guards must PASS."""
     require(actor, "rollout.advance_rollout")
     if seen.stage == Stage.DISABLED:
-        raise Refused(f"{seen.name} is disabled", "start it: manage.py rollout start")
+        raise Refused(f"cannot advance {seen.name}: it is disabled", f"run: manage.py rollout start {seen.name}")
     _require_state(seen, MOVING, "advance")
     if seen.stage == Stage.FULL_ACTIVE:
-        raise Refused(f"{seen.name} is in its last stage", "there is nothing to advance to")
-    if worst(judged) is not Verdict.PASS:
-        raise Refused(f"the guards of {seen.name} do not pass", "see manage.py rollout status")
+        raise Refused(f"cannot advance {seen.name}: it is in its last stage", _status_command(seen))
+    if worst(judgments) is not Verdict.PASS:
+        raise Refused(f"cannot advance {seen.name}: its guards do not pass", _status_command(seen))
     if seen.approved_epoch is None and StagePolicy.objects.get(rollout=seen, stage=seen.stage).needs_approval:
         require(actor, "rollout.approve_rollout")
-    following = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
-    sample: dict[str, Any] = _controls_sample(seen) if following is Stage.FULL_ACTIVE else {}
-    return _enter(seen, "advance", following, actor, reason, judged, **sample)
+    next_stage = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
+    changes = _control_sample(seen) if next_stage is Stage.FULL_ACTIVE else Columns()
+    return _enter(seen, "advance", next_stage, actor, reason, judgments, changes=changes)
 
 
-def _controls_sample(seen: Rollout) -> dict[str, int]:
-    """What control did in the visit that ends, for as long as the next stage lasts; nothing where nobody can tell."""
+def _control_sample(seen: Rollout) -> Columns:
+    """Return what control did in the visit that ends, for the next stage to compare with.
+
+    The sample is empty if the counts cannot be read or some were dropped.
+    """
+    visit = counters.StageVisit(seen.epoch, seen.stage_epoch)
     try:
-        found = counters.read(seen.name, stages.Arm.CONTROL, counters.Visit(seen.epoch, seen.stage_epoch))
+        counts = counters.read_counts(seen.name, stages.Arm.CONTROL, visit)
     except redis.RedisError:
-        found = Counts()
-    requests, errors = (0, 0) if found.dropped else (found.requests, found.errors)
-    return {"control_requests": requests, "control_errors": errors}
+        return {"control_requests": 0, "control_errors": 0}
+    if counts.dropped:
+        return {"control_requests": 0, "control_errors": 0}
+    return {"control_requests": counts.requests, "control_errors": counts.errors}
 
 
-def step(seen: Rollout, percent: int, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
-    """To the next share of the same stage."""
+def step(seen: Rollout, percent: int, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
+    """Raise the traffic share within the same stage.
+
+    percent: the next share, larger than the present one and at most 100.
+    """
     require(actor, "rollout.advance_rollout")
     _require_state(seen, MOVING, "step")
     if not seen.percent < percent <= 100:
-        raise WrongInput(f"{percent} % is no larger share than {seen.percent} %", "shares only grow")
-    return _change(seen, "step", actor, reason, judged, percent=percent, **_now_entered())
+        raise WrongInput(
+            f"percent must be greater than {seen.percent} and at most 100 (got {percent})",
+            "shares only grow; to lower one, run: manage.py rollout abort",
+        )
+    return _change_rollout(seen, "step", actor, reason, judgments, {"percent": percent, **_restarted_clock()})
 
 
-def finish(seen: Rollout, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
-    """In its last stage for its time, with a PASS: done. The guards go on watching."""
+def finish(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
+    """Mark the rollout as done in its last stage, which needs a PASS. Its guards continue to watch."""
     require(actor, "rollout.advance_rollout")
     _require_state(seen, MOVING, "finish")
-    if seen.stage != Stage.FULL_ACTIVE or worst(judged) is not Verdict.PASS:
-        raise Refused(f"{seen.name} is not done", "see manage.py rollout status")
-    return _change(seen, "finish", actor, reason, judged, run_state=RunState.DONE)
+    if seen.stage != Stage.FULL_ACTIVE or worst(judgments) is not Verdict.PASS:
+        raise Refused(
+            f"cannot finish {seen.name}: it is not in FULL_ACTIVE, or its guards do not pass", _status_command(seen)
+        )
+    return _change_rollout(seen, "finish", actor, reason, judgments, {"run_state": RunState.DONE})
 
 
-def wait(seen: Rollout, judged: Sequence[Judged], *, actor: Actor) -> Transition:
-    """For an approval."""
+def wait(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor) -> Transition:
+    """Let the rollout wait for an approval."""
     require(actor, "rollout.advance_rollout")
     _require_state(seen, (RunState.RUNNING,), "wait")
-    return _change(seen, "wait", actor, "its policy asks for an approval", judged, run_state=RunState.WAITING)
+    reason = "the policy of this stage requires an approval"
+    return _change_rollout(seen, "wait", actor, reason, judgments, {"run_state": RunState.WAITING})
 
 
-def approve(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
-    """What it waits for; the next tick advances it, if its guards still pass."""
+def approve(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
+    """Approve the advance that the rollout waits for. The next tick advances it, if its guards still pass."""
     require(actor, "rollout.approve_rollout")
     _require_state(seen, (RunState.WAITING,), "approve")
-    return _change(
-        seen,
-        "approve",
-        actor,
-        reason,
-        judged,
-        run_state=RunState.RUNNING,
-        approved_by=actor.get_username(),
-        approved_epoch=seen.epoch + 1,
-    )
+    changes: Columns = {
+        "run_state": RunState.RUNNING,
+        "approved_by": actor.get_username(),
+        "approved_epoch": seen.epoch + 1,
+    }
+    return _change_rollout(seen, "approve", actor, reason, judgments, changes)
 
 
-def pause(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
-    """Its time stands still; its guards go on watching."""
+def pause(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
+    """Stop the clock of the rollout. Its guards continue to watch."""
     require(actor, "rollout.pause_rollout")
     _require_state(seen, MOVING, "pause")
-    return _change(seen, "pause", actor, reason, judged, run_state=RunState.PAUSED, paused_at=Now())
+    return _change_rollout(seen, "pause", actor, reason, judgments, {"run_state": RunState.PAUSED, "paused_at": Now()})
 
 
-def resume(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
+def resume(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
+    """Continue the clock of the rollout. The pause does not count as time in its stage."""
     require(actor, "rollout.resume_rollout")
     _require_state(seen, (RunState.PAUSED,), "resume")
     pause_length = ExpressionWrapper(Now() - F("paused_at"), output_field=DurationField())
-    paused = F("paused_seconds") + Extract(pause_length, "epoch")
-    return _change(
-        seen, "resume", actor, reason, judged, run_state=RunState.RUNNING, paused_at=None, paused_seconds=paused
-    )
+    paused_seconds = F("paused_seconds") + Extract(pause_length, "epoch")
+    changes: Columns = {"run_state": RunState.RUNNING, "paused_at": None, "paused_seconds": paused_seconds}
+    return _change_rollout(seen, "resume", actor, reason, judgments, changes)
 
 
-def abort(seen: Rollout, judged: Sequence[Judged] = (), *, actor: Actor, reason: str) -> Transition:
-    """To disabled, at once. One that fell just before cools down all the same."""
+def abort(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
+    """Disable the rollout at once. If it has just tripped, it cools down all the same."""
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
-        raise Refused(f"{seen.name} is disabled", "there is nothing to abort")
-    fell = 0
+        raise Refused(f"cannot abort {seen.name}: it is disabled already", _status_command(seen))
+    trip_errors = 0
     with suppress(redis.RedisError):
-        fell = counters.fell(seen.name, seen.settled_epoch)
-    if fell:
-        reason = f"a hard limit fell, with {fell} errors; {reason}".removesuffix("; ")
-    rest: dict[str, Any] = _cooling(seen) if fell else {"run_state": RunState.IDLE}
-    return _enter(seen, "abort", Stage.DISABLED, actor, reason, judged, **rest)
+        trip_errors = trips.read_trip_errors(seen.name, seen.settled_epoch)
+    changes: Columns = {"run_state": RunState.IDLE}
+    if trip_errors:
+        changes = _cooling(seen)
+        reason = f"{stages.describe_exceeded_limit(trip_errors)}; {reason}".removesuffix("; ")
+    return _enter(seen, "abort", Stage.DISABLED, actor, reason, judgments, changes=changes)
 
 
-def _cooling(seen: Rollout) -> dict[str, Any]:
+def _cooling(seen: Rollout) -> Columns:
     policy = StagePolicy.objects.get(rollout=seen, stage=seen.stage)
     until = Now() + timedelta(minutes=policy.cool_down_minutes)
     return {"run_state": RunState.COOLING, "cool_down_until": until}
 
 
-def trip(seen: Rollout, to: Stage, judged: Sequence[Judged], *, actor: Actor, reason: str) -> Transition:
-    """Back, because a guard fell: to disabled, where it cools down, or one stage, where it is paused until a person
-    has it go on.
+def _paused() -> Columns:
+    return {"run_state": RunState.PAUSED, "paused_at": Now()}
+
+
+def trip(seen: Rollout, to: Stage, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
+    """Take the rollout back because a guard was violated.
+
+    to: DISABLED, where the rollout cools down; or the stage before, where it is paused until an operator resumes it.
     """
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
-        raise Refused(f"{seen.name} is disabled", "there is nothing to take back")
-    paused = {"run_state": RunState.PAUSED, "paused_at": Now()}
-    return _enter(seen, "trip", to, actor, reason, judged, **(_cooling(seen) if to is Stage.DISABLED else paused))
+        raise Refused(f"cannot trip {seen.name}: it is disabled already", _status_command(seen))
+    changes = _cooling(seen) if to is Stage.DISABLED else _paused()
+    return _enter(seen, "trip", to, actor, reason, judgments, changes=changes)
 
 
 def descend(seen: Rollout, to: Stage, percent: int, *, actor: Actor, reason: str) -> Transition:
-    """Down, as part of a gradual rollback: it stays there, with its guards watching, until that takes it on."""
+    """Move the rollout down as part of a gradual rollback, which also moves it on from there.
+
+    Until then the rollout is paused, and its guards watch.
+
+    percent: the traffic share there; 0: the one that the policy of the stage begins with.
+    """
     require(actor, "rollout.abort_rollout")
     if to is Stage.DISABLED:
         return abort(seen, actor=actor, reason=reason)
-    share: dict[str, Any] = {"percent": percent} if percent else {}
-    return _enter(seen, "descend", to, actor, reason, run_state=RunState.PAUSED, paused_at=Now(), **share)
+    changes = _paused()
+    if percent:
+        changes["percent"] = percent
+    return _enter(seen, "descend", to, actor, reason, changes=changes)
 
 
 @transaction.atomic
 def freeze(*, actor: Actor, reason: str) -> bool:
-    """Stop all automatic advances, never a rollback. Returns whether they were not frozen before."""
+    """Stop the automatic advances of all rollouts, but no rollback. Return whether they were on before."""
     return _set_advancing(False, actor, reason)
 
 
 @transaction.atomic
 def unfreeze(*, actor: Actor, reason: str) -> bool:
+    """Allow automatic advances again. Return whether they were frozen before."""
     return _set_advancing(True, actor, reason)
 
 
 def prune() -> int:
-    """Delete readings, transitions, failed sign-ins and sessions past their retention. Returns how many."""
-    kept: list[tuple[type[Model], str, int]] = [
+    """Delete readings, transitions, failed sign-ins and sessions past their retention. Return the number of rows."""
+    retentions: list[tuple[type[Model], str, int]] = [
         (GuardReading, "at", GuardReading.KEEP_DAYS),
         (Transition, "at", Transition.KEEP_DAYS),
     ]
-    return batches.prune(kept) + retention.prune_sign_ins()
+    return batches.prune(retentions) + retention.prune_sign_ins()
 
 
 def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
-    require(actor, f"rollout.{'unfreeze' if is_on else 'freeze'}_rollout")
     verb = "unfreeze" if is_on else "freeze"
+    require(actor, f"rollout.{verb}_rollout")
     with acting(actor, verb):
-        found = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)
-        changed = found.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason)
-    if changed:
+        row = Activation.objects.filter(part=Part.ADVANCING, is_on=not is_on)
+        has_changed = bool(row.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason))
+    if has_changed:
         for rollout in Rollout.objects.select_for_update().order_by("pk"):
-            _change(rollout, verb, actor, reason)
-    return bool(changed)
+            _change_rollout(rollout, verb, actor, reason)
+    return has_changed
+
+
+def _status_command(seen: Rollout) -> str:
+    return f"run: manage.py rollout status {seen.name}"
 
 
 def _require_state(seen: Rollout, allowed: Sequence[RunState], verb: str) -> None:
     if seen.run_state not in allowed:
-        state = RunState(seen.run_state).label.lower()
-        raise Refused(
-            f"{seen.name} is {state}", f"to {verb} it has to be {' or '.join(s.label.lower() for s in allowed)}"
-        )
+        state, wanted = RunState(seen.run_state).value, " or ".join(each.value for each in allowed)
+        raise Refused(f"cannot {verb} {seen.name}: it is {state}, not {wanted}", _status_command(seen))
 
 
-def _now_entered() -> dict[str, Any]:
+def _restarted_clock() -> Columns:
+    """Return the columns of a rollout that enters a stage or a percent step."""
     return {"percent_entered_at": Now(), "paused_at": None, "paused_seconds": 0.0}
 
 
@@ -230,46 +303,50 @@ def _enter(
     stage: Stage,
     actor: Actor,
     reason: str,
-    judged: Sequence[Judged] = (),
+    judgments: Sequence[Judgment] = (),
     *,
-    run_state: RunState = RunState.RUNNING,
-    **more: Any,
+    changes: Columns,
 ) -> Transition:
+    """Move the rollout to a stage and begin a stage visit.
+
+    changes: columns that differ from those of a rollout that runs at the beginning of the stage.
+    """
     policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
-    percent = stages.share_on_entry(stage, policy.plan) if policy else 0
-    begun = {"stage_entered_at": Now(), "stage_epoch": F("epoch") + 1, "approved_by": "", "approved_epoch": None}
-    if verb not in ("advance", "descend"):  # a fall binds what moves raced it
-        begun["settled_epoch"] = F("epoch") + 1
-    changes = _now_entered() | begun | {"stage": stage, "run_state": run_state, "percent": percent} | more
-    return _change(seen, verb, actor, reason, judged, **changes)
-
-
-def _tell(name: str) -> None:
-    """Every gate looks at once; without Redis within a second."""
-    with suppress(redis.RedisError):
-        client().publish(key("rollouts"), name)
-
-
-def tell_gates() -> None:
-    """Of what is not a rollout's own, once it is committed."""
-    transaction.on_commit(partial(_tell, "all"))
+    entered: Columns = {
+        "stage": stage,
+        "run_state": RunState.RUNNING,
+        "percent": stages.percent_on_entry(stage, policy.plan) if policy else 0,
+        "stage_entered_at": Now(),
+        "stage_epoch": F("epoch") + 1,
+        "approved_by": "",
+        "approved_epoch": None,
+        **_restarted_clock(),
+    }
+    if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
+        entered["settled_epoch"] = F("epoch") + 1
+    return _change_rollout(seen, verb, actor, reason, judgments, {**entered, **changes})
 
 
 @transaction.atomic
-def _change(
-    seen: Rollout, verb: str, actor: Actor, reason: str, judged: Sequence[Judged] = (), **changes: Any
+def _change_rollout(
+    seen: Rollout,
+    verb: str,
+    actor: Actor,
+    reason: str,
+    judgments: Sequence[Judgment] = (),
+    changes: Columns | None = None,
 ) -> Transition:
-    """Raises Overtaken when the rollout moved after `seen` was read."""
-    if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **changes):
-        raise Overtaken(f"{seen.name} has moved since you read it", "run: manage.py rollout status")
-    transaction.on_commit(partial(_tell, seen.name))
-    return record(Rollout.objects.get(pk=seen.pk), verb, Stage(seen.stage), actor, reason, judged)
+    """Change the rollout and record the transition. Raises Overtaken if it changed after `seen` was read."""
+    if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **(changes or {})):
+        raise Overtaken(f"cannot {verb} {seen.name}: it changed after you read it", _status_command(seen))
+    transaction.on_commit(partial(_publish_change, seen.name))
+    return record_transition(Rollout.objects.get(pk=seen.pk), verb, Stage(seen.stage), actor, reason, judgments)
 
 
-def record(
-    now: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judged: Sequence[Judged] = ()
+def record_transition(
+    now: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judgments: Sequence[Judgment] = ()
 ) -> Transition:
-    """How the rollout came to be as it is now."""
+    """Record how the rollout came to be as it is in `now`."""
     return Transition.objects.create(
         rollout=now,
         epoch=now.epoch,
@@ -281,5 +358,25 @@ def record(
         pace=now.pace,
         actor=actor.get_username(),
         reason=reason,
-        evidence=[asdict(one) for one in judged],
+        evidence=[asdict(judgment) for judgment in judgments],
     )
+
+
+def announce_to_gates() -> None:
+    """Let every gate refresh its states after the commit, because something that all rollouts depend on changed."""
+    transaction.on_commit(partial(_publish_change, "all"))
+
+
+def announce_restored_policies(restored: Collection[type[Model]]) -> None:
+    """Let every gate refresh its states after a restore that put policies back.
+
+    restored: the models whose rows were put back.
+    """
+    if StagePolicy in restored or GuardPolicy in restored:
+        announce_to_gates()
+
+
+def _publish_change(name: str) -> None:
+    """Let every gate refresh its states now. Without Redis they do so within a second."""
+    with suppress(redis.RedisError):
+        client().publish(key("rollouts"), name)

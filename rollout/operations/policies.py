@@ -1,7 +1,7 @@
-"""Making a rollout, and editing what its stages ask of it."""
+"""Operations on the configuration of rollouts: making one, and editing the policies of its stages and guards."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
@@ -13,29 +13,48 @@ from rollout.decisions.guards import ALPHA
 from rollout.models import GuardPolicy, Rollout, StagePolicy
 from rollout.operations import lifecycle
 
-# minutes, shares of traffic, window in minutes
-STAGES: dict[Stage, tuple[float, list[int], float | None]] = {
-    Stage.DARK_MODE: (10, [], None),
-    Stage.SHADOW_MODE: (15, [], None),
-    Stage.PARTIAL_ACTIVE: (20, [10, 25, 50], None),
-    Stage.FULL_ACTIVE: (10, [], 10),
+
+class StageDefault(NamedTuple):
+    """The policy of a stage of a new rollout. percents: traffic shares, 1 to 100."""
+
+    minutes: float
+    percents: list[int]
+    window_minutes: float | None
+
+
+class GuardDefault(NamedTuple):
+    """The policy of a guard of a new rollout.
+
+    at_most: errors, ms or a share from 0 to 1; of HIT_RATE the share of misses, of ERROR_RATE the level of its test.
+    """
+
+    at_most: float
+    min_samples: int
+    leads: Consequence
+
+
+DEFAULT_STAGES = {
+    Stage.DARK_MODE: StageDefault(10, [], None),
+    Stage.SHADOW_MODE: StageDefault(15, [], None),
+    Stage.PARTIAL_ACTIVE: StageDefault(20, [10, 25, 50], None),
+    Stage.FULL_ACTIVE: StageDefault(10, [], 10),
 }
-# limit (of a hit rate the share of misses; of error_rate the level of its test), minimum sample, where it leads
-Asked = dict[Guard, tuple[float, int, Consequence]]
-COMMON: Asked = {Guard.FEED_HEALTH: (0.5, 1, Consequence.WARN)}
-PROBES: Asked = {Guard.HIT_RATE: (0.3, 50, Consequence.DISABLE)}
-CANDIDATE: Asked = {
-    Guard.ERRORS: (5, 50, Consequence.DISABLE),
-    Guard.P95_MS: (1000, 50, Consequence.DISABLE),
+COMMON = {Guard.FEED_HEALTH: GuardDefault(0.5, 1, Consequence.WARN)}
+PROBES = {Guard.HIT_RATE: GuardDefault(0.3, 50, Consequence.DISABLE)}
+CANDIDATE = {
+    Guard.ERRORS: GuardDefault(5, 50, Consequence.DISABLE),
+    Guard.P95_MS: GuardDefault(1000, 50, Consequence.DISABLE),
     **PROBES,
 }
-GUARDS: dict[Stage, Asked] = {
+MISMATCHES = {Guard.MISMATCH_RATE: GuardDefault(0.01, 50, Consequence.DISABLE)}
+AGAINST_CONTROL = {Guard.ERROR_RATE: GuardDefault(ALPHA, 1000, Consequence.DISABLE)}
+DEFAULT_GUARDS: dict[Stage, dict[Guard, GuardDefault]] = {
     Stage.DARK_MODE: PROBES | COMMON,
-    Stage.SHADOW_MODE: CANDIDATE | {Guard.MISMATCH_RATE: (0.01, 50, Consequence.DISABLE)} | COMMON,
+    Stage.SHADOW_MODE: CANDIDATE | MISMATCHES | COMMON,
     Stage.PARTIAL_ACTIVE: CANDIDATE | COMMON,
-    Stage.FULL_ACTIVE: CANDIDATE | {Guard.ERROR_RATE: (ALPHA, 1000, Consequence.DISABLE)} | COMMON,
+    Stage.FULL_ACTIVE: CANDIDATE | AGAINST_CONTROL | COMMON,
 }
-FIELDS = {  # that an operator edits, and what they are called
+EDITABLE_FIELDS = {
     StagePolicy: ("minutes", "percents", "needs_approval", "window_minutes", "errors_in_a_row", "cool_down_minutes"),
     GuardPolicy: ("is_on", "at_most", "min_samples", "leads"),
 }
@@ -43,40 +62,41 @@ Policy = StagePolicy | GuardPolicy
 
 
 @transaction.atomic
-def create(name: str, *, actor: Actor) -> Rollout:
-    """A rollout with the default policies, disabled."""
+def create_rollout(name: str, *, actor: Actor) -> Rollout:
+    """Create a disabled rollout with the default policies. Raises Refused without the permission."""
     require(actor, "rollout.add_rollout")
     with acting(actor, "add"):
         rollout = Rollout.objects.create(name=name)
-        for stage, (minutes, percents, window) in STAGES.items():
-            policy = StagePolicy.objects.create(
-                rollout=rollout, stage=stage, minutes=minutes, percents=percents, window_minutes=window
-            )
+        for stage, default in DEFAULT_STAGES.items():
+            policy = StagePolicy.objects.create(rollout=rollout, stage=stage, **default._asdict())
             GuardPolicy.objects.bulk_create(
-                GuardPolicy(policy=policy, guard=guard, at_most=at_most, min_samples=samples, leads=leads)
-                for guard, (at_most, samples, leads) in GUARDS[stage].items()
+                GuardPolicy(policy=policy, guard=guard, **guard_default._asdict())
+                for guard, guard_default in DEFAULT_GUARDS[stage].items()
             )
-    lifecycle.record(rollout, "create", Stage(rollout.stage), actor, "")
+    lifecycle.record_transition(rollout, "create", Stage(rollout.stage), actor, "")
     return rollout
 
 
 @transaction.atomic
-def save(policies: Sequence[Policy], *, actor: Actor) -> None:
-    """Store edited policies, on record; what runs is judged by them from the next tick on."""
+def save_policies(policies: Sequence[Policy], *, actor: Actor) -> None:
+    """Store edited policies and record the edit. Raises Refused without the permission.
+
+    Running rollouts are judged by the new policies from the next tick on.
+    """
     with acting(actor, "change"):
         for policy in policies:
             require(actor, f"rollout.change_{policy._meta.model_name}")
-            policy.save(update_fields=FIELDS[type(policy)])
+            policy.save(update_fields=EDITABLE_FIELDS[type(policy)])
 
 
 def policies_of(rollout: Rollout) -> list[Sequence[Policy]]:
-    """Its stages' and its guards', whose edits are its history."""
+    """Return the policies of the rollout's stages, and those of its guards. Their edits are part of its history."""
     guards = GuardPolicy.objects.filter(policy__rollout=rollout).select_related("policy__rollout")
     return [list(rollout.policies.select_related("rollout")), list(guards)]
 
 
 def last_edit(rollout: Rollout) -> str:
-    """Another one with each edit."""
-    of_stages: Any = StagePolicy.pgh_event_model.objects.filter(rollout=rollout)  # type: ignore[attr-defined]
-    of_guards: Any = GuardPolicy.pgh_event_model.objects.filter(policy__rollout=rollout)  # type: ignore[attr-defined]
-    return "-".join(str(found.aggregate(last=Max("pk"))["last"]) for found in (of_stages, of_guards))
+    """Return a text that changes with each edit of the rollout's policies."""
+    stage_edits: Any = StagePolicy.pgh_event_model.objects.filter(rollout=rollout)  # type: ignore[attr-defined]
+    guard_edits: Any = GuardPolicy.pgh_event_model.objects.filter(policy__rollout=rollout)  # type: ignore[attr-defined]
+    return "-".join(str(edits.aggregate(last=Max("pk"))["last"]) for edits in (stage_edits, guard_edits))

@@ -1,0 +1,1 @@
+"""The way back: snapshots, restores, and three levels of rollback."""

@@ -1,4 +1,4 @@
-"""A run carried out beside the request that asked for it: at once, whether or not a worker lives."""
+"""The execution of a run in a thread of the web process: it begins at once, even if no worker lives."""
 
 import threading
 
@@ -9,15 +9,16 @@ from rollout.models import RecoveryRun
 from rollout.recovery import operations
 
 
-def carry_out(run: RecoveryRun) -> None:
-    """In a thread; where this process dies, a worker takes it up. A gradual one is for beat and the workers."""
+def execute_in_background(run: RecoveryRun) -> None:
+    """Execute the run in a thread. If this process dies, a worker resumes it. Leave a gradual one to the workers."""
     if run.kind != RunKind.GRADUAL:
-        threading.Thread(target=_carry_out, args=(run,), name=f"slipway-recovery-{run.pk}").start()
+        threading.Thread(target=execute_and_disconnect, args=(run,), name=f"slipway-recovery-{run.pk}").start()
 
 
-def _carry_out(run: RecoveryRun) -> None:
+def execute_and_disconnect(run: RecoveryRun) -> None:
+    """Execute the run, log what stops it, and close this thread's database connection."""
     try:
-        with operations.logged(run):
-            operations.carry_out(run)
+        with operations.logged_failures(run):
+            operations.execute_run(run)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""What commands that carry out a run have in common: each step told as it ends, and how it went."""
+"""The base of the commands that execute a run: they print each step as it ends, and the result."""
 
 import sys
 from typing import Any
@@ -7,36 +7,40 @@ from core.commands import SlipwayCommand
 from core.text import duration
 from rollout.choices import RunOutcome
 from rollout.models import RecoveryRun, RecoveryStep
-from rollout.recovery.runner import Failed
+from rollout.recovery.runner import Failed, promise_clause
 
 
 class RunCommand(SlipwayCommand):
-    def tell(self, step: RecoveryStep) -> None:
-        """As each step ends, on stderr: stdout is for the document."""
+    def print_step(self, step: RecoveryStep) -> None:
+        """Print the step on stderr; stdout is for the document."""
         if not self.as_json:
-            outcome = RunOutcome(step.outcome)
-            self.stderr.write(f"{outcome.symbol} {step.name}  {step.seconds or 0:.1f} s", ending="\n")
+            symbol = RunOutcome(step.outcome).symbol
+            self.stderr.write(f"{symbol} {step.name}  {step.seconds or 0:.1f} s", ending="\n")
             sys.stderr.flush()
 
-    def finish(self, run: RecoveryRun) -> None:
-        """Say how it ended. Raises Failed where it did not do all it should."""
-        self.report(document(run), told(run))
+    def report_run(self, run: RecoveryRun) -> None:
+        """Print how the run ended. Raise Failed if it did not do all that it should."""
+        self.report(run_document(run), describe_run(run))
         if run.outcome not in (RunOutcome.DONE, RunOutcome.CUT_SHORT):
             failed = run.steps.filter(outcome=RunOutcome.FAILED)
-            wrong = "; ".join(f"{step.name}: {step.evidence.get('problem')}" for step in failed) or run.reason
-            raise Failed(f"{run}: {wrong}", "see its page in the admin, and ROLLBACK_PLAN.md")
+            problems = "; ".join(f"{step.name}: {step.evidence.get('problem')}" for step in failed) or run.reason
+            raise Failed(
+                f"{run} failed: {problems}",
+                f"see its steps at /admin/rollout/recoveryrun/{run.pk}/change/, and follow ROLLBACK_PLAN.md",
+            )
 
 
-def told(run: RecoveryRun) -> str:
-    promise = f", promised {run.promised_seconds} s" if run.can_keep_promise else ""
-    snapshot = f"; snapshot {run.snapshot}" if run.snapshot else ""
-    took = 0.0 if run.actual_seconds is None else run.actual_seconds
+def describe_run(run: RecoveryRun) -> str:
+    """Return how the run ended, in one line."""
+    name = f"{run}, a rehearsal" if run.is_rehearsal else str(run)
+    outcome = RunOutcome(run.outcome).label.lower()
     holds = f" and {duration(run.waived_seconds)} of holds" if run.waived_seconds else ""
-    rehearsed = "rehearsed, " if run.is_rehearsal else ""
-    return f"{run}: {rehearsed}{RunOutcome(run.outcome).label.lower()} in {took:.1f} s{holds}{promise}{snapshot}"
+    snapshot = f"; snapshot {run.snapshot}" if run.snapshot else ""
+    return f"{name}: {outcome} in {run.actual_seconds or 0:.1f} s{holds}{promise_clause(run)}{snapshot}"
 
 
-def document(run: RecoveryRun) -> dict[str, Any]:
+def run_document(run: RecoveryRun) -> dict[str, Any]:
+    """Return the JSON document of the run; its keys are a contract with other programs."""
     return {
         "level": run.kind,
         "run_id": run.pk,

@@ -1,6 +1,7 @@
-"""Which tables recovery looks after: apps register theirs in `AppConfig.ready`."""
+"""The registry of the tables that recovery protects. Apps register theirs in `AppConfig.ready`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,19 @@ from django.apps import apps
 from django.db import connection
 from django.db.models import Model
 
-Restored = Callable[[frozenset[type[Model]]], object]
-Verify = Callable[[str, int], dict[str, Any]]
+OnRestored = Callable[[frozenset[type[Model]]], object]
+Verify = Callable[[str, int], dict[str, Any]]  # the evidence is JSON; only its key `passed` is read
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """volatile: fields that change by themselves, left out of the content hash and of comparisons. on_standard: what a
-    standard rollback does to the table, which an emergency takes out of service; `resets`: the fields that it sets back
-    (none: it empties the table). keeps_rows: rows come and go with something that is never restored: a restore changes
-    those that are there, and adds and removes none.
+    """A protected table, and what snapshots, restores and rollbacks do with it.
+
+    volatile: the fields that change by themselves. No content hash includes them, and no restore compares them.
+    on_standard: what a standard rollback does to the table; an emergency takes such a table out of service.
+    resets: the fields that `on_standard` sets back. If it is empty, `on_standard` empties the table.
+    keeps_rows: rows come and go with an object that is never restored. A restore changes the rows that exist; it adds
+    and removes none.
     """
 
     model: type[Model]
@@ -32,22 +36,23 @@ class Protection:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Names and types."""
+        """The names of the columns and their types."""
         return {field.column: field.db_type(connection) or "" for field in self.model._meta.local_concrete_fields}
 
     @property
     def lasting(self) -> dict[str, str]:
-        """Those columns that do not change by themselves."""
+        """The columns that do not change by themselves, and their types."""
         return self.columns_without(self.volatile)
 
     def columns_without(self, fields: tuple[str, ...]) -> dict[str, str]:
-        without = {field.column for field in self.model._meta.local_concrete_fields if field.name in fields}
-        return {name: kind for name, kind in self.columns.items() if name not in without}
+        """Return the columns of all other fields, and their types."""
+        left_out = {field.column for field in self.model._meta.local_concrete_fields if field.name in fields}
+        return {name: kind for name, kind in self.columns.items() if name not in left_out}
 
 
 _protected: dict[type[Model], Protection] = {}
 _verify: list[Verify] = []
-_restored: list[Restored] = []
+_on_restored: list[OnRestored] = []
 
 
 def protect(
@@ -58,43 +63,65 @@ def protect(
     resets: tuple[str, ...] = (),
     keeps_rows: bool = False,
 ) -> None:
-    """Register a table. Raises FieldDoesNotExist for a field that the model lacks."""
+    """Register a table; `Protection` explains the parameters. Raises FieldDoesNotExist if the model lacks a field."""
     for name in (*volatile, *resets):
         model._meta.get_field(name)
     _protected[model] = Protection(model, volatile, on_standard, resets, keeps_rows)
 
 
 def protected() -> tuple[Protection, ...]:
+    """Return the protected tables, in the order in which they were registered."""
     return tuple(_protected.values())
 
 
-def when_restored(told: Restored) -> None:
-    """Who is to be told, in the transaction that put rows of these tables back."""
-    _restored.append(told)
+def when_restored(callback: OnRestored) -> None:
+    """Register a function to call after rows were put back, in the transaction that did so.
+
+    callback: receives the models of the tables whose rows were put back.
+    """
+    _on_restored.append(callback)
 
 
-def tell_restored(models: Iterable[type[Model]]) -> None:
+def notify_restored(models: Iterable[type[Model]]) -> None:
+    """Call every registered function with the models whose rows were put back."""
     restored = frozenset(models)
-    for told in _restored:
-        told(restored)
+    for callback in _on_restored:
+        callback(restored)
 
 
-def verify_with(verify: Verify) -> None:
-    """Who runs the post-rollback suite: for level and id of a run, evidence whose `passed` says how it went."""
-    _verify[:] = [verify]
+def verify_with(verify: Verify | None) -> None:
+    """Register the function that runs the post-rollback suite, in place of the one before; None registers none.
+
+    verify: receives the level and the id of a run. Returns evidence whose key `passed` is the verdict.
+    """
+    _verify[:] = [] if verify is None else [verify]
 
 
-def verification(level: str, run: int) -> dict[str, Any]:
+def run_verification(level: str, run_id: int) -> dict[str, Any]:
+    """Run the post-rollback suite, and return its evidence. If none is registered, it has not passed."""
     if not _verify:
-        return {"passed": False, "problem": "ERROR: nobody registered a verification"}
-    return _verify[0](level, run)
+        return {"passed": False, "problem": "ERROR: no post-rollback suite is registered"}
+    return _verify[0](level, run_id)
 
 
-def of_models(tables: Sequence[str]) -> list[Protection]:
-    """Those tables as something to be snapshot, but for the ones that are anyway."""
-    known = {each.table for each in protected()}
-    return [Protection(model) for name, model in models().items() if name in tables and name not in known]
+@contextmanager
+def registrations_undone() -> Iterator[None]:
+    """Forget, at the end of the block, everything that was registered in it. Tests register in such a block."""
+    before = dict(_protected), list(_verify), list(_on_restored)
+    try:
+        yield
+    finally:
+        _protected.clear()
+        _protected.update(before[0])
+        _verify[:], _on_restored[:] = before[1:]
 
 
-def models() -> dict[str, type[Model]]:
+def protections_of(tables: Sequence[str]) -> list[Protection]:
+    """Return protections for these tables, so that a snapshot can hold them too; registered ones are left out."""
+    registered = {protection.table for protection in protected()}
+    return [Protection(model) for name, model in models_by_table().items() if name in tables and name not in registered]
+
+
+def models_by_table() -> dict[str, type[Model]]:
+    """Return every model of the project, by the name of its table."""
     return {model._meta.db_table: model for model in apps.get_models(include_auto_created=True)}

@@ -1,4 +1,4 @@
-"""A browser for all tests, and for each a site of its own that nobody else changes."""
+"""A browser for all tests, and for each test a site that no other test changes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,25 +25,25 @@ def driver() -> Iterator[Chrome]:
 
 @pytest.fixture
 def reader(driver: Chrome, installation: None, settings: Settings, tmp_path: Path) -> Iterator[Reader]:
-    """At the end its browser has to have had nothing to complain of."""
+    """A reader of a new site. After the test the browser's console must hold no message."""
     settings.SNAPSHOT_DIR = tmp_path / "snapshots"
     with serve(tmp_path / "site.log") as site:
-        found = Reader(driver, site)
-        yield found
-        complaints = found.complaints()
+        person = Reader(driver, site)
+        yield person
+        messages = person.console_messages()
         driver.delete_all_cookies()
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         driver.get("about:blank")
-    assert complaints == []
+    assert messages == []
 
 
 @pytest.fixture
 def signed_in(reader: Reader, member: Callable[[str], User]) -> Callable[[str], Reader]:
-    """As a member of a group."""
+    """A function that signs the reader in as a new member of a group."""
 
     def sign_in(group: str) -> Reader:
-        reader.be(member(group))
+        reader.sign_in_as(member(group))
         return reader
 
     return sign_in

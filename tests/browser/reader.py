@@ -1,4 +1,4 @@
-"""A person at a browser: finds things by what they say, and waits for what is to come."""
+"""A person at a browser, who finds things by their text and waits for changes of the page."""
 
 import shutil
 from typing import Any
@@ -22,8 +22,8 @@ FLAGS += [
     "--window-size=1400,1000",
     "--hide-scrollbars",
 ]
-EXCHANGED = (NoSuchElementException, StaleElementReferenceException)  # the page, or part of it, meanwhile
-MISSING = "install Debian's chromium and chromium-driver"
+REPLACED = (NoSuchElementException, StaleElementReferenceException)  # the page, or a part of it, since it was read
+MISSING = "cannot start a browser: install Debian's chromium and chromium-driver"
 
 
 def chromium() -> Chrome:
@@ -39,6 +39,8 @@ def chromium() -> Chrome:
 
 
 class Reader:
+    """A person who reads the site in a browser."""
+
     def __init__(self, driver: Chrome, site: str) -> None:
         self.driver, self.site = driver, site
 
@@ -51,44 +53,44 @@ class Reader:
         self.type("password", password)
         self.press("Log in")
 
-    def be(self, user: User) -> None:
-        """Signed in, without the form."""
+    def sign_in_as(self, user: User) -> None:
+        """Sign in without the form."""
         client = Client()
         client.force_login(user)
-        self.open("/healthz")  # a cookie is set on the site that one is at
+        self.open("/healthz")  # a cookie can be set for the current site only
         name = settings.SESSION_COOKIE_NAME
         self.driver.add_cookie({"name": name, "value": client.cookies[name].value, "path": "/"})
 
     def type(self, field: str, text: str) -> None:
-        found = self.driver.find_element(By.NAME, field)
-        found.clear()
-        found.send_keys(text)
+        element = self.driver.find_element(By.NAME, field)
+        element.clear()
+        element.send_keys(text)
 
     def press(self, text: str) -> None:
-        """A button or link that begins with this; the theme's icons are words before it."""
-        assert until(lambda: self._pressed(text)), f"nothing says {text!r}"
+        """Press the button or link that begins with the text. The theme's icons are lines of their own before it."""
+        assert until(lambda: self._try_to_press(text)), f"no button or link begins with {text!r}"
 
-    def _pressed(self, text: str) -> bool:
-        for each in self.all("button, a"):
+    def _try_to_press(self, text: str) -> bool:
+        for element in self.all("button, a"):
             try:
-                if each.is_displayed() and any(line.startswith(text) for line in each.text.splitlines()):
-                    each.click()
+                if element.is_displayed() and any(line.startswith(text) for line in element.text.splitlines()):
+                    element.click()
                     return True
-            except EXCHANGED:
+            except REPLACED:
                 return False
         return False
 
-    def said(self) -> str:
+    def text(self) -> str:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def sees(self, text: str, seconds: float = 30) -> bool:
-        """Now, or without a further step in a while."""
-        return until(lambda: self._says(text), seconds)
+        """Return whether the page contains the text, now or within some seconds, without a further step."""
+        return until(lambda: self._contains(text), seconds)
 
-    def _says(self, text: str) -> bool:
+    def _contains(self, text: str) -> bool:
         try:
-            return text in self.said()
-        except EXCHANGED:
+            return text in self.text()
+        except REPLACED:
             return False
 
     def all(self, selector: str) -> list[WebElement]:
@@ -97,6 +99,6 @@ class Reader:
     def run(self, script: str, *args: object) -> Any:
         return self.driver.execute_script(script, *args)
 
-    def complaints(self) -> list[str]:
-        """What the browser wrote to its console since it was last asked."""
+    def console_messages(self) -> list[str]:
+        """Return the messages that the browser wrote to its console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]

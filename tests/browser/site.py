@@ -1,4 +1,4 @@
-"""The site as it is served: gunicorn, on a database of its own, with the static files that a page asks for."""
+"""The site as production serves it: gunicorn on this process's database, with the static files of the pages."""
 
 import os
 import signal
@@ -21,15 +21,15 @@ GUNICORN = Path(sys.executable).with_name("gunicorn")
 
 
 def collect_static_files() -> None:
-    """Under their hashed names, as production has them."""
+    """Collect the static files under their hashed names, as production does."""
     call_command("collectstatic", verbosity=0, interactive=False)
 
 
 @contextmanager
 def serve(log: Path) -> Iterator[str]:
-    """On the database that this process uses; yields its address."""
+    """Serve the site on the database of this process. Yield its address."""
     port = free_port()
-    own = {
+    variables = {
         "DATABASE_URL": databases.address(str(connection.settings_dict["NAME"])),
         "REDIS_URL": settings.REDIS_URL,
         "SNAPSHOT_DIR": str(settings.SNAPSHOT_DIR),
@@ -37,7 +37,7 @@ def serve(log: Path) -> Iterator[str]:
     }
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [GUNICORN, "config.wsgi"], cwd=databases.ROOT, env=os.environ | own, stdout=output, stderr=output
+            [GUNICORN, "config.wsgi"], cwd=databases.ROOT, env=os.environ | variables, stdout=output, stderr=output
         )
     address = f"http://127.0.0.1:{port}"
     try:

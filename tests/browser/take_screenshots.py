@@ -1,4 +1,4 @@
-"""Takes the documentation's pictures: `make screenshots`. What they show was polled, computed, served and judged."""
+"""The pictures of the documentation: `make screenshots`. They show values that were polled, computed and measured."""
 
 import threading
 import time
@@ -20,14 +20,15 @@ PICTURES = ROOT / "docs" / "pictures"
 SECONDS, TICK_SECONDS = 110, 4.5  # into PARTIAL_ACTIVE, at pace 0.05
 
 
-def picture(reader: Reader, path: str, name: str, height: int) -> None:
+def take_picture(reader: Reader, path: str, name: str, height: int) -> None:
     reader.driver.set_window_size(1280, height)
     reader.open(path)
-    time.sleep(1)  # fonts
+    time.sleep(1)  # until the fonts are loaded
     reader.driver.save_screenshot(str(PICTURES / f"{name}.png"))
 
 
 def drive(site: str, settings: Settings) -> threading.Thread:
+    """Send real requests to the site from a thread, for SECONDS. Return the thread."""
     settings.SITE_URL, settings.API_TOKEN = site, "let-me-in"
 
     def send() -> None:
@@ -39,7 +40,7 @@ def drive(site: str, settings: Settings) -> threading.Thread:
     return driving
 
 
-def test_take_them(
+def test_take_all_pictures(
     signed_in: Callable[[str], Reader], stub_feed: Callable[..., str], settings: Settings, tmp_path: Path
 ) -> None:
     reader = signed_in("Operator")
@@ -58,9 +59,9 @@ def test_take_them(
     while time.monotonic() < ends:
         tick()
         time.sleep(TICK_SECONDS)
-    picture(reader, "/admin/", "home", 1000)
-    picture(reader, f"/admin/rollout/rollout/{rollout.pk}/change/", "rollout", 1000)
+    take_picture(reader, "/admin/", "home", 1000)
+    take_picture(reader, f"/admin/rollout/rollout/{rollout.pk}/change/", "rollout", 1000)
     driving.join()
-    picture(reader, "/admin/rollout/recoveryrun/", "recovery", 800)
-    picture(reader, "/admin/validation/validationrun/", "validation", 1000)
-    picture(reader, "/admin/providers/providerstate/", "fleet", 900)
+    take_picture(reader, "/admin/rollout/recoveryrun/", "recovery", 800)
+    take_picture(reader, "/admin/validation/validationrun/", "validation", 1000)
+    take_picture(reader, "/admin/providers/providerstate/", "fleet", 900)

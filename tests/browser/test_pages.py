@@ -1,10 +1,11 @@
-"""Every main page can be read by everybody: no serious fault that axe-core finds in light or dark, nothing that scrolls
-sideways on a phone, everything in reach of a keyboard.
+"""Every main page is accessible.
+
+axe-core finds no serious fault in the light and the dark theme, no page scrolls sideways on a phone, and a keyboard
+reaches everything.
 """
 
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -24,7 +25,7 @@ from validation.operations import validate
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 FAULTS = """
 const done = arguments[arguments.length - 1];
-axe.run({resultTypes: ["violations"]}).then(found => done(found.violations
+axe.run({resultTypes: ["violations"]}).then(result => done(result.violations
   .filter(each => ["serious", "critical"].includes(each.impact))
   .map(each => each.id + " at " + each.nodes.map(node => node.target.join(" ")).slice(0, 5).join(", "))));
 """
@@ -32,12 +33,12 @@ PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
 def pages() -> list[str]:
-    """The ten main pages, and those that are reached from them."""
+    """Return the addresses of the ten main pages, and of pages that they link to."""
     rollout, entry = Rollout.objects.get(), CacheEntry.objects.latest("pk")
     state = ProviderState.objects.get(provider="stub", sport="NBA")
     run = recovery.roll_back(RunKind.STANDARD, actor=SYSTEM, reason="a test")
-    recovery.carry_out(run)
-    recovery.carry_out(recovery.undo(actor=SYSTEM))
+    recovery.execute_run(run)
+    recovery.execute_run(recovery.undo(actor=SYSTEM))
     snapshots.create(actor=SYSTEM, reason="a test")
     stored = validate(Suite.EXIT, actor=SYSTEM).stored_as
     lifecycle.start(rollout, actor=SYSTEM, reason="a test")
@@ -72,44 +73,44 @@ def admin(signed_in: Callable[[str], Reader]) -> Reader:
 
 
 def faults(reader: Reader) -> list[str]:
+    """Return the serious faults that axe-core finds on the open page."""
     reader.run(AXE)
-    found: list[str] = reader.driver.execute_async_script(FAULTS)
-    return found
+    serious: list[str] = reader.driver.execute_async_script(FAULTS)
+    return serious
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(theme: str, admin: Reader) -> None:
     features = [{"name": "prefers-color-scheme", "value": theme}]
     admin.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    found: dict[str, Any] = {}
+    faults_by_page: dict[str, list[str]] = {}
     for page in pages():
         admin.open(page)
-        if wrong := faults(admin):
-            found[page] = wrong
-    assert found == {}
+        faults_by_page[page] = faults(admin)
+    assert {page: serious for page, serious in faults_by_page.items() if serious} == {}
 
 
-def test_nothing_runs_out_of_a_phones_screen(admin: Reader) -> None:
+def test_no_page_is_wider_than_a_phone(admin: Reader) -> None:
     admin.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    found = []
+    too_wide = []
     for page in pages():
         admin.open(page)
         if admin.run("return document.documentElement.scrollWidth") > PHONE["width"]:
-            found.append(page)
-    assert found == []
+            too_wide.append(page)
+    assert too_wide == []
 
 
-def test_menu_and_filters_are_in_reach_of_the_keyboard(admin: Reader) -> None:
+def test_the_keyboard_reaches_the_menu_and_the_filters(admin: Reader) -> None:
     admin.open("/admin/providers/providerstate/")
     reached = set()
     for _ in range(60):
         admin.driver.switch_to.active_element.send_keys(Keys.TAB)
         active = admin.driver.switch_to.active_element
         reached.add(active.get_attribute("aria-label") or next(iter(active.text.splitlines()), ""))
-        assert active.value_of_css_property("outline-style") != "none", f"no focus is seen on {active.text}"
+        assert active.value_of_css_property("outline-style") != "none", f"the focus is not visible on {active.text}"
         if active.text.startswith("Filters"):
             break
     assert {"Show or hide the menu", "Filters"} <= reached
-    assert not any(each.is_displayed() for each in admin.all("#changelist-filter"))
+    assert not any(element.is_displayed() for element in admin.all("#changelist-filter"))
     admin.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    assert any(each.is_displayed() for each in admin.all("#changelist-filter"))
+    assert any(element.is_displayed() for element in admin.all("#changelist-filter"))

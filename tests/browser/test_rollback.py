@@ -1,19 +1,19 @@
-"""A rollback from the admin: its plan alone, then for real, then undone, the page telling each step as it ends."""
+"""A rollback from the admin: its plan alone, then for real, then undone. The page shows each step as it ends."""
 
 from collections.abc import Callable
 
 from rollout.models import RecoveryRun, Rollout
 from tests.browser.reader import Reader
-from tests.rollout.recovery.conftest import contents, full
+from tests.rollout.recovery.conftest import activate_fully, contents
 
 
 def test_a_rollback_dry_for_real_and_undone(signed_in: Callable[[str], Reader]) -> None:
     operator, before = signed_in("Operator"), contents()
-    full()
+    activate_fully()
     operator.open("/admin/rollout/recoveryrun/")
     operator.all("#begin-emergency")[0].click()
-    assert operator.sees("Polling, warming and serving are switched off (no time known yet)")
-    operator.press("No, take me back")
+    assert operator.sees("Switch off polling, warming and serving (no time known yet)")
+    operator.press("Go back")
     assert operator.sees("never rehearsed")
     assert not RecoveryRun.objects.exists(), "the plan alone changes nothing"
 
@@ -21,7 +21,7 @@ def test_a_rollback_dry_for_real_and_undone(signed_in: Callable[[str], Reader]) 
     operator.type("reason", "wrong odds")
     operator.type("typed", "standard")
     operator.press("Roll back")
-    assert operator.sees("type emergency"), "a slip of the hand begins nothing"
+    assert operator.sees("The text must be emergency"), "a wrong word begins nothing"
     operator.type("typed", "emergency")
     operator.press("Roll back")
     assert operator.sees("✓ Done Verify", seconds=60)

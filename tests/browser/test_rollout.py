@@ -1,4 +1,4 @@
-"""A rollout as its operator sees it: started, advanced and taken back while the page stays open; a policy edited."""
+"""A rollout as its operator sees it: it starts, advances and trips while the page stays open; a policy is edited."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,15 +24,15 @@ def address() -> str:
 
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    """As consumers make it, in a process beside the site's own."""
-    own = runtime.own()
-    look(own.views)
+    """Count requests to the candidate in this process, which is not one of the site's."""
+    own = runtime.shared()
+    look(own.states)
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
     own.flush()
 
 
-def its_time_is_over() -> None:
+def end_the_stages_time() -> None:
     past = Now() - timedelta(hours=1)
     Rollout.objects.update(percent_entered_at=past, stage_entered_at=past)
 
@@ -52,34 +52,34 @@ def start(operator: Reader) -> None:
     assert operator.sees("Dark mode ▶ Running")
 
 
-def test_it_is_watched_advancing_without_reloading(operator: Reader) -> None:
+def test_the_page_shows_an_advance_without_a_reload(operator: Reader) -> None:
     start(operator)
     operator.run("window.opened = 1")
     traffic()
-    its_time_is_over()
+    end_the_stages_time()
     assert tick() == 1
     assert operator.sees("Shadow mode ▶ Running")
     assert operator.sees("advance: Dark mode → ◑ Shadow mode"), "the timeline has it too"
     assert operator.run("return window.opened") == 1
 
 
-def test_a_guard_that_falls_is_seen_taking_it_back(operator: Reader) -> None:
+def test_the_page_shows_a_trip(operator: Reader) -> None:
     start(operator)
     traffic()
-    its_time_is_over()
+    end_the_stages_time()
     tick()
     assert operator.sees("Shadow mode ▶ Running")
     operator.run("window.opened = 1")
     traffic(errors=6)
     tick()
     assert operator.sees("Disabled ❄ Cooling down")
-    assert operator.sees("it fell: a hard limit fell, with 6 errors")
+    assert operator.sees("it tripped: the hard limit of errors was exceeded, with 6 errors")
     operator.open("/admin/")
-    assert operator.sees("Somebody should look")
+    assert operator.sees("Needs attention")
     assert operator.sees("derived-data: cooling down")
 
 
-def test_freezing_is_a_banner_and_stops_no_fall(operator: Reader) -> None:
+def test_a_freeze_shows_a_banner_and_stops_no_trip(operator: Reader) -> None:
     operator.open("/admin/rollout/rollout/")
     operator.press("Freeze all automatic advances")
     operator.type("reason", "the finals")
@@ -87,7 +87,7 @@ def test_freezing_is_a_banner_and_stops_no_fall(operator: Reader) -> None:
     assert operator.sees("Advancing is off since")
     lifecycle.start(Rollout.objects.get(), actor=SYSTEM, reason="a test")
     traffic()
-    its_time_is_over()
+    end_the_stages_time()
     assert tick() == 0
     Rollout.objects.update(stage="SHADOW_MODE")
     traffic(errors=6)
@@ -97,7 +97,7 @@ def test_freezing_is_a_banner_and_stops_no_fall(operator: Reader) -> None:
     assert operator.sees("by operator: the finals")
 
 
-def test_a_policy_is_edited_and_its_history_tells(signed_in: SignedIn) -> None:
+def test_an_edit_of_a_policy_is_in_its_history(signed_in: SignedIn) -> None:
     admin = signed_in("Admin")
     admin.open(address())
     admin.type("policies-0-minutes", "4")

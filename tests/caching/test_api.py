@@ -1,4 +1,4 @@
-"""GET /api/v1/derived: what consumers get, and what they are told when they get nothing."""
+"""The route GET /api/v1/derived: the answers that consumers get, and the errors."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def test_a_miss_is_computed_and_the_next_one_comes_from_the_cache(nba: None) -> 
     assert 0 <= answer["age"] < 60
 
 
-def test_it_is_kept_for_as_long_as_nobody_refreshes_it(nba: None) -> None:
+def test_a_client_may_keep_the_value_until_it_is_due(nba: None) -> None:
     answer = ask()
     private, _, seconds = answer["Cache-Control"].rpartition("=")
     assert private == "private, max-age"
@@ -50,9 +50,9 @@ def test_it_is_kept_for_as_long_as_nobody_refreshes_it(nba: None) -> None:
     assert ask(**{"If-None-Match": answer["ETag"]}).status_code == 200
 
 
-def test_stale_is_said(nba: None) -> None:
+def test_a_stale_value_is_marked_as_stale(nba: None) -> None:
     fresh = ask()
-    CacheTarget.objects.update(lease_until=Now() + timedelta(minutes=1))  # somebody is at it
+    CacheTarget.objects.update(lease_until=Now() + timedelta(minutes=1))  # a worker computes it
     CacheEntry.objects.update(soft_expires_at=Now() - timedelta(hours=2), expires_at=Now() - timedelta(hours=1))
     answer = ask(**{"If-None-Match": fresh["ETag"]})
     assert (answer.status_code, answer.json()["state"]) == (200, "stale")
@@ -61,7 +61,7 @@ def test_stale_is_said(nba: None) -> None:
 
 def test_with_serving_off_it_is_computed_fresh(nba: None) -> None:
     Activation.objects.filter(part="serving").update(is_on=False)
-    runtime.own().views.check()
+    runtime.shared().states.refresh()
     answer = ask()
     assert (answer.json()["served_from"], answer["Cache-Control"]) == ("computed", "private, no-cache")
     assert not CacheEntry.objects.exists()
@@ -84,24 +84,24 @@ def test_either_header_carries_it(nba: None) -> None:
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("luck/nba/points", "'luck' is no type of entry; take one of correlation, factor, player"),
-        ("player/nba/nobody", "nothing keeps player:nba:nobody warm; add it in the admin"),
-        ("player/nba/le bron", "sport or subject is not what a key can hold"),
-        ("player/nba/lebron%01james", "sport or subject is not what a key can hold"),
-        (f"player/nba/{'x' * 256}", "sport or subject is not what a key can hold"),
-        ("player/basketball/lebron-james", "sport or subject is not what a key can hold"),
+        ("luck/nba/points", "type must be one of correlation, factor, player (got 'luck'); see /api/v1/docs"),
+        ("player/nba/nobody", "cannot serve player:nba:nobody: it has no enabled cache target; add one in the admin"),
+        ("player/nba/le bron", "subject must be 1 to 100 letters, digits, - and _ (got 'le bron')"),
+        ("player/nba/lebron%01james", "subject must be 1 to 100 letters, digits, - and _ (got 'lebron\\x01james')"),
+        (f"player/nba/{'x' * 256}", "subject must be 1 to 100 letters, digits, - and _ (got 'xxxxxxxxxxxxxxxxxxxx')"),
+        ("player/basketball/lebron-james", "sport must be 1 to 8 letters and digits (got 'basketball')"),
     ],
 )
-def test_what_is_not_there_is_named(path: str, problem: str, db: None) -> None:
+def test_a_wrong_address_is_answered_with_the_reason(path: str, problem: str, db: None) -> None:
     answer = ask(f"/api/v1/derived/{path}")
     assert answer.status_code == 404
     assert "; ".join(answer.json().values()).startswith(problem)
 
 
-def test_what_cannot_be_computed_is_said(db: None) -> None:
+def test_a_value_that_cannot_be_computed_is_answered_with_the_reason(db: None) -> None:
     answer = ask()
     assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (503, "30", "no-store")
-    assert answer.json()["error"] == "correlation:nba:points cannot be computed: no game of NBA"
+    assert answer.json()["error"] == "cannot compute correlation:nba:points: no game of NBA"
 
 
 def test_it_describes_itself(db: None) -> None:

@@ -1,4 +1,4 @@
-"""caches["derived"]: what Django's own tests do not ask for."""
+"""The behavior of caches["derived"] that Django's own tests do not cover."""
 
 import uuid
 from collections.abc import Iterator
@@ -42,14 +42,14 @@ JSON = st.recursive(
 
 
 @pytest.fixture(autouse=True)
-def linked(db: None) -> Iterator[None]:
-    assert VALUES._link.wait()
+def subscribed(db: None) -> Iterator[None]:
+    assert until(lambda: VALUES.subscription.is_up)
     yield
     cache.clear()
 
 
 @given(JSON.filter(lambda value: "\\ud" not in repr(value)))
-def test_what_json_holds_comes_back_as_it_was(value: Any) -> None:
+def test_a_json_value_comes_back_as_it_was(value: Any) -> None:
     assert orjson.loads(encode(value)) == value
 
 
@@ -60,7 +60,7 @@ def test_what_json_holds_comes_back_as_it_was(value: Any) -> None:
         *(float("nan"), [float("inf")], 2**70, "\ud800", date(2026, 1, 1), datetime.now(UTC), uuid.uuid4()),
     ],
 )
-def test_what_it_does_not_hold_is_refused(value: Any) -> None:
+def test_a_value_that_json_cannot_represent_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="derived cache holds JSON"):
         cache.set("key", value)
     with pytest.raises(TypeError, match="derived cache holds JSON"):
@@ -68,7 +68,7 @@ def test_what_it_does_not_hold_is_refused(value: Any) -> None:
     assert not CacheValue.objects.exists()
 
 
-@pytest.mark.filterwarnings("ignore::django.core.cache.CacheKeyWarning")  # memcached would not take them
+@pytest.mark.filterwarnings("ignore::django.core.cache.CacheKeyWarning")  # memcached would refuse these keys
 @pytest.mark.parametrize("name", ["x" * 256, "with spaces", "tab\tand\nline", "nul\0", "\ud800", "ключ" * 80])
 def test_any_key_will_do(name: str) -> None:
     cache.set(name, 1)
@@ -94,15 +94,15 @@ def test_a_value_ends_with_its_expiry_in_every_tier() -> None:
 
 def test_every_tier_answers() -> None:
     cache.set("key", "value")
-    found = [VALUES.get(":1:key").tier for _ in range(2)]
-    assert until(lambda: VALUES.get(":1:key").tier is Tier.L1)  # once its own announcement has come round
-    assert found[0] is Tier.L2
+    tiers = [VALUES.get(":1:key").tier for _ in range(2)]
+    assert until(lambda: VALUES.get(":1:key").tier is Tier.L1)  # once its own announcement has arrived
+    assert tiers[0] is Tier.L2
     VALUES.memory.clear()
     client().delete(*client().scan_iter(key("derived:values:*")))
     assert VALUES.get(":1:key").tier is Tier.L3
 
 
-def test_a_rollback_takes_it_back() -> None:
+def test_a_rollback_undoes_the_writes_of_its_transaction() -> None:
     cache.set("key", "before")
     assert cache.get("key") == "before"
     with transaction.atomic():
@@ -120,14 +120,14 @@ def test_a_rollback_takes_it_back() -> None:
     assert cache.get("key") == "after"
 
 
-def test_counting_is_one_step_and_only_for_whole_numbers() -> None:
+def test_incrementing_is_one_step_and_only_for_whole_numbers() -> None:
     cache.set("count", 41, 100)
     assert (cache.incr("count"), cache.decr("count", 2), cache.get("count")) == (42, 40, 40)
     cache.set("text", "41")
     with pytest.raises(TypeError, match="no whole number"):
         cache.incr("text")
     for delta in (1.5, 2**64):
-        with pytest.raises(TypeError, match="no whole number"):
+        with pytest.raises(TypeError, match="delta must be a whole number"):
             cache.incr("count", delta)  # type: ignore[arg-type]
     cache.set("count", 2**63 - 1)
     with pytest.raises(TypeError, match="would not be one"):
@@ -147,10 +147,10 @@ def test_a_write_survives_a_restart_of_the_database() -> None:
 def test_the_asynchronous_methods_do_the_same() -> None:
     async def use() -> list[Any]:
         await cache.aset("key", [1])
-        found = [await cache.aget("key"), await cache.ahas_key("key"), await cache.aadd("key", 2)]
-        found += [await cache.aget_many(["key", "other"]), await cache.atouch("key", 5), await cache.adelete("key")]
+        answers = [await cache.aget("key"), await cache.ahas_key("key"), await cache.aadd("key", 2)]
+        answers += [await cache.aget_many(["key", "other"]), await cache.atouch("key", 5), await cache.adelete("key")]
         await cache.aset("count", 1)
-        return [*found, await cache.aincr("count"), await cache.aget_or_set("new", lambda: "made")]
+        return [*answers, await cache.aincr("count"), await cache.aget_or_set("new", lambda: "made")]
 
     assert async_to_sync(use)() == [[1], True, False, {"key": [1]}, True, True, 2, "made"]
 
@@ -160,7 +160,7 @@ def test_clearing_reaches_every_tier() -> None:
     old = VALUES.get(":1:key").record
     cache.clear()
     assert cache.get("key") is None
-    VALUES._shared.put(":1:key", old, 0.0)  # of a reader that was slow
+    VALUES.redis.put(":1:key", old, 0.0)  # by a reader that was slow
     assert cache.get("key") is None
 
 
@@ -175,7 +175,7 @@ def test_expired_values_are_deleted_in_batches() -> None:
     assert CacheValue.objects.count() == 3
 
 
-def test_a_missing_configuration_is_told_at_the_start(settings: Settings) -> None:
+def test_a_missing_configuration_is_an_error_of_the_system_check(settings: Settings) -> None:
     assert checks.derived_cache_is_configured() == []
     settings.CACHES = {"default": settings.CACHES["default"]}
     [error] = checks.derived_cache_is_configured()

@@ -1,4 +1,4 @@
-"""Derived values through the gate: what each stage answers from, counts and compares."""
+"""Derived values through the gate: where each stage's answers come from, what it counts and what it compares."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 NAME = "derived-data"
 ABOUT = "factor:nba:model"
 URL = "/api/v1/derived/factor/nba/model"
-NOBODY = "/api/v1/derived/player/nba/nobody"
+UNKNOWN_PLAYER = "/api/v1/derived/player/nba/nobody"
 IN, OUT = "user-6", "user-1"  # below 10 %, and above 50 %
 Stages = Callable[..., None]
 
@@ -39,14 +39,14 @@ def ask(url: str = URL, by: str = IN) -> dict[str, Any]:
 
 
 def counted(arm: Arm) -> Counts:
-    own = runtime.own()
-    own.flush()
-    visit = own.views.visit_of(NAME)
+    process = runtime.shared()
+    process.flush()
+    visit = process.states.visit_of(NAME)
     assert visit is not None
-    return counters.read(NAME, arm, visit)
+    return counters.read_counts(NAME, arm, visit)
 
 
-def warmed() -> None:
+def warm_factor() -> None:
     warm(CacheTarget.objects.filter(cache_type="CACHE_FACTOR", sport="NBA"), actor=SYSTEM, force=True)
 
 
@@ -59,8 +59,8 @@ def warmed() -> None:
         ("FULL_ACTIVE", "cache", "cache"),
     ],
 )
-def test_a_stage_answers_from_what_it_is_for(nba: None, at_stage: Stages, stage: str, of_in: str, of_out: str) -> None:
-    warmed()
+def test_each_stage_answers_from_its_arm(nba: None, at_stage: Stages, stage: str, of_in: str, of_out: str) -> None:
+    warm_factor()
     at_stage(stage, percent=10)
     answers = [ask(by=user) for user in (IN, OUT)]
     assert [answer["served_from"] for answer in answers] == [of_in, of_out]
@@ -69,38 +69,38 @@ def test_a_stage_answers_from_what_it_is_for(nba: None, at_stage: Stages, stage:
 
 
 def test_without_a_targeting_key_the_tokens_name_is_one(nba: None, at_stage: Stages) -> None:
-    """The tests' token is called `tests`, which lies above 50 %."""
-    warmed()
+    """The name of the tests' token, `tests`, falls into a bucket above 50 %."""
+    warm_factor()
     at_stage("PARTIAL_ACTIVE", percent=50)
     assert ask(by="")["served_from"] == ask(by="tests")["served_from"] == "computed"
     at_stage("PARTIAL_ACTIVE", percent=100)
     assert ask(by="")["served_from"] == "cache"
 
 
-def test_dark_mode_asks_the_cache_beside(nba: None, at_stage: Stages) -> None:
+def test_dark_mode_probes_the_cache(nba: None, at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     ask()
-    warmed()
+    warm_factor()
     ask()
-    found = counted(Arm.CANDIDATE)
-    assert (found.hits, found.misses, found.errors) == (1, 1, 0)
+    candidate = counted(Arm.CANDIDATE)
+    assert (candidate.hits, candidate.misses, candidate.errors) == (1, 1, 0)
     assert counted(Arm.CONTROL).requests == 2
 
 
 def test_the_candidates_hits_and_misses_count(nba: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
     assert [ask()["served_from"] for _ in range(3)] == ["computed", "cache", "cache"]
-    found = counted(Arm.CANDIDATE)
-    assert (found.requests, found.hits, found.misses, found.errors) == (3, 2, 1, 0)
+    candidate = counted(Arm.CANDIDATE)
+    assert (candidate.requests, candidate.hits, candidate.misses, candidate.errors) == (3, 2, 1, 0)
 
 
 @pytest.mark.parametrize("stage", ["DARK_MODE", "PARTIAL_ACTIVE", "FULL_ACTIVE"])
-def test_what_nobody_can_answer_is_no_failure_of_the_candidate(at_stage: Stages, stage: str) -> None:
+def test_a_request_that_neither_arm_can_answer_is_no_failure_of_the_candidate(at_stage: Stages, stage: str) -> None:
     at_stage(stage, percent=50)
-    assert [ask(NOBODY)["status"] for _ in range(6)] == [404] * 6
+    assert [ask(UNKNOWN_PLAYER)["status"] for _ in range(6)] == [404] * 6
     assert [ask(URL)["status"] for _ in range(6)] == [503] * 6  # no box scores at all
-    found, control = counted(Arm.CANDIDATE), counted(Arm.CONTROL)
-    assert (found.errors, found.hits, found.misses, control.errors) == (0, 0, 0, 0)
+    candidate, control = counted(Arm.CANDIDATE), counted(Arm.CONTROL)
+    assert (candidate.errors, candidate.hits, candidate.misses, control.errors) == (0, 0, 0, 0)
 
 
 @committed
@@ -118,18 +118,18 @@ def test_a_database_that_fails_both_arms_is_no_failure_of_the_candidate(nba: Non
 
 
 @committed
-def test_shadow_mode_compares_what_both_made_of_the_same_games(nba: None, at_stage: Stages) -> None:
-    warmed()
+def test_shadow_mode_compares_what_both_arms_computed_from_the_same_games(nba: None, at_stage: Stages) -> None:
+    warm_factor()
     at_stage("SHADOW_MODE")
     assert ask()["served_from"] == "computed"
     assert until(lambda: counted(Arm.CANDIDATE).compared == 1)
-    found = counted(Arm.CANDIDATE)
-    assert (found.requests, found.mismatches, found.hits) == (1, 0, 1)
+    candidate = counted(Arm.CANDIDATE)
+    assert (candidate.requests, candidate.mismatches, candidate.hits) == (1, 0, 1)
 
 
 @committed
 def test_a_cache_that_is_wrong_is_found_in_shadow_mode(nba: None, at_stage: Stages) -> None:
-    warmed()
+    warm_factor()
     entry = CacheEntry.objects.get()
     payload = orjson.loads(entry.data_json) | {"n": 1}
     CacheEntry.objects.update(data_json=orjson.dumps(payload).decode())
@@ -138,21 +138,21 @@ def test_a_cache_that_is_wrong_is_found_in_shadow_mode(nba: None, at_stage: Stag
     ENTRIES.announce({ABOUT: None}, ENTRIES.get(ABOUT).record.stamp + 1)
     ask()
     assert until(lambda: counted(Arm.CANDIDATE).mismatches == 1)
-    [(fresh, cached)] = mismatches.kept(NAME)
+    [(fresh, cached)] = mismatches.read_mismatches(NAME)
     assert orjson.loads(fresh)["n"] > 1 == orjson.loads(cached)["n"]
 
 
 @committed
-def test_box_scores_that_come_in_between_are_no_mismatch(nba: None, at_stage: Stages) -> None:
-    warmed()
+def test_box_scores_that_are_imported_in_between_cause_no_mismatch(nba: None, at_stage: Stages) -> None:
+    warm_factor()
     GameLog.objects.filter(pk__in=GameLog.objects.values("pk")[:200]).delete()
     CacheEntry.objects.update(soft_expires_at=Now() - timedelta(seconds=1))  # as an import does
-    CacheTarget.objects.update(lease_until=Now() + timedelta(minutes=1))  # somebody is at it
+    CacheTarget.objects.update(lease_until=Now() + timedelta(minutes=1))  # a worker computes it
     at_stage("SHADOW_MODE")
     ask()
     assert until(lambda: counted(Arm.CANDIDATE).requests == 1)
-    found = counted(Arm.CANDIDATE)
-    assert (found.compared, found.mismatches) == (0, 0)
+    candidate = counted(Arm.CANDIDATE)
+    assert (candidate.compared, candidate.mismatches) == (0, 0)
 
 
 json = st.recursive(
@@ -179,5 +179,5 @@ def test_json_is_close_to_itself(value: Any) -> None:
         ("x", "y", False),
     ],
 )
-def test_numbers_may_lose_in_rounding_and_no_more(one: Any, other: Any, close: bool) -> None:
+def test_numbers_may_differ_by_rounding_only(one: Any, other: Any, close: bool) -> None:
     assert is_close(one, other) is close

@@ -1,4 +1,4 @@
-"""Django's own tests of a cache backend, against ours."""
+"""Django's own tests of a cache backend, run against caching.backend."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from tests.fetch_suite import SUITE
 if not (SUITE / "cache" / "tests.py").exists():
     pytest.skip("Django's own cache tests are not here: make test fetches them", allow_module_level=True)
 
-# Their package, with its model put aside: only tests that need pickle use it.
+# The package of the tests imports a model that only its tests of pickling use; a stub replaces it.
 sys.path.append(str(SUITE))
 models: Any = types.ModuleType("cache.models")
 models.Poll, models.expensive_calculation = None, None
@@ -26,10 +26,10 @@ from cache import tests as suite  # type: ignore[import-not-found]  # noqa: E402
 
 
 def passes(seconds: float) -> None:
-    """Instead of sleeping: what lies in the table is that much older, and nobody holds a copy."""
+    """Make the stored values older instead of sleeping, and drop every copy of them."""
     CacheValue.objects.update(expires_at=F("expires_at") - timedelta(seconds=seconds))
     values.VALUES.memory.clear()
-    values.VALUES.resend([])
+    values.VALUES.announce_again([])
 
 
 suite.time = types.SimpleNamespace(sleep=passes, time=time.time)
@@ -47,7 +47,7 @@ NEED_PICKLE = [
 
 @override_settings(CACHES=suite.caches_setting_for_tests(BACKEND="caching.backend.DerivedCache"))
 class TestDerivedCache(suite.BaseCacheTests, SimpleTestCase):
-    """Without a transaction around each, so that all three tiers have their part; each clears the cache at its end."""
+    """Django's tests. No transaction surrounds a test, so that it uses all three tiers; each test clears the cache."""
 
     databases = {"default"}
 

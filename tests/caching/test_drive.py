@@ -1,4 +1,4 @@
-"""manage.py drive: real requests, counted as they were answered."""
+"""The command manage.py drive: real requests, counted by their answers."""
 
 import json
 from collections.abc import Callable
@@ -32,11 +32,11 @@ def test_it_counts_what_answered_and_from_where(
     settings.SITE_URL, settings.API_TOKEN = live_server.url, "let-me-in"
     at_stage("PARTIAL_ACTIVE", percent=50)
     drive("--keys", "10", "--json")
-    found: Any = json.loads(capsys.readouterr().out)
-    assert (found["requests"], found["failed"], found["problems"]) == (20, 0, {})
+    document: Any = json.loads(capsys.readouterr().out)
+    assert (document["requests"], document["failed"], document["problems"]) == (20, 0, {})
     of_candidate = sum(bucket("derived-data", f"user-{number}") < 50 for number in range(10))
-    assert found["served_from"] == {"cache": 2 * of_candidate, "computed": 20 - 2 * of_candidate}
-    assert 0 < found["p50_ms"] <= found["p95_ms"]
+    assert document["served_from"] == {"cache": 2 * of_candidate, "computed": 20 - 2 * of_candidate}
+    assert 0 < document["p50_ms"] <= document["p95_ms"]
     drive()
     assert "20 requests, 0 failed\np50 " in capsys.readouterr().out
     settings.API_TOKEN = "wrong"
@@ -52,22 +52,22 @@ def test_it_counts_what_answered_and_from_where(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("args", "token", "said"),
+    ("args", "token", "message"),
     [
-        (["--rate", "0"], "x", "rate, seconds or keys is out of range"),
-        (["--seconds", "nan"], "x", "rate, seconds or keys is out of range"),
-        (["--keys", "0"], "x", "rate, seconds or keys is out of range"),
+        (["--rate", "0"], "x", "rate must be above 0 and at most 2000 per second"),
+        (["--seconds", "nan"], "x", "rate must be above 0 and at most 2000 per second"),
+        (["--keys", "0"], "x", "rate must be above 0 and at most 2000 per second"),
         ([], "", "API_TOKEN is not set"),
     ],
 )
-def test_what_cannot_be_driven_is_one_line(args: list[str], token: str, said: str, settings: Settings) -> None:
+def test_a_wrong_argument_is_one_line(args: list[str], token: str, message: str, settings: Settings) -> None:
     settings.API_TOKEN = token
-    with pytest.raises(CommandError, match=said):
+    with pytest.raises(CommandError, match=message):
         drive(*args)
 
 
 @pytest.mark.django_db
-def test_nothing_to_ask_for_is_said(settings: Settings) -> None:
+def test_it_refuses_to_run_without_an_enabled_target(settings: Settings) -> None:
     settings.API_TOKEN = "x"
     CacheTarget.objects.update(is_enabled=False)
     with pytest.raises(CommandError, match="no target is enabled"):

@@ -1,4 +1,4 @@
-"""One computation per key, whoever asks for it."""
+"""A single computation per key, for all threads and processes that ask for it."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 
-from caching.choices import State
+from caching.choices import ValueState
 from caching.derivations.result import Computed
 from caching.models import CacheEntry, CacheTarget
 from caching.serving import serve
@@ -36,18 +36,20 @@ def target() -> CacheTarget:
 
 @pytest.fixture(autouse=True)
 def no_leases_yet(nba: None) -> None:
-    CacheTarget.objects.update(fence=0)  # from then on one more with each lease
+    """Let each target's fence count its leases from now on."""
+    CacheTarget.objects.update(fence=0)
 
 
 def asked_by(threads: int) -> list[Served]:
-    def ask(number: int) -> Served:
+    def ask() -> Served:
         try:
             return serve.serve(KEY)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(ask, range(threads)))
+        answers = [pool.submit(ask) for _ in range(threads)]
+        return [answer.result() for answer in answers]
 
 
 def test_64_threads_on_a_missing_key_are_one_computation() -> None:
@@ -57,7 +59,7 @@ def test_64_threads_on_a_missing_key_are_one_computation() -> None:
     assert any(answer.is_computed for answer in answers)
 
 
-def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
+def test_two_processes_on_a_missing_key_are_one_computation() -> None:
     script = (
         "import django; django.setup()\n"
         "from caching.serving import serve\n"
@@ -72,24 +74,22 @@ def test_two_processes_on_a_missing_key_are_one_computation(nba: None) -> None:
         "REDIS_URL": settings.REDIS_URL,
     }
     pipe = subprocess.PIPE
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        while process.stdout.readline() != "ready\n":
-            assert process.poll() is None
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    digests = {process.communicate(timeout=60)[0].strip().splitlines()[-1] for process in processes}
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdin is not None
+    while other.stdout.readline() != "ready\n":
+        assert other.poll() is None
+    other.stdin.write("\n")
+    other.stdin.flush()
+    digests = {serve.serve(KEY).found.record.digest.hex()}
+    digests.add(other.communicate(timeout=60)[0].strip().splitlines()[-1])
     assert digests == {CacheEntry.objects.get().data_hash}
     assert target().fence == 1
 
 
-def test_a_due_key_is_refreshed_by_one_and_the_others_get_what_there_is(
+def test_a_due_key_is_refreshed_by_one_and_the_others_get_the_current_value(
     nba: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve.serve(KEY)
@@ -106,12 +106,12 @@ def test_a_due_key_is_refreshed_by_one_and_the_others_get_what_there_is(
     first = serve.serve(KEY)
     assert (first.is_computed, target().fence) == (True, 2)
     assert [(answer.is_computed, answer.found.state, answer.found.is_due) for answer in during] == [
-        (False, State.FRESH, True)
+        (False, ValueState.FRESH, True)
     ] * 4
     assert not serve.serve(KEY).found.is_due
 
 
-def test_stale_is_served_where_it_cannot_be_refreshed_and_tried_again_later(
+def test_a_stale_value_is_served_while_it_cannot_be_refreshed_and_tried_again_later(
     nba: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve.serve(KEY)
@@ -124,63 +124,63 @@ def test_stale_is_served_where_it_cannot_be_refreshed_and_tried_again_later(
     monkeypatch.setattr(warm, "compute", broken)
     try:
         for _ in range(3):
-            found = serve.serve(KEY).found
-            assert (found.state, found.value["source"]) == (State.STALE, "stub")
+            lookup = serve.serve(KEY).found
+            assert (lookup.state, lookup.value["source"]) == (ValueState.STALE, "stub")
         assert target().fence == 2
-        assert target().last_error == "unexpected ZeroDivisionError in the warmer"
+        assert target().last_error == "unexpected ZeroDivisionError in the derivation"
     finally:
-        serve._flights.held.clear()
+        serve.refresh_backoff.clear()
 
 
-def test_what_another_process_computes_is_waited_for(nba: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_waits_for_the_computation_of_another_process(nba: None, monkeypatch: pytest.MonkeyPatch) -> None:
     CacheTarget.objects.filter(pk=target().pk).update(lease_until=Now() + timedelta(seconds=30), fence=7)
-    looks: list[float] = []
+    pauses: list[float] = []
 
-    def look(seconds: float) -> None:
-        """The other one ends with nothing at the second look."""
-        looks.append(seconds)
-        if len(looks) == 2:
+    def pause(seconds: float) -> None:
+        """Let the other process end without a result at the second pause."""
+        pauses.append(seconds)
+        if len(pauses) == 2:
             CacheTarget.objects.filter(pk=target().pk).update(lease_until=None)
 
-    monkeypatch.setattr(serve, "pause", look)
+    monkeypatch.setattr(serve, "pause", pause)
     assert serve.serve(KEY).is_computed
-    assert (len(looks), target().fence) == (2, 8)
+    assert (len(pauses), target().fence) == (2, 8)
     CacheEntry.objects.all().delete()
     ENTRIES.announce({str(KEY): None}, ENTRIES.get(str(KEY)).record.stamp + 1)
     CacheTarget.objects.filter(pk=target().pk).update(lease_until=Now() + timedelta(seconds=30))
     monkeypatch.setattr(serve, "WAIT_SECONDS", 0.0)
-    assert serve.serve(KEY).is_computed  # it waited long enough: computed, and kept nowhere
+    assert serve.serve(KEY).is_computed  # its wait is over: the value is computed, and stored nowhere
     assert not CacheEntry.objects.exists()
 
 
-def test_with_warming_off_it_is_computed_and_nothing_written(nba: None) -> None:
+def test_with_warming_off_a_value_is_computed_and_not_stored(nba: None) -> None:
     Activation.objects.filter(part="warming").update(is_on=False)
     served = serve.serve(KEY)
-    assert (served.is_computed, served.found.state) == (True, State.FRESH)
+    assert (served.is_computed, served.found.state) == (True, ValueState.FRESH)
     assert not CacheEntry.objects.exists()
 
 
-def test_what_cannot_be_computed_says_why() -> None:
+def test_a_value_that_cannot_be_computed_raises_the_reason() -> None:
     GameLog.objects.all().delete()
     with pytest.raises(CannotCompute, match="no game of NBA"):
         serve.serve(KEY)
     with pytest.raises(CannotCompute, match="no game of NBA"):
         serve.compute_fresh(KEY)
-    with pytest.raises(NoTarget, match="nothing keeps player:nba:nobody warm"):
+    with pytest.raises(NoTarget, match="cannot serve player:nba:nobody: it has no enabled cache target"):
         serve.serve(Key.parse("player", "nba", "nobody"))
     close_old_connections()
 
 
-def test_what_another_stored_since_one_looked_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, others = leases.lease, list[str]()
+def test_a_value_that_another_process_stored_in_between_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, other_processes = leases.lease_targets, list[str]()
 
-    def late(*args: Any, **more: Any) -> dict[int, int]:
-        if not others:  # another process computes and stores it, between the look and the lease
-            others.append("one")
-            monkeypatch.setattr(warm, "lease", real)
+    def late(*args: Any, **options: Any) -> dict[int, int]:
+        if not other_processes:  # it computes and stores the value, between the look-up and the lease
+            other_processes.append("one")
+            monkeypatch.setattr(warm, "lease_targets", real)
             warm.warm([target()], actor=SYSTEM)
-        return real(*args, **more)
+        return real(*args, **options)
 
-    monkeypatch.setattr(warm, "lease", late)
-    assert serve.serve(KEY).found.state is State.FRESH
+    monkeypatch.setattr(warm, "lease_targets", late)
+    assert serve.serve(KEY).found.state is ValueState.FRESH
     assert target().fence == 1

@@ -1,4 +1,4 @@
-"""Who may write an entry, and who comes too late."""
+"""The worker that may store an entry, and the ones that are too late."""
 
 import io
 import threading
@@ -12,12 +12,12 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from caching import operations
-from caching.choices import State
+from caching.choices import ValueState
 from caching.derivations.result import Computed
 from caching.models import CacheEntry, CacheTarget
 from caching.tiers.entries import ENTRIES
 from caching.warming import compute, warm
-from caching.warming.leases import Warmed
+from caching.warming.results import WarmResult
 from core.access.actors import SYSTEM
 from providers.gamelogs.operations import import_file
 from rollout.models import Activation
@@ -29,15 +29,17 @@ pytestmark = pytest.mark.django_db
 NEWER = b"date,game,player,points,rebounds\n2026-01-06,new,LeBron James,28,8\n"
 
 
-def outcomes(done: Iterable[Warmed]) -> set[str]:
-    return {warmed.outcome.value for warmed in done}
+def outcomes(results: Iterable[WarmResult]) -> set[str]:
+    return {result.outcome.value for result in results}
 
 
 def target(key: str) -> CacheTarget:
-    return next(found for found in CacheTarget.objects.all() if found.cache_key == key)
+    return next(target for target in CacheTarget.objects.all() if target.cache_key == key)
 
 
-def test_switched_off_during_a_computation_it_writes_nothing(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_switched_off_during_a_computation_stores_nothing(
+    season: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = compute.compute
 
     def switched_off(*args: Any) -> Computed:
@@ -45,8 +47,8 @@ def test_switched_off_during_a_computation_it_writes_nothing(season: None, monke
         return real(*args)
 
     monkeypatch.setattr(warm, "compute", switched_off)
-    [done] = warm.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
-    assert (done.outcome, CacheEntry.objects.count()) == ("off", 0)
+    [result] = warm.warm([target("factor:nba:model:v2.1")], actor=SYSTEM)
+    assert (result.outcome, CacheEntry.objects.count()) == ("off", 0)
     assert target("factor:nba:model:v2.1").last_error == "warming was switched off"
 
 
@@ -54,7 +56,7 @@ def test_one_worker_computes_at_a_time(season: None) -> None:
     one = target("factor:nba:model:v2.1")
     CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() + timedelta(seconds=30))
     assert outcomes(warm.warm([one], actor=SYSTEM)) == {"busy"}
-    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(seconds=1))
+    CacheTarget.objects.filter(pk=one.pk).update(lease_until=Now() - timedelta(hours=1))
     assert outcomes(warm.warm([one], actor=SYSTEM)) == {"written"}
 
 
@@ -73,28 +75,30 @@ def test_a_late_writer_is_refused(season: None, monkeypatch: pytest.MonkeyPatch)
 def test_an_entry_that_the_database_refuses_costs_no_other(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
     real = compute.compute
 
-    def too_sure(wanted: CacheTarget, *args: Any) -> Computed:
+    def too_confident(wanted: CacheTarget, *args: Any) -> Computed:
         computed = real(wanted, *args)
         return replace(computed, confidence=2.0) if wanted.sport == "NHL" else computed
 
-    monkeypatch.setattr(warm, "compute", too_sure)
-    done = {warmed.cache_key: warmed for warmed in warm.warm(operations.targets(), actor=SYSTEM)}
-    refused = done.pop("factor:nhl:model:v1.5")
+    monkeypatch.setattr(warm, "compute", too_confident)
+    results = {result.cache_key: result for result in warm.warm(operations.targets(), actor=SYSTEM)}
+    refused = results.pop("factor:nhl:model:v1.5")
     assert refused.outcome == "failed"
     assert "cache_entry_confidence_0_to_1" in target("factor:nhl:model:v1.5").last_error
-    assert outcomes(done.values()) == {"written"}
+    assert outcomes(results.values()) == {"written"}
     assert CacheEntry.objects.count() == 24
 
 
-def test_a_warmer_of_a_version_no_longer_wanted_writes_nothing(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_a_version_that_is_no_longer_wanted_stores_nothing(
+    season: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, real = target("factor:nba:model:v2.1"), compute.compute
 
     def overtaken(*args: Any) -> Computed:
         row = target("factor:nba:model:v2.1")
         row.model_version = "v3"
-        operations.save(row, actor=SYSTEM)
+        operations.save_configuration(row, actor=SYSTEM)
         monkeypatch.setattr(warm, "compute", real)
-        assert outcomes(warm.warm([row], actor=SYSTEM)) == {"written"}  # it need not wait for the old one
+        assert outcomes(warm.warm([row], actor=SYSTEM)) == {"written"}  # it does not wait for the other worker
         return real(*args)
 
     monkeypatch.setattr(warm, "compute", overtaken)
@@ -103,14 +107,16 @@ def test_a_warmer_of_a_version_no_longer_wanted_writes_nothing(season: None, mon
 
 
 @committed
-def test_what_was_computed_from_old_box_scores_is_not_stored(nba: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_was_computed_from_old_box_scores_is_not_stored(
+    nba: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = compute.compute
-    brought: list[object] = []
+    imports: list[object] = []
 
     def overtaken(*args: Any) -> Computed:
         computed = real(*args)
-        if not brought:
-            brought.append(import_file(io.BytesIO(NEWER), "NBA", actor=SYSTEM))
+        if not imports:
+            imports.append(import_file(io.BytesIO(NEWER), "NBA", actor=SYSTEM))
         return computed
 
     monkeypatch.setattr(warm, "compute", overtaken)
@@ -141,7 +147,7 @@ def test_a_connection_that_breaks_during_a_computation_costs_nothing(
 @committed
 def test_a_target_that_is_deleted_while_its_entry_is_stored_is_served_no_more(nba: None) -> None:
     one = target("factor:nba:model:v2.1")
-    assert ENTRIES._link.wait()
+    assert until(lambda: ENTRIES.subscription.is_up)
     with transaction.atomic():
         CacheTarget.objects.select_for_update().get(pk=one.pk)
         deletion = threading.Thread(target=delete, args=(one.pk,))
@@ -150,7 +156,7 @@ def test_a_target_that_is_deleted_while_its_entry_is_stored_is_served_no_more(nb
             assert until(lambda: waits_for_a_lock(cursor))
         warm.warm([one], actor=SYSTEM)
     deletion.join()
-    assert ENTRIES.get(one.about).state is State.MISSING
+    assert ENTRIES.get(one.about).state is ValueState.MISSING
 
 
 def delete(pk: int) -> None:

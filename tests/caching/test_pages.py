@@ -1,4 +1,4 @@
-"""The list of entries, page by page, and each entry's picture."""
+"""The admin pages: the list of entries, page by page, and each entry's picture."""
 
 import re
 from collections.abc import Callable
@@ -13,6 +13,14 @@ from django.utils import timezone
 
 from caching import operations
 from caching.admin.pictures import bars, heat_map, ranges
+from caching.derivations.payloads import (
+    CorrelationPayload,
+    FactorPayload,
+    Pair,
+    PlayerPayload,
+    PositionGroup,
+    Projection,
+)
 from caching.models import CacheEntry, CacheLookup, CacheTarget
 from caching.warming import warm
 from core.access.actors import SYSTEM
@@ -24,7 +32,7 @@ LIST = "/admin/caching/cacheentry/"
 
 @pytest.fixture
 def entries(fleet: None) -> list[str]:
-    """250 of them; returns their keys, the newest first."""
+    """Make 250 entries, and return their keys, the newest first."""
     now = timezone.now()
     rows = [
         CacheEntry(
@@ -52,12 +60,12 @@ def keys(page: str) -> list[str]:
     return re.findall(r"player:nba:p\d+:v1(?=</a>)", page)
 
 
-def link(page: str, to: str) -> str | None:
-    found = re.search(rf'<a href="([^"]+)"[^>]*>{to}', page)
-    return found.group(1).replace("&amp;", "&") if found else None
+def link(page: str, text: str) -> str | None:
+    match = re.search(rf'<a href="([^"]+)"[^>]*>{text}', page)
+    return match.group(1).replace("&amp;", "&") if match else None
 
 
-def test_every_entry_is_on_one_page_there_and_back(entries: list[str], browse: Callable[[str], Client]) -> None:
+def test_every_entry_is_on_one_page_in_both_directions(entries: list[str], browse: Callable[[str], Client]) -> None:
     client, seen, pages = browse("Viewer"), [], []
     address: str | None = "?"
     while address is not None:
@@ -104,14 +112,14 @@ def test_back_beyond_the_newest_is_the_first_page(entries: list[str], browse: Ca
 
 
 @pytest.mark.parametrize("place", ["older=x", "newer=-1", f"older={'9' * 30}"])
-def test_a_place_that_is_none_leads_to_the_first_page(
+def test_a_wrong_position_leads_to_the_first_page(
     place: str, entries: list[str], browse: Callable[[str], Client]
 ) -> None:
     answer = browse("Viewer").get(f"{LIST}?{place}", follow=True)
     assert keys(answer.content.decode()) == entries[:50]
 
 
-def test_many_are_estimated_and_never_all_read(
+def test_many_entries_are_estimated_and_never_all_read(
     entries: list[str], browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with connection.cursor() as cursor:
@@ -121,21 +129,21 @@ def test_many_are_estimated_and_never_all_read(
     with CaptureQueriesContext(connection) as queries:
         page = client.get(LIST).content.decode()
     assert "about 250 cache entries" in page
-    asked = [query["sql"] for query in queries if "portfolio_rationales" in query["sql"]]
-    assert not [query for query in asked if "DISTINCT" in query]
-    assert all("LIMIT" in query or "EXPLAIN" in query for query in asked)
+    statements = [query["sql"] for query in queries if "portfolio_rationales" in query["sql"]]
+    assert not [statement for statement in statements if "DISTINCT" in statement]
+    assert all("LIMIT" in statement or "EXPLAIN" in statement for statement in statements)
 
 
-def test_each_type_has_its_picture_in_words_too(season: None, browse: Callable[[str], Client]) -> None:
+def test_each_type_has_its_picture_and_describes_it_in_words(season: None, browse: Callable[[str], Client]) -> None:
     warm.warm(operations.targets(), actor=SYSTEM)
     client = browse("Viewer")
-    said = {
+    descriptions = {
         "correlation:nba:points:v1": "Correlations of points. C: rebounds +0.",
         "factor:nhl:model:v1.5": "Factor model. factor 1,",
         "player:nba:lebron-james:v1": "LeBron James, over 10 games. points ",
         "correlation:nfl:sacks:v1": "receptions not measured",
     }
-    for key, words in said.items():
+    for key, words in descriptions.items():
         entry = CacheEntry.objects.get(cache_key=key)
         page = client.get(f"{LIST}{entry.pk}/change/").content.decode()
         [(label, drawing)] = re.findall(r'<svg viewBox="[^"]+" role="img" aria-label="([^"]+)">(.*?)</svg>', page)
@@ -147,7 +155,7 @@ def test_each_type_has_its_picture_in_words_too(season: None, browse: Callable[[
 
 
 @pytest.mark.parametrize("payload", ['{"player": "A"}', "[]", "{", '{"player": 5, "games": 1, "projections": [{}]}'])
-def test_a_payload_that_is_not_its_types_is_not_drawn(
+def test_a_payload_of_another_form_is_not_drawn(
     payload: str, entries: list[str], browse: Callable[[str], Client]
 ) -> None:
     CacheEntry.objects.update(data_json=payload)
@@ -157,23 +165,23 @@ def test_a_payload_that_is_not_its_types_is_not_drawn(
 
 def test_markup_in_a_payload_stays_text() -> None:
     evil = '"><script>alert(1)</script>'
-    pair = {"with": evil, "r": 0.5, "low": 0.4, "high": 0.6, "n": 50}
-    projection = {"statistic": evil, "projection": 1.0, "standard_error": 0.1, "last": [1.0]}
-    drawn = [
-        heat_map({"statistic": evil, "groups": [{"group": evil, "n": 50, "pairs": [pair]}]}),
-        bars({"statistics": [evil], "loadings": [[0.5]], "explained_variance": [0.5], "n": 50}),
-        ranges({"player": evil, "games": 50, "projections": [projection]}),
+    pair = Pair(evil, 0.5, 0.4, 0.6, 50)
+    projection = Projection(evil, 1.0, 1.0, 0.1, [1.0])
+    drawings = [
+        heat_map(CorrelationPayload(evil, "stub", [PositionGroup(evil, 50, [pair])])),
+        bars(FactorPayload("stub", 50, [evil], [0.5], [[0.5]])),
+        ranges(PlayerPayload(player=evil, source="stub", games=50, projections=[projection])),
     ]
-    for drawing in drawn:
+    for drawing in drawings:
         assert "&lt;script&gt;" in drawing
         assert "<script" not in drawing
 
 
-def test_a_failed_refresh_is_said_on_the_entrys_page(season: None, browse: Callable[[str], Client]) -> None:
+def test_the_page_of_an_entry_shows_that_its_refresh_failed(season: None, browse: Callable[[str], Client]) -> None:
     warm.warm(operations.targets(), actor=SYSTEM)
-    CacheTarget.objects.update(last_error="no game of anybody")
+    CacheTarget.objects.update(last_error="no game of NBA")
     page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
-    assert "The last computation failed, and this is the value before: no game of anybody" in page
+    assert "The last computation failed; this is the previous value: no game of NBA" in page
 
 
 def test_hit_rates_are_shown_per_type_and_tier(db: None, browse: Callable[[str], Client]) -> None:

@@ -1,6 +1,6 @@
-"""Warm-ups that operators ask for."""
+"""Warm-ups that operators request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +9,10 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching import operations
-from caching.choices import Outcome
+from caching.choices import WarmOutcome
 from caching.models import CacheEntry, CacheTarget, WarmUp
 from caching.warming import requests, warm
-from caching.warming.leases import Warmed
+from caching.warming.results import WarmResult
 from core.access.actors import SYSTEM
 from core.errors import Refused
 from rollout.models import Activation
@@ -24,36 +24,38 @@ def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, brow
     chosen = list(operations.targets(sport="NBA").values_list("pk", flat=True))
     assert operations.warm_targets(chosen, actor=SYSTEM) == 8
     [row] = WarmUp.objects.all()
-    WarmUp.objects.update(done=3, lease_until=Now() + timedelta(seconds=30), fence=1)  # somebody is at it
-    assert requests.carry_out() == 0
+    WarmUp.objects.update(done=3, lease_until=Now() + timedelta(seconds=30), fence=1)  # a worker carries it out
+    assert requests.carry_out_warm_ups() == 0
     page = browse("Viewer").get("/admin/caching/warmup/").content.decode()
     assert 'max="8" value="3"' in page
     assert 'hx-trigger="every 3s' in page
-    WarmUp.objects.update(lease_until=Now() - timedelta(seconds=1))  # and died
+    WarmUp.objects.update(lease_until=Now() - timedelta(hours=1))  # that worker died
     CacheTarget.objects.filter(pk=chosen[4]).delete()
-    assert requests.carry_out() == 1
+    assert requests.carry_out_warm_ups() == 1
     row.refresh_from_db()
     assert (row.done, row.failed, row.ended_at is not None) == (8, 0, True)
     assert CacheEntry.objects.count() == 4
-    assert requests.carry_out() == 0
+    assert requests.carry_out_warm_ups() == 0
 
 
-def test_a_warm_up_that_another_worker_has_by_now_is_left_to_it(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_leaves_a_warm_up_to_the_worker_that_took_it_over(
+    season: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operations.warm_targets(operations.targets(sport="NBA").values_list("pk", flat=True), actor=SYSTEM)
 
-    def overtaken(*args: Any, **kwargs: Any) -> None:
+    def overtaken(*args: Any, **options: Any) -> Iterator[WarmResult]:
         WarmUp.objects.update(fence=99, lease_until=Now() + timedelta(seconds=30))
-        kwargs["progress"](Warmed("", "", "", "", Outcome.WRITTEN))
+        yield WarmResult("", "", "", "", WarmOutcome.WRITTEN)
 
-    monkeypatch.setattr(requests, "warm", overtaken)
-    assert requests.carry_out() == 1
+    monkeypatch.setattr(requests, "warm_each", overtaken)
+    assert requests.carry_out_warm_ups() == 1
     assert WarmUp.objects.get().done == 0
 
 
-def test_switched_off_during_a_warm_up_the_rest_fails(season: None) -> None:
+def test_the_rest_of_a_warm_up_fails_when_warming_is_switched_off(season: None) -> None:
     operations.warm_targets([CacheTarget.objects.latest("pk").pk], actor=SYSTEM)
     Activation.objects.filter(part="warming").update(is_on=False)
-    requests.carry_out()
+    requests.carry_out_warm_ups()
     row = WarmUp.objects.get()
     assert (row.done, row.failed, row.ended_at is not None) == (1, 1, True)
     with pytest.raises(Refused, match="reactivate warming"):
@@ -66,5 +68,5 @@ def test_two_entries_of_a_target_are_one_computation(season: None) -> None:
         CacheTarget.objects.filter(pk=one.pk).update(model_version=version)
         warm.warm(CacheTarget.objects.filter(pk=one.pk), actor=SYSTEM)
     assert operations.warm_entries(CacheEntry.objects.values_list("pk", flat=True), actor=SYSTEM) == 1
-    assert requests.carry_out() == 1
+    assert requests.carry_out_warm_ups() == 1
     assert WarmUp.objects.get().done == 1

@@ -1,4 +1,4 @@
-"""Warming: what is written, when, and what is not."""
+"""Warming: which entries are written, and when."""
 
 import hashlib
 import io
@@ -15,10 +15,11 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from caching import operations
+from caching.derivations.payloads import FactorPayload
 from caching.derivations.result import Computed
 from caching.models import CacheEntry, CachePolicy, CacheTarget, PortfolioRationale
 from caching.warming import warm
-from caching.warming.leases import Warmed
+from caching.warming.results import WarmResult
 from core.access.actors import SYSTEM
 from core.errors import Refused
 from providers.gamelogs.operations import import_file
@@ -28,16 +29,16 @@ from rollout.models import Activation
 pytestmark = pytest.mark.django_db
 
 
-def warm_all(**options: Any) -> list[Warmed]:
+def warm_all(**options: Any) -> list[WarmResult]:
     return warm.warm(operations.targets(), actor=SYSTEM, **options)
 
 
-def outcomes(done: list[Warmed]) -> set[str]:
-    return {warmed.outcome.value for warmed in done}
+def outcomes(results: list[WarmResult]) -> set[str]:
+    return {result.outcome.value for result in results}
 
 
 def target(key: str) -> CacheTarget:
-    return next(found for found in CacheTarget.objects.all() if found.cache_key == key)
+    return next(target for target in CacheTarget.objects.all() if target.cache_key == key)
 
 
 def test_there_are_25_targets_and_three_policies() -> None:
@@ -80,11 +81,11 @@ version created_at updated_at"""
 
 def test_the_table_has_exactly_its_24_columns() -> None:
     with connection.cursor() as cursor:
-        found = connection.introspection.get_table_description(cursor, "portfolio_rationales")
-    assert sorted(column.name for column in found) == sorted(COLUMNS.split())
+        columns = connection.introspection.get_table_description(cursor, "portfolio_rationales")
+    assert sorted(column.name for column in columns) == sorted(COLUMNS.split())
 
 
-def test_what_is_fresh_is_left_alone(season: None) -> None:
+def test_a_fresh_entry_is_not_computed_again(season: None) -> None:
     warm_all()
     assert outcomes(warm_all()) == {"unchanged"}
     assert operations.warm_due(actor=SYSTEM) == 0
@@ -101,8 +102,8 @@ def test_an_unchanged_result_is_no_new_version_but_lives_longer(season: None) ->
 def test_another_result_is_a_new_version(season: None) -> None:
     warm_all()
     GameLog.objects.filter(sport="NBA", player="LeBron James").update(stats={"points": 99})
-    done = warm_all(force=True)
-    assert {w.cache_key for w in done if w.outcome == "written"} >= {
+    results = warm_all(force=True)
+    assert {result.cache_key for result in results if result.outcome == "written"} >= {
         "player:nba:lebron-james:v1",
         "correlation:nba:points:v1",
     }
@@ -110,7 +111,7 @@ def test_another_result_is_a_new_version(season: None) -> None:
     assert CacheEntry.objects.get(cache_key="correlation:mlb:hits:v1").version == 1
 
 
-def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_derivation_that_fails_keeps_the_old_value(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
     warm_all()
     before = list(CacheEntry.objects.values())
 
@@ -121,7 +122,7 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
     assert outcomes(warm_all(force=True)) == {"failed"}
     assert list(CacheEntry.objects.values()) == before
     assert set(CacheTarget.objects.values_list("last_error", flat=True)) == {
-        "unexpected ZeroDivisionError in the warmer"
+        "unexpected ZeroDivisionError in the derivation"
     }
     monkeypatch.undo()
     warm_all(force=True)
@@ -132,28 +133,31 @@ def test_a_warmer_that_fails_keeps_the_old_value(season: None, monkeypatch: pyte
     ("row", "problem"),
     [
         (("CACHE_PLAYER", "NBA", "nobody", "Nobody"), "no game of Nobody"),
-        (("CACHE_CORRELATION", "NBA", "luck", "luck"), "luck is no statistic"),
-        (("CACHE_FACTOR", "CURLING", "model", "model"), "nothing is known of"),
+        (
+            ("CACHE_CORRELATION", "NBA", "luck", "luck"),
+            "statistic must be one of points, rebounds, assists",
+        ),
+        (("CACHE_FACTOR", "CURLING", "model", "model"), "sport must be one of NBA, MLB, NFL, NHL (got CURLING)"),
     ],
 )
-def test_a_target_of_what_is_not_known_says_so(season: None, row: tuple[str, ...], problem: str) -> None:
+def test_a_target_with_an_unknown_name_fails_with_the_reason(season: None, row: tuple[str, ...], problem: str) -> None:
     names = ("cache_type", "sport", "subject", "name")
     made = CacheTarget.objects.create(**dict(zip(names, row, strict=True)))
-    [done] = warm.warm([made], actor=SYSTEM)
-    assert done.outcome == "failed"
+    [result] = warm.warm([made], actor=SYSTEM)
+    assert result.outcome == "failed"
     made.refresh_from_db()
     assert problem in made.last_error
     assert not CacheEntry.objects.exists()
 
 
-def test_a_number_that_is_none_is_not_written(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_payload_with_nan_or_infinity_is_not_written(season: None, monkeypatch: pytest.MonkeyPatch) -> None:
     one = target("factor:nba:model:v2.1")
-    for nothing in (float("nan"), float("inf")):
-        payload = {"loadings": [[nothing]]}
+    for number in (float("nan"), float("inf")):
+        payload = FactorPayload("stub", 1, [], [], [[number]])
         monkeypatch.setattr(warm, "compute", lambda *args, p=payload: Computed(p, "", [], 0.5, 1, {}))
         assert outcomes(warm.warm([one], actor=SYSTEM)) == {"failed"}
     assert not CacheEntry.objects.exists()
-    assert target("factor:nba:model:v2.1").last_error == "unexpected ValueError in the warmer"
+    assert target("factor:nba:model:v2.1").last_error == "unexpected ValueError in the derivation"
 
 
 def test_a_target_that_was_added_becomes_an_entry(season: None) -> None:
@@ -172,11 +176,11 @@ def test_new_box_scores_make_their_sports_entries_due(season: None) -> None:
     import_file(file, "NBA", actor=SYSTEM)
     assert operations.warm_due(actor=SYSTEM) == CacheTarget.objects.filter(sport="NBA").count() == 8
     file.seek(0)
-    import_file(file, "NBA", actor=SYSTEM)  # nothing new
+    import_file(file, "NBA", actor=SYSTEM)  # the file has no new row
     assert not CacheEntry.objects.filter(soft_expires_at__lte=Now()).exclude(sport="NBA").exists()
 
 
-def test_nothing_is_written_while_warming_is_off(season: None) -> None:
+def test_no_entry_is_written_while_warming_is_off(season: None) -> None:
     Activation.objects.filter(part="warming").update(is_on=False)
     with pytest.raises(Refused, match="reactivate warming"):
         warm_all()
@@ -197,7 +201,7 @@ def test_expiry_waits_for_the_grace_and_leaves_flagged_ones(season: None) -> Non
     assert set(CacheEntry.objects.values_list("sport", flat=True)) == {"NBA", "MLB"}
 
 
-def test_the_command_tells_what_it_did(season: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_its_results(season: None, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("warm_caches", "--type", "player", "--sport", "nba", "--json")
     entries = json.loads(capsys.readouterr().out)["entries"]
     assert {entry["cache_key"] for entry in entries} == {"player:nba:lebron-james:v1", "player:nba:luka-doncic:v1"}
@@ -209,7 +213,7 @@ def test_the_command_tells_what_it_did(season: None, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out) == {"expired": 0, "dry_run": True}
 
 
-def test_the_command_fails_where_nothing_can_be_computed(fleet: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_fails_if_a_target_cannot_be_computed(fleet: None, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="1"):
         call_command("warm_caches", "--sport", "NBA")
     assert "no game of NBA" in capsys.readouterr().out
@@ -220,10 +224,9 @@ def test_the_command_fails_where_nothing_can_be_computed(fleet: None, capsys: py
 @pytest.mark.parametrize("page", ["cacheentry", "cachetarget", "cachepolicy"])
 def test_the_admin_shows_them(page: str, season: None, browse: Callable[[str], Client]) -> None:
     warm_all()
-    shown = browse("Viewer").get(f"/admin/caching/{page}/").content.decode()
-    assert {"cacheentry": "fresh", "cachetarget": "player:nba:lebron-james:v1", "cachepolicy": "Factor model"}[
-        page
-    ] in shown
+    html = browse("Viewer").get(f"/admin/caching/{page}/").content.decode()
+    texts = {"cacheentry": "fresh", "cachetarget": "player:nba:lebron-james:v1", "cachepolicy": "Factor model"}
+    assert texts[page] in html
 
 
 @pytest.mark.parametrize("verb", ["warm_cachetarget", "expire_cacheentry", "flag_cacheentry"])
@@ -232,7 +235,7 @@ def test_verbs_ask_first_and_need_their_permission(verb: str, season: None, brow
     entry = CacheEntry.objects.latest("pk")
     choice = {"action": verb, "_selected_action": [entry.pk]}
     client = browse("Operator")
-    assert "No, take me back" in client.post("/admin/caching/cacheentry/", choice).content.decode()
+    assert "Go back" in client.post("/admin/caching/cacheentry/", choice).content.decode()
     client.post("/admin/caching/cacheentry/", choice | {"confirmed": "yes"})
     entry.refresh_from_db()
     stale = CacheEntry.objects.filter(pk=entry.pk, expires_at__lte=Now()).exists()
@@ -241,7 +244,7 @@ def test_verbs_ask_first_and_need_their_permission(verb: str, season: None, brow
         operations.flag([entry.pk], actor=User.objects.create_user("nobody"))
 
 
-def test_edits_are_kept_with_who_made_them(season: None, browse: Callable[[str], Client]) -> None:
+def test_edits_are_audited_with_their_actor(season: None, browse: Callable[[str], Client]) -> None:
     admin, one = browse("Admin"), target("factor:nba:model:v2.1")
     form = {"cache_type": one.cache_type, "sport": "NBA", "subject": "model", "name": "model", "model_version": "v7"}
     assert admin.post(f"/admin/caching/cachetarget/{one.pk}/change/", form | {"is_enabled": "on"}).status_code == 302

@@ -1,4 +1,4 @@
-"""Making a machine ready, once and again."""
+"""`manage.py bootstrap` prepares a machine, and is safe to run again."""
 
 import json
 from collections.abc import Callable
@@ -24,14 +24,14 @@ def bootstrap(
 
     def run() -> dict[str, Any]:
         call_command("bootstrap", "--json")
-        found: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return found
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
 
     return run
 
 
 @committed
-def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], settings: Settings) -> None:
+def test_a_second_run_changes_nothing(bootstrap: Callable[[], dict[str, Any]], settings: Settings) -> None:
     first = bootstrap()
     assert first["states_created"] == ProviderState.objects.count() == 28
     assert (
@@ -41,19 +41,23 @@ def test_it_makes_everything_once(bootstrap: Callable[[], dict[str, Any]], setti
     assert set(Group.objects.values_list("name", flat=True)) == {"Viewer", "Operator", "Admin"}
     assert (settings.STATIC_ROOT / "slipway" / "slipway.css").exists()
     before = list(ProviderState.objects.values()), list(User.objects.values())
-    nothing = {"states_created": 0, "game_logs_created": 0, "entries_warmed": 25}  # none could be computed
+    nothing = {
+        "states_created": 0,
+        "game_logs_created": 0,
+        "entries_warmed": 25,
+    }  # it tried 25 targets
     assert bootstrap() == nothing | {"admin": {"username": "admin", "password": None}}
     assert (list(ProviderState.objects.values()), list(User.objects.values())) == before
 
 
 @committed
-def test_it_gives_each_sport_without_game_logs_the_stubs_season(
+def test_it_imports_a_synthetic_season_for_each_sport_without_game_logs(
     bootstrap: Callable[[], dict[str, Any]], settings: Settings
 ) -> None:
-    settings.STUB_FEED_URL = "http://127.0.0.1:9"  # not running yet: it brings a stub feed of its own
-    made = bootstrap()
-    assert made["game_logs_created"] == GameLog.objects.count() > 15_000
-    assert made["entries_warmed"] == CacheEntry.objects.count() == 25
+    settings.STUB_FEED_URL = "http://127.0.0.1:9"  # no server runs there: bootstrap starts a stub feed of its own
+    document = bootstrap()
+    assert document["game_logs_created"] == GameLog.objects.count() > 15_000
+    assert document["entries_warmed"] == CacheEntry.objects.count() == 25
     GameLog.objects.exclude(sport="NBA").delete()
     GameLog.objects.filter(sport="NBA").update(source="nflverse")
     bootstrap()
@@ -66,7 +70,7 @@ def permissions(member: User) -> set[str]:
 
 
 @pytest.mark.django_db
-def test_groups_may_what_they_are_for(member: Callable[[str], User]) -> None:
+def test_each_group_has_its_permissions(member: Callable[[str], User]) -> None:
     viewer, operator, admin = (permissions(member(group)) for group in ("Viewer", "Operator", "Admin"))
     assert all(name.startswith("view_") for name in viewer)
     assert "view_providerstate" in viewer < operator < admin

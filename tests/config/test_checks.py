@@ -1,8 +1,8 @@
-"""manage.py check sees to it that no admin action is unguarded."""
+"""`manage.py check` fails for an admin action without a permission or a confirmation."""
 
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
@@ -15,23 +15,29 @@ from providers.models import Sport
 from tests.databases import ROOT
 
 
-def test_those_that_come_with_slipway_are() -> None:
+def test_the_actions_of_slipway_are_guarded() -> None:
     assert actions_are_guarded(None) == []
 
 
-def test_one_that_is_not_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def careless_page() -> Iterator[None]:
+    """Register a page with one guarded and one unguarded action."""
+
     def wipe(model_admin: object, request: object, rows: object) -> None: ...
 
-    guarded = verb(lambda rows, /, *, actor: 0, label="Wipe", permission="a.b", consequence="All goes.")
-    careless = type("Careless", (SlipwayAdmin,), {"actions": [guarded, wipe]})
-    registry: Any = admin.site._registry
-    monkeypatch.setitem(registry, Sport, careless(Sport, admin.site))
-    [found] = [error for error in run_checks(tags=["admin"]) if error.id == "slipway.E001"]
-    assert found.msg == "Careless.wipe lacks a permission or a confirmation"
+    guarded = verb(lambda rows, /, *, actor: 0, label="Wipe", permission="a.b", consequence="All rows are deleted.")
+    admin.site.register(Sport, type("Careless", (SlipwayAdmin,), {"actions": [guarded, wipe]}))
+    yield
+    admin.site.unregister(Sport)
 
 
-def test_it_looks_at_what_the_admin_shows() -> None:
-    """And not at what is taken out of it as the addresses are made, in whichever order checks come."""
+def test_an_unguarded_action_is_an_error(careless_page: None) -> None:
+    [error] = [error for error in run_checks(tags=["admin"]) if error.id == "slipway.E001"]
+    assert error.msg == "Careless.wipe lacks a permission or a confirmation"
+
+
+def test_it_checks_only_the_pages_that_the_admin_keeps() -> None:
+    """The URL configuration removes pages of libraries. It is loaded first, in any order of the system checks."""
     code = (
         "from config.startup import start; start(); import django; django.setup(); from config.console import checks; "
     )

@@ -1,4 +1,4 @@
-"""The embedded servers, used by real processes and killed in earnest."""
+"""The embedded servers, used and killed by real processes."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from config.embedded.lifecycle import ROOT
-from config.embedded.location import Place, place_of
+from config.embedded.location import Location, location_of
 from core.process.lifetime import open_lock
 from tests.processes import ended, processes, until
 
@@ -37,7 +37,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def use() -> Iterator[Use]:
-    """Starts processes that use a folder's servers; afterwards nothing of it is left."""
+    """A function that starts a process which uses a folder's servers. Everything is removed after the test."""
     users: list[User] = []
     folders: set[Path] = set()
 
@@ -62,7 +62,7 @@ def use() -> Iterator[Use]:
     for var in folders:
         if (var / "id").exists():
             stopped(var)
-            shutil.rmtree(place_of(var).home)
+            shutil.rmtree(location_of(var).home)
 
 
 def ready(user: User) -> bool:
@@ -71,87 +71,89 @@ def ready(user: User) -> bool:
 
 
 def stopped(var: Path) -> None:
-    """Wait for the watchdog to end: it holds this lock as long as it lives."""
+    """Wait until the watchdog has ended: it holds this lock while it lives."""
     lock = open_lock(var / "watchdog.lock")
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.close(lock)
 
 
-def postmaster(place: Place) -> int:
-    return int((place.home / "postgres" / "postmaster.pid").read_text().split()[0])
+def postmaster(location: Location) -> int:
+    return int((location.home / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
-def ask(place: Place, query: str) -> object:
-    with psycopg.connect(host=str(place.sockets), user="slipway", dbname="slipway", autocommit=True) as connection:
+def ask(location: Location, query: str) -> object:
+    with psycopg.connect(host=str(location.sockets), user="slipway", dbname="slipway", autocommit=True) as connection:
         cursor = connection.execute(query)
         return cursor.fetchone() if cursor.description else None
 
 
-def redis_pid(place: Place) -> int:
-    client = redis.Redis(unix_socket_path=str(place.sockets / "redis.sock"))
+def redis_pid(location: Location) -> int:
+    client = redis.Redis(unix_socket_path=str(location.sockets / "redis.sock"))
     try:
         return int(client.info("server")["process_id"])
     finally:
         client.close()
 
 
-def test_ten_at_once_make_one_server_of_each(use: Use, tmp_path: Path) -> None:
+def test_ten_processes_that_start_together_share_one_server_of_each(use: Use, tmp_path: Path) -> None:
     users = [use(tmp_path) for _ in range(10)]
     assert all(ready(user) for user in users)
-    place = place_of(tmp_path)
-    servers = [command for _, command in processes(str(place.home)) if " -D " in command or "redis-server" in command]
+    location = location_of(tmp_path)
+    servers = [
+        command for _, command in processes(str(location.home)) if " -D " in command or "redis-server" in command
+    ]
     assert len(servers) == 2
-    assert ask(place, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == (False, True)
+    assert ask(location, "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user") == (False, True)
 
 
 def test_killing_every_user_stops_the_servers(use: Use, tmp_path: Path) -> None:
     users = [use(tmp_path) for _ in range(2)]
     assert all(ready(user) for user in users)
-    place = place_of(tmp_path)
-    servers = postmaster(place), redis_pid(place)
+    location = location_of(tmp_path)
+    servers = postmaster(location), redis_pid(location)
     for user in users:
         user.kill()
     assert all(ended(server) for server in servers)
     stopped(tmp_path)
-    assert not place.sockets.exists()
-    assert not list(processes(str(place.home)))
+    assert not location.sockets.exists()
+    assert not list(processes(str(location.home)))
 
 
 def test_data_outlives_the_servers(use: Use, tmp_path: Path) -> None:
     user = use(tmp_path)
     assert ready(user)
-    ask(place_of(tmp_path), "CREATE TABLE kept AS SELECT 42 AS answer")
+    ask(location_of(tmp_path), "CREATE TABLE kept AS SELECT 42 AS answer")
     user.kill()
     stopped(tmp_path)
     assert ready(use(tmp_path))
-    assert ask(place_of(tmp_path), "SELECT answer FROM kept") == (42,)
+    assert ask(location_of(tmp_path), "SELECT answer FROM kept") == (42,)
 
 
-def test_the_path_may_be_long(use: Use, tmp_path: Path) -> None:
+def test_a_path_of_200_characters_works(use: Use, tmp_path: Path) -> None:
     var = tmp_path / ("x" * 120) / ("y" * (200 - 121 - len(str(tmp_path)) + 40))
     var.mkdir(parents=True)
     assert len(str(var)) > 200
     assert ready(use(var))
-    assert ask(place_of(var), "SELECT 1") == (1,)
+    assert ask(location_of(var), "SELECT 1") == (1,)
 
 
 def test_nothing_listens_on_the_network(use: Use, tmp_path: Path) -> None:
     assert ready(use(tmp_path))
-    place = place_of(tmp_path)
-    assert ask(place, "SHOW listen_addresses") == ("",)
-    assert place.sockets.stat().st_mode & 0o777 == 0o700
+    location = location_of(tmp_path)
+    assert ask(location, "SHOW listen_addresses") == ("",)
+    assert location.sockets.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_server_that_dies_is_started_again(use: Use, tmp_path: Path) -> None:
+def test_a_server_that_dies_is_restarted(use: Use, tmp_path: Path) -> None:
     assert ready(use(tmp_path))
-    place = place_of(tmp_path)
-    first = redis_pid(place)
-    # a server that dies young is not tried again, so this one has to look older
+    location = location_of(tmp_path)
+    first = redis_pid(location)
+    # A server that dies soon after its start is not restarted, so this one has to be older.
     until(lambda: os.path.exists(f"/proc/{first}") and age(first) > 1.3)
     os.kill(first, signal.SIGKILL)
     assert ended(first)
-    assert until(lambda: answers(place))
-    assert redis_pid(place) != first
+    assert until(lambda: answers(location))
+    assert redis_pid(location) != first
 
 
 def age(pid: int) -> float:
@@ -159,18 +161,18 @@ def age(pid: int) -> float:
     return float(Path("/proc/uptime").read_text().split()[0]) - started
 
 
-def answers(place: Place) -> bool:
+def answers(location: Location) -> bool:
     try:
-        return redis_pid(place) > 0
+        return redis_pid(location) > 0
     except redis.RedisError:
         return False
 
 
-def test_a_killed_watchdog_takes_the_servers_along(use: Use, tmp_path: Path) -> None:
+def test_the_servers_end_with_a_killed_watchdog(use: Use, tmp_path: Path) -> None:
     user = use(tmp_path)
     assert ready(user)
-    place = place_of(tmp_path)
-    servers = postmaster(place), redis_pid(place)
+    location = location_of(tmp_path)
+    servers = postmaster(location), redis_pid(location)
     [watchdog] = [pid for pid, command in processes(f"config.embedded.watchdog {tmp_path}")]
     os.kill(watchdog, signal.SIGKILL)
     assert all(ended(server) for server in servers)
@@ -180,65 +182,69 @@ def test_a_killed_watchdog_takes_the_servers_along(use: Use, tmp_path: Path) -> 
 def test_a_long_crash_recovery_is_waited_for(use: Use, tmp_path: Path) -> None:
     user = use(tmp_path)
     assert ready(user)
-    place = place_of(tmp_path)
-    ask(place, "CREATE TABLE much (name uuid PRIMARY KEY)")
-    ask(place, "INSERT INTO much SELECT gen_random_uuid() FROM generate_series(1, 300000)")
+    location = location_of(tmp_path)
+    ask(location, "CREATE TABLE much (name uuid PRIMARY KEY)")
+    ask(location, "INSERT INTO much SELECT gen_random_uuid() FROM generate_series(1, 300000)")
     [watchdog] = [pid for pid, command in processes(f"config.embedded.watchdog {tmp_path}")]
-    os.kill(watchdog, signal.SIGSTOP)  # so that it starts nothing again
-    server = postmaster(place)
+    os.kill(watchdog, signal.SIGSTOP)  # so that it restarts nothing
+    server = postmaster(location)
     os.kill(server, signal.SIGKILL)
     assert ended(server)
     os.kill(watchdog, signal.SIGKILL)
     user.kill()
     late = use(tmp_path)
-    recovering = first_of(lambda: startups(place))
+    recovering = first_of(lambda: startups(location))
     os.kill(recovering, signal.SIGSTOP)
     assert late.stderr is not None
     assert late.stderr.readline() == "slipway: waiting for postgres to start or to recover ...\n"
     assert late.poll() is None
     os.kill(recovering, signal.SIGCONT)
     assert ready(late)
-    assert ask(place, "SELECT count(*) FROM much") == (300000,)
+    assert ask(location, "SELECT count(*) FROM much") == (300000,)
 
 
 def first_of(find: Callable[[], list[int]]) -> int:
-    """Look without a pause: it may be gone soon."""
+    """Return the first process that `find` returns. It is called without a pause, because the process may end soon."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        if found := find():
-            return found[0]
-    raise AssertionError("none came")
+        if pids := find():
+            return pids[0]
+    raise AssertionError("no such process started within 30 s")
 
 
-def startups(place: Place) -> list[int]:
-    return [pid for pid, command in processes(str(place.home)) if "startup" in command]
+def startups(location: Location) -> list[int]:
+    return [pid for pid, command in processes(str(location.home)) if "startup" in command]
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told"),
+    ("file", "text", "expected"),
     [
-        ("PG_VERSION", "9.6\n", ["was made by PostgreSQL 9.6, and this release has 18", "take it along by a snapshot"]),
+        (
+            "PG_VERSION",
+            "9.6\n",
+            ["was made by PostgreSQL 9.6, and this release has 18", "move the data with a snapshot"],
+        ),
         ("postgresql.conf", "nonsense\n", ["postgres did not start", "postgres.log"]),
     ],
     ids=["another major version", "a wrong setting"],
 )
 def test_a_server_that_cannot_start_is_one_line(
-    use: Use, tmp_path: Path, file: str, text: str, told: list[str]
+    use: Use, tmp_path: Path, file: str, text: str, expected: list[str]
 ) -> None:
     user = use(tmp_path)
     assert ready(user)
     user.kill()
     stopped(tmp_path)
-    (place_of(tmp_path).home / "postgres" / file).write_text(text)
+    (location_of(tmp_path).home / "postgres" / file).write_text(text)
     late = use(tmp_path)
     assert not ready(late)
     assert late.stderr is not None
     last = late.stderr.read().strip().splitlines()[-1]
-    assert all(said in last for said in told)
+    assert all(part in last for part in expected)
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "running"),
     [
         ({"DATABASE_URL": "postgres://u@elsewhere/d"}, ["redis"]),
         ({"REDIS_URL": "redis://elsewhere"}, ["postgres"]),
@@ -246,19 +252,21 @@ def test_a_server_that_cannot_start_is_one_line(
     ],
     ids=["DATABASE_URL", "REDIS_URL", "both"],
 )
-def test_a_server_elsewhere_switches_ours_off(use: Use, tmp_path: Path, given: dict[str, str], kept: list[str]) -> None:
+def test_a_server_elsewhere_switches_the_embedded_one_off(
+    use: Use, tmp_path: Path, given: dict[str, str], running: list[str]
+) -> None:
     assert ready(use(tmp_path, **given))
-    if kept:
-        assert (tmp_path / "watchdog.lock").read_text().split() == kept
-    assert (tmp_path / "id").exists() == bool(kept)
+    if running:
+        assert (tmp_path / "watchdog.lock").read_text().split() == running
+    assert (tmp_path / "id").exists() == bool(running)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: every other test here runs as a plain user")
 def test_a_plain_user_can_use_them(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With code and wheels in a folder that this user can read, as a checkout of its own would be."""
-    interpreter = next((p for p in (sys.executable, "/usr/bin/python3.11") if is_for_everyone(p)), None)
+    """The code and the wheels are in a folder that this user can read, as in a checkout of its own."""
+    interpreter = next((p for p in (sys.executable, "/usr/bin/python3.11") if every_user_can_run(p)), None)
     if interpreter is None:
-        pytest.skip("no Python 3.11 here that another user may run")
+        pytest.skip("this machine has no Python 3.11 that another user may run")
     home = Path(f"/var/tmp/slipway-test-{os.getpid()}")
     site = Path(psycopg.__file__).parent.parent
     for package in ("config", "core"):
@@ -287,7 +295,7 @@ def test_a_plain_user_can_use_them(tmp_path_factory: pytest.TempPathFactory) -> 
         shutil.rmtree(home)
 
 
-def is_for_everyone(interpreter: str) -> bool:
+def every_user_can_run(interpreter: str) -> bool:
     try:
         return subprocess.run([interpreter, "-V"], user="nobody", capture_output=True).returncode == 0
     except OSError:

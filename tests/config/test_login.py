@@ -1,4 +1,4 @@
-"""Signing in: whoever guesses passwords has to wait."""
+"""Signing in: wrong passwords lock a name at one address, and sessions expire."""
 
 from datetime import timedelta
 
@@ -19,8 +19,8 @@ LOGIN = "/admin/login/"
 
 
 def sign_in(password: str, address: str = "192.0.2.7") -> int:
-    said = {"username": "ada", "password": password, "next": "/admin/"}
-    return Client(REMOTE_ADDR=address).post(LOGIN, said).status_code
+    form = {"username": "ada", "password": password, "next": "/admin/"}
+    return Client(REMOTE_ADDR=address).post(LOGIN, form).status_code
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +28,15 @@ def ada() -> None:
     User.objects.create_user("ada", password="a right one", is_staff=True)
 
 
-def test_five_wrong_passwords_are_enough_for_a_quarter_of_an_hour() -> None:
+def test_five_wrong_passwords_lock_the_name_for_15_minutes() -> None:
     assert [sign_in("wrong") for _ in range(5)] == [200, 200, 200, 200, 429]
     assert sign_in("a right one") == 429
-    assert sign_in("a right one", address="192.0.2.8") == 302, "who else has the name is not locked out"
+    assert sign_in("a right one", address="192.0.2.8") == 302, "the name is not locked at another address"
     AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=16))
     assert sign_in("a right one") == 302
 
 
-def test_a_right_one_begins_the_count_again() -> None:
+def test_a_right_password_resets_the_count() -> None:
     for _ in range(3):
         assert [sign_in("wrong") for _ in range(4)] == [200] * 4
         assert sign_in("a right one") == 302
@@ -51,7 +51,7 @@ def test_a_session_ends_after_twelve_hours() -> None:
         assert client.get("/admin/").status_code == 302
 
 
-def test_sessions_that_ended_go() -> None:
+def test_expired_sessions_are_deleted() -> None:
     client = Client()
     client.force_login(User.objects.get(username="ada"))
     assert lifecycle.prune() == 0

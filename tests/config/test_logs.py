@@ -1,4 +1,4 @@
-"""Logs: JSON for programs, no secret in any."""
+"""Logs: JSON if standard error is no terminal, and no secret in any entry."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from core.redis import TIMEOUT_SECONDS, client
 from tests.config.test_settings import PRODUCTION, ROOT
 
 
-def test_it_hides_secrets_wherever_they_stand() -> None:
+def test_it_masks_secrets_in_every_field() -> None:
     event: dict[str, Any] = {
         "event": f"the key is {settings.SECRET_KEY}",
         "url": "https://x/odds?apiKey=abc",
@@ -34,29 +34,29 @@ def test_it_hides_secrets_wherever_they_stand() -> None:
 
 
 @pytest.mark.django_db
-def test_a_request_is_one_line_with_its_id_and_who_asked(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_is_one_line_with_its_id_and_its_client(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    client.get("/healthz", REMOTE_ADDR="10.1.2.3", HTTP_X_FORWARDED_FOR="192.0.2.7")  # a proxy that is believed
+    client.get("/healthz", REMOTE_ADDR="10.1.2.3", HTTP_X_FORWARDED_FOR="192.0.2.7")  # a trusted proxy
     client.get("/healthz", REMOTE_ADDR="192.0.2.8", HTTP_X_FORWARDED_FOR="192.0.2.7")
     lines = [line for line in caplog.text.splitlines() if "GET /healthz" in line]
     assert len(lines) == 2
     assert all(re.search(r"request_id': '[0-9a-f-]{36}'", line) for line in lines)
     assert "192.0.2.7" in lines[0]
-    assert "192.0.2.7" not in lines[1], "whoever claims to be somebody else is nobody"
+    assert "192.0.2.7" not in lines[1], "an untrusted sender cannot claim another address"
 
 
-def test_a_program_reads_json() -> None:
+def test_without_a_terminal_each_entry_is_json() -> None:
     code = (
         "from config.startup import start; start(); import django, structlog; django.setup();"
-        "structlog.get_logger('x').info('said', password_url='redis://:hunter22@h', n=1)"
+        "structlog.get_logger('x').info('an event', password_url='redis://:hunter22@h', n=1)"
     )
     environment = PRODUCTION | {"PYTEST_VERSION": "x", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     line = json.loads(done.stderr)
-    assert (line["event"], line["n"], line["level"]) == ("said", 1, "info")
+    assert (line["event"], line["n"], line["level"]) == ("an event", 1, "info")
     assert line["password_url"] == "redis://:***@h"
 
 
-def test_redis_is_asked_with_a_short_time_limit() -> None:
+def test_redis_has_a_short_time_limit() -> None:
     limits = client().connection_pool.connection_kwargs
     assert limits["socket_timeout"] == limits["socket_connect_timeout"] == TIMEOUT_SECONDS == 0.05

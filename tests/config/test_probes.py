@@ -1,4 +1,4 @@
-"""What load balancers and Prometheus are answered."""
+"""The answers to load balancers and Prometheus."""
 
 import pytest
 from django.db import connection
@@ -19,13 +19,13 @@ def no_heartbeat() -> None:
     redis_client().delete(key("heartbeat"))
 
 
-def test_it_lives(client: Client) -> None:
+def test_a_living_process_answers_ok(client: Client) -> None:
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok\n")
 
 
 @pytest.mark.django_db
-def test_it_is_ready_without_workers_but_says_so(client: Client, no_heartbeat: None) -> None:
+def test_it_is_ready_without_workers_and_reports_them_as_degraded(client: Client, no_heartbeat: None) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
     assert response.json() == {"ready": True, "database": "ok", "redis": "ok", "workers": "degraded"}
@@ -67,26 +67,26 @@ def figures(response: object) -> dict[str, dict[tuple[str, ...], float]]:
     }
 
 
-def test_metrics_come_from_the_tables(client: Client, state: ProviderState) -> None:
+def test_the_figures_come_from_the_tables(client: Client, state: ProviderState) -> None:
     ProviderState.objects.filter(pk=state.pk).update(total_requests=7, failed_requests=2, last_prop_count=99)
-    found = figures(client.get("/metrics"))
-    assert len(found["slipway_provider_states"]) == 28
-    assert found["slipway_provider_states"]["true", "stub", "NBA", "active"] == 1  # by the labels' names
-    assert found["slipway_fetches_total"]["stub", "NBA"] == 7
-    assert found["slipway_fetches_failed_total"]["stub", "NBA"] == 2
-    assert found["slipway_lines_offered"]["stub", "NBA"] == 99
-    assert found["slipway_slots_overdue"][()] == 8
+    exported = figures(client.get("/metrics"))
+    assert len(exported["slipway_provider_states"]) == 28
+    assert exported["slipway_provider_states"]["true", "stub", "NBA", "active"] == 1  # labels in alphabetical order
+    assert exported["slipway_fetches_total"]["stub", "NBA"] == 7
+    assert exported["slipway_fetches_failed_total"]["stub", "NBA"] == 2
+    assert exported["slipway_lines_offered"]["stub", "NBA"] == 99
+    assert exported["slipway_slots_overdue"][()] == 8
 
 
 @pytest.mark.django_db
-def test_metrics_from_afar_need_a_token() -> None:
-    afar = Client(REMOTE_ADDR="203.0.113.9")
-    assert afar.get("/metrics").status_code == 401
-    assert afar.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
-    assert afar.get("/metrics", headers=TOKEN).status_code == 200
-    assert afar.get("/metrics", headers={"X-API-Key": "let-me-in"}).status_code == 200
+def test_a_remote_client_needs_a_token() -> None:
+    remote = Client(REMOTE_ADDR="203.0.113.9")
+    assert remote.get("/metrics").status_code == 401
+    assert remote.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert remote.get("/metrics", headers=TOKEN).status_code == 200
+    assert remote.get("/metrics", headers={"X-API-Key": "let-me-in"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_probes_are_only_read(client: Client, path: str) -> None:
+def test_probes_accept_no_post(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405

@@ -1,13 +1,13 @@
-"""Whose X-Forwarded-For is believed; 10.0.0.0/8 is trusted here."""
+"""X-Forwarded-* headers are believed only from trusted proxies. The tests trust 10.0.0.0/8."""
 
 import pytest
 from django.http import HttpRequest, HttpResponse
 
-from config.middleware.trusted_proxies import TrustedProxies, is_local
+from config.middleware.trusted_proxies import FORWARDED, TrustedProxies, is_local
 
 
-def seen(remote: str, forwarded: str = "") -> tuple[str, bool]:
-    """The client's address as views see it, and whether it counts as this machine."""
+def client_of(remote: str, forwarded: str = "") -> tuple[str, bool]:
+    """Return the client's address as views see it, and whether it counts as this machine."""
     request = HttpRequest()
     request.META["REMOTE_ADDR"] = remote
     if forwarded:
@@ -24,11 +24,23 @@ def seen(remote: str, forwarded: str = "") -> tuple[str, bool]:
         ("203.0.113.9", "", "203.0.113.9", False),
         ("10.0.0.1", "203.0.113.9", "203.0.113.9", False),
         ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9", False),
-        ("10.0.0.1", "127.0.0.1, 203.0.113.9", "203.0.113.9", False),  # a client's claim before the proxy's word
-        ("127.0.0.1", "203.0.113.9", "0.0.0.0", False),  # noqa: S104 - a proxy here that is not trusted
+        (
+            "10.0.0.1",
+            "127.0.0.1, 203.0.113.9",
+            "203.0.113.9",
+            False,
+        ),  # the client's claim precedes the proxy's
+        ("127.0.0.1", "203.0.113.9", "0.0.0.0", False),  # noqa: S104 - a proxy on this machine that is not trusted
         ("203.0.113.9", "127.0.0.1", "0.0.0.0", False),  # noqa: S104
         ("10.0.0.1", "garbage", "garbage", False),
     ],
 )
 def test_it_finds_the_client(remote: str, forwarded: str, address: str, local: bool) -> None:
-    assert seen(remote, forwarded) == (address, local)
+    assert client_of(remote, forwarded) == (address, local)
+
+
+def test_it_drops_every_forwarded_header_of_an_untrusted_sender() -> None:
+    request = HttpRequest()
+    request.META |= {"REMOTE_ADDR": "203.0.113.9"} | dict.fromkeys(FORWARDED, "https")
+    TrustedProxies(lambda request: HttpResponse())(request)
+    assert not set(FORWARDED) & set(request.META)

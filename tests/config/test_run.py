@@ -1,4 +1,4 @@
-"""`make run` as a whole: started for real in a checkout of its own, asked over HTTP, killed, started again."""
+"""`make run` as a whole: started in a checkout of its own, asked over HTTP, killed, and started again."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.embedded.location import place_of
+from config.embedded.location import location_of
 from tests.processes import ended, free_port, processes, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,31 +44,31 @@ class Checkout:
         return run
 
     def ready(self, run: "subprocess.Popen[str]") -> str:
-        """Read until the site is up. Returns what it printed."""
+        """Wait until the site is up. Return the output until then."""
         assert run.stdout is not None
-        said = ""
+        output = ""
         for line in run.stdout:
-            said += line
-            if not line.strip() and "Slipway is ready" in said:
-                return said
-        raise AssertionError(said)
+            output += line
+            if not line.strip() and "Slipway is ready" in output:
+                return output
+        raise AssertionError(output)
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
             return json.loads(response.read())
 
     def query(self, query: str) -> Any:
-        sockets = str(place_of(self.path / "var").sockets)
+        sockets = str(location_of(self.path / "var").sockets)
         with psycopg.connect(host=sockets, user="slipway", dbname="slipway") as connection:
             return connection.execute(query).fetchall()
 
     def left(self) -> list[tuple[int, str]]:
-        """Every living process of this checkout, the servers and their watchdog too."""
-        marks = [str(self.path)]
+        """Return every living process of this checkout, including the servers and their watchdog."""
+        folders = [str(self.path)]
         if (self.path / "var" / "id").exists():
-            place = place_of(self.path / "var")
-            marks += [str(place.home), str(place.sockets)]
-        return list(processes(*marks))
+            location = location_of(self.path / "var")
+            folders += [str(location.home), str(location.sockets)]
+        return list(processes(*folders))
 
     def pid_of(self, command: str) -> int:
         return next(pid for pid, line in self.left() if command in line)
@@ -93,31 +93,31 @@ def made_in(tmp_path: Path) -> Iterator[Checkout]:
         if not ended(pid, 20):
             os.kill(pid, signal.SIGKILL)
     if (tmp_path / "var" / "id").exists():
-        shutil.rmtree(place_of(tmp_path / "var").home, ignore_errors=True)
+        shutil.rmtree(location_of(tmp_path / "var").home, ignore_errors=True)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """One in which nothing ever ran."""
+    """A checkout in which nothing ever ran."""
     with made_in(tmp_path) as made:
         yield made
 
 
-def test_it_runs_is_stopped_killed_left_unread_and_runs_again(checkout: Checkout) -> None:
-    """In one checkout, since each start takes its while."""
+def test_it_runs_stops_survives_kills_and_runs_again(checkout: Checkout) -> None:
+    """All steps share one checkout, because each start takes several seconds."""
     it_runs_polls_and_stops(checkout)
     run = it_runs_again(checkout)
     for victim in ("-m config.dev.run", "gunicorn", "config.embedded.watchdog"):
         run = killing_a_part_leaves_nothing_and_it_runs_again(checkout, run, victim)
-    it_ends_when_nobody_reads_it_any_more(checkout, run)
+    it_ends_when_its_output_is_closed(checkout, run)
 
 
 def it_runs_polls_and_stops(checkout: Checkout) -> None:
     first = checkout.start()
-    said = checkout.ready(first)
-    assert f"http://127.0.0.1:{checkout.port}/admin/" in said
-    assert re.search(r"Admin user: admin   password: \S{16}", said)
-    assert re.search(r"^API token: \S{32}$", said, re.MULTILINE)
+    output = checkout.ready(first)
+    assert f"http://127.0.0.1:{checkout.port}/admin/" in output
+    assert re.search(r"Admin user: admin   password: \S{16}", output)
+    assert re.search(r"^API token: \S{32}$", output, re.MULTILINE)
     assert (checkout.path / ".env").stat().st_mode & 0o777 == 0o600
     assert checkout.get("/readyz")["ready"]
     stored = "SELECT count(*) FROM provider_states WHERE provider_name = 'stub' AND last_prop_count > 0"
@@ -134,9 +134,9 @@ def it_runs_polls_and_stops(checkout: Checkout) -> None:
 
 def it_runs_again(checkout: Checkout) -> "subprocess.Popen[str]":
     run = checkout.start()
-    again = checkout.ready(run)
-    assert "password" not in again
-    assert "API token" not in again
+    output = checkout.ready(run)
+    assert "password" not in output
+    assert "API token" not in output
     assert checkout.query("SELECT count(*), max(id) FROM provider_states") == [(28, 28)]
     return run
 
@@ -145,7 +145,7 @@ def killing_a_part_leaves_nothing_and_it_runs_again(
     checkout: Checkout, run: "subprocess.Popen[str]", victim: str
 ) -> "subprocess.Popen[str]":
     os.kill(checkout.pid_of(victim), signal.SIGKILL)
-    if victim == "config.embedded.watchdog":  # the servers end with it; the site waits for them until it is stopped
+    if victim == "config.embedded.watchdog":  # the servers end with it, and the site waits for them until it is stopped
         run.send_signal(signal.SIGTERM)
     run.communicate(timeout=60)
     assert all(ended(pid) for pid, _ in checkout.left()), (victim, checkout.left())
@@ -155,7 +155,7 @@ def killing_a_part_leaves_nothing_and_it_runs_again(
     return again
 
 
-def it_ends_when_nobody_reads_it_any_more(checkout: Checkout, run: "subprocess.Popen[str]") -> None:
+def it_ends_when_its_output_is_closed(checkout: Checkout, run: "subprocess.Popen[str]") -> None:
     assert run.stdout is not None
     run.stdout.close()
     run.terminate()
@@ -167,8 +167,8 @@ def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.Monke
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", checkout.port))
         taken.listen()
-        said = checkout.start().communicate(timeout=60)[0]
-    assert said == f"slipway: port {checkout.port} is in use; set another in WEB_PORT (file .env)\n"
+        output = checkout.start().communicate(timeout=60)[0]
+    assert output == f"slipway: port {checkout.port} is in use; set another port in WEB_PORT (file .env)\n"
 
 
 def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
@@ -185,21 +185,22 @@ def install(checkout: Checkout, *, python: str = sys.executable, **environment: 
 def test_a_wrong_python_is_one_line(checkout: Checkout) -> None:
     script = checkout.path / "config" / "dev" / "install.py"
     script.write_text(script.read_text().replace("WANTED = (3, 11)", "WANTED = (3, 2)"))
-    assert re.fullmatch(r"slipway: Python 3\.11 found, 3\.11 needed; install it and name it: .*\n", install(checkout)())
+    expected = r"slipway: Python must be 3\.11 \(got 3\.11\); install Python 3\.11 and name it: .*\n"
+    assert re.fullmatch(expected, install(checkout)())
 
 
 def test_a_missing_network_is_one_line(checkout: Checkout) -> None:
     (checkout.path / ".venv").unlink()
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
-    said = install(checkout, **nowhere)()
-    assert said.count("\n") == 1
-    assert said.startswith("slipway: the dependencies could not be installed; check that pip reaches its package index")
+    output = install(checkout, **nowhere)()
+    assert output.count("\n") == 1
+    assert output.startswith("slipway: cannot install the dependencies; check that pip reaches its package index")
     assert (checkout.path / ".venv" / "install.log").exists()
 
 
 def test_an_unwritable_folder_is_one_line(checkout: Checkout) -> None:
     (checkout.path / ".venv").unlink()
     (checkout.path / ".venv").write_text("in the way")
-    said = install(checkout)()
-    assert said.startswith("slipway: cannot write to")
-    assert said.count("\n") == 1
+    output = install(checkout)()
+    assert output.startswith("slipway: cannot write to")
+    assert output.count("\n") == 1

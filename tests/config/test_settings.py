@@ -1,4 +1,4 @@
-"""A wrong environment stops the start with one line that names the variable."""
+"""A wrong environment stops the start with one line, which names the variable."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ PRODUCTION = {
 
 
 def manage(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command under the production example's environment and the changes, without the tests' own."""
+    """Run a command in the environment of .env.example with these changes, without the tests' own variables."""
     plain = {name: os.environ[name] for name in ("PATH", "PYTEST_VERSION")}
     command = [sys.executable, "manage.py", *args]
     return subprocess.run(command, cwd=ROOT, env=plain | PRODUCTION | environment, capture_output=True, text=True)
@@ -28,14 +28,14 @@ def test_the_production_example_passes_the_deployment_checks() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_secret_of_a_setting_is_shown() -> None:
-    given = {
+def test_the_secrets_of_the_settings_are_masked() -> None:
+    changes = {
         "EMAIL_URL": "smtp+tls://slipway:of-the-mail@mail.example.com:587",
         "REHEARSAL_DATABASE_URL": "postgres://slipway:of-the-rehearsal@db.example.com/slipway",
         "NOTIFY_WEBHOOK_URL": "https://hooks.example.com/services/of-the-webhook",
     }
-    told = "of-the-mail of-the-rehearsal of-the-webhook example"
-    done = manage("shell", "-v0", "-c", f"from core.redaction import redact; print(redact('{told}'))", **given)
+    text = "of-the-mail of-the-rehearsal of-the-webhook example"
+    done = manage("shell", "-v0", "-c", f"from core.redaction import redact; print(redact('{text}'))", **changes)
     assert done.stdout == "*** *** *** example\n"
 
 

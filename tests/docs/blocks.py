@@ -1,4 +1,4 @@
-"""The fenced blocks of the documentation, and the ways in which each kind is tried."""
+"""The fenced blocks of the documentation, for the tests that run them."""
 
 import re
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ from pathlib import Path
 from tests.databases import ROOT
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]*)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
-PLAN = ROOT / "ROLLBACK_PLAN.md"  # which a test of its own runs from beginning to end
+PLAN = ROOT / "ROLLBACK_PLAN.md"  # another test runs it from beginning to end
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
+    """A fenced block, with the page that contains it."""
+
     page: Path
     language: str
     title: str
@@ -24,6 +26,7 @@ def pages() -> list[Path]:
 
 
 def blocks(*languages: str) -> Iterator[Block]:
+    """Yield the blocks of these languages, page by page; without languages, all blocks."""
     for page in pages():
         for language, title, text in FENCE.findall(page.read_text()):
             if not languages or language in languages:
@@ -31,6 +34,6 @@ def blocks(*languages: str) -> Iterator[Block]:
 
 
 def titled(part: str) -> Block:
-    """The only one whose title holds this."""
-    [found] = [block for block in blocks() if part in block.title]
-    return found
+    """Return the only block whose title contains this text."""
+    [titled_block] = [block for block in blocks() if part in block.title]
+    return titled_block

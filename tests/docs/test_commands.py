@@ -1,4 +1,4 @@
-"""Every command of the documentation is run as it stands there, page by page and in its order, on an installation."""
+"""Every command of the documentation is run as it is printed, page by page and in order, on an installation."""
 
 import os
 import re
@@ -19,13 +19,14 @@ from tests.docs.blocks import PLAN, blocks, titled
 
 MANAGE = ".venv/bin/python manage.py "
 SERVED = "http://127.0.0.1:8000"
-ELSEWHERE = {  # what would change this checkout, or take minutes: that it may be typed is all that is looked at
-    "git clone": "of the project itself",
-    "git pull": "of the project itself",
-    "make": "its targets are looked at",
-    f"{MANAGE}makemigrations": "tried with an adapter, in a copy",
-    f"{MANAGE}migrate": "the same",
-}
+# Commands that would change this checkout or take minutes are not run.
+NOT_RUN = (
+    "git clone",
+    "git pull",
+    "make",  # make -n checks that the targets exist
+    f"{MANAGE}makemigrations",  # test_provider.py runs both in a copy of the project
+    f"{MANAGE}migrate",
+)
 PAGES = sorted({block.page.relative_to(ROOT) for block in blocks("sh") if block.page != PLAN})
 
 
@@ -40,17 +41,19 @@ def site(installation: None, settings: Settings, tmp_path: Path) -> Iterator[str
 
 
 def lines(page: Path) -> list[str]:
+    """Return the commands of a page, without comments, with continued lines joined."""
     text = "".join(block.text for block in blocks("sh") if block.page == ROOT / page)
-    whole = (line.partition(" #")[0].strip() for line in text.replace("\\\n", " ").splitlines())
-    return [line for line in whole if line]
+    joined = text.replace("\\\n", " ").splitlines()
+    commands = [line.partition(" #")[0].strip() for line in joined]
+    return [command for command in commands if command]
 
 
 @pytest.fixture
 def documented_check() -> Iterator[None]:
-    """That of docs/checks.md, whose commands look at it."""
-    exec(titled("checks.py").text, {})  # noqa: S102 - our own text
+    """Register the check of docs/checks.md, because the commands of that page run it."""
+    exec(titled("checks.py").text, {})  # noqa: S102 - the project's own text
     yield
-    del health_checks._checks["no_price_of_zero"]
+    health_checks.unregister("no_price_of_zero")
 
 
 @pytest.mark.usefixtures("documented_check")
@@ -61,38 +64,37 @@ def test_a_page_can_be_typed_from_its_beginning_to_its_end(page: Path, site: str
     for line in lines(page):
         if line.startswith("TOKEN="):
             token = f"{line}; "
-        elif not any(line.startswith(start) for start in ELSEWHERE):
-            type_in(line, site, token, tmp_path)
+        elif not line.startswith(NOT_RUN):
+            run_command(line, site, token, tmp_path)
         elif line.startswith("make"):
             subprocess.run(shlex.split(line.replace("make", "make -n", 1)), cwd=ROOT, check=True, stdout=-3)
 
 
-def type_in(line: str, site: str, token: str, home: Path) -> None:
+def run_command(line: str, site: str, token: str, home: Path) -> None:
+    """Run a line of a page: a management command in this process, any other one in a shell in the folder `home`."""
     if not line.startswith(MANAGE):
-        own = os.environ | {"DATABASE_URL": address()}
-        told = token + line.replace(SERVED, site)
-        done = subprocess.run(["bash", "-ec", told], cwd=home, env=own, capture_output=True, text=True)
+        environment = os.environ | {"DATABASE_URL": address()}
+        script = token + line.replace(SERVED, site)
+        done = subprocess.run(["bash", "-ec", script], cwd=home, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr}"
         return
     words = shlex.split(line.removeprefix(MANAGE))
     if words[0] == "drive":
         words = ["drive", "--rate", "10", "--seconds", "1"]
-    if words[:2] == ["rollout", "start"]:  # as a page's reader finds it, or after the cool-down of an earlier trial
+    if words[:2] == ["rollout", "start"]:  # as on a fresh installation
         Rollout.objects.update(stage="DISABLED", run_state="idle", cool_down_until=None)
     if words[:2] == ["rollout", "abort"]:
         Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
     call_command(*(word for word in words if word != "--watch"))
 
 
-def test_no_block_is_of_a_kind_that_nobody_tries() -> None:
+def test_every_block_is_of_a_kind_that_a_test_runs() -> None:
     kinds = {block.language for block in blocks()}
     assert kinds <= {"sh", "python", "json", "sql", "ini", "nginx", "text"}
 
 
-def test_all_that_is_said_in_running_text_is_a_command() -> None:
-    known = set(
-        re.findall(r"^([a-z_]+)\.py$", "\n".join(path.name for path in ROOT.glob("*/management/commands/*.py")), re.M)
-    )
-    said = {name for page in ROOT.glob("docs/*.md") for name in re.findall(r"`manage\.py ([a-z_]+)", page.read_text())}
-    assert said <= known | {"check", "migrate", "makemigrations", "dbshell"}
-    assert len(said) > 5
+def test_every_command_in_running_text_exists() -> None:
+    known = {path.stem for path in ROOT.glob("*/management/commands/*.py") if path.stem != "__init__"}
+    named = {name for page in ROOT.glob("docs/*.md") for name in re.findall(r"`manage\.py ([a-z_]+)", page.read_text())}
+    assert named <= known | {"check", "migrate", "makemigrations", "dbshell"}
+    assert len(named) > 5

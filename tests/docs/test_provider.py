@@ -1,4 +1,4 @@
-"""The adapter of the documentation, put in step by step in a copy of the project, brings lines."""
+"""The adapter of the documentation is added to a copy of the project, step by step, and its lines are stored."""
 
 import json
 import os
@@ -22,6 +22,8 @@ BOARD = [GAME | {"prices": [{"team": "Oslo", "odds": -120}, {"team": "Bergen", "
 
 
 class Acme(BaseHTTPRequestHandler):
+    """The upstream of the documented adapter."""
+
     def do_GET(self) -> None:
         is_known = self.path == "/boards/basketball" and self.headers["X-Api-Key"] == "a-key"
         body = json.dumps(BOARD if is_known else []).encode()
@@ -37,18 +39,19 @@ class Acme(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Of what git has or would take."""
-    told = subprocess.run(
+    """A copy of the project's files: those that git tracks, and new ones that it does not ignore."""
+    listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     )
-    for name in told.stdout.splitlines():
+    for name in listed.stdout.splitlines():
         if (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 
-def put_in(copy: Path) -> None:
+def add_adapter(copy: Path) -> None:
+    """Make the changes of the page in the copy."""
     adapter = titled("providers/adapters/acme.py")
     assert len([line for line in adapter.text.splitlines() if line.strip()]) <= 35
     (copy / adapter.title).write_text(adapter.text)
@@ -58,8 +61,8 @@ def put_in(copy: Path) -> None:
     upstreams.write_text(text.removesuffix("}") + titled("in UPSTREAMS").text + "}\n")
 
 
-def test_it_brings_lines(copy: Path) -> None:
-    put_in(copy)
+def test_its_lines_are_stored(copy: Path) -> None:
+    add_adapter(copy)
     [entry] = [json.loads(block.text) for block in blocks("json") if "catalogue" in block.title]
     state = {"provider_name": "acme", "sport": "NBA", "is_enabled": True}
     catalogue = {"sports": [{"code": "NBA", "name": "NBA"}], "providers": [entry | {"base_url": ""}], "states": [state]}
@@ -68,20 +71,24 @@ def test_it_brings_lines(copy: Path) -> None:
     databases.execute("CREATE DATABASE {}", name)
     try:
         with served_by(Acme) as feed:
-            own = {"STUB_FEED_URL": feed, "ACME_API_KEY": "a-key", "DATABASE_URL": databases.address(name)}
-            own |= {"REDIS_URL": settings.REDIS_URL, "REDIS_PREFIX": f"{settings.REDIS_PREFIX}acme:"}
+            environment = os.environ | {
+                "STUB_FEED_URL": feed,
+                "ACME_API_KEY": "a-key",
+                "DATABASE_URL": databases.address(name),
+            }
+            environment |= {"REDIS_URL": settings.REDIS_URL, "REDIS_PREFIX": f"{settings.REDIS_PREFIX}acme:"}
 
             def manage(*args: str) -> str:
                 command = [sys.executable, "manage.py", *args]
-                done = subprocess.run(command, cwd=copy, env=os.environ | own, capture_output=True, text=True)
+                done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
                 assert done.returncode == 0, done.stderr
                 return done.stdout
 
             manage("makemigrations", "providers")
             manage("migrate")
             manage("backfill_providers", "--file", "acme.json")
-            told = json.loads(manage("poll_providers", "--once", "--provider", "acme", "--json"))
-            assert "acme" in str(told)
+            document = json.loads(manage("poll_providers", "--once", "--provider", "acme", "--json"))
+            assert "acme" in str(document)
             lines = manage("shell", "-v", "0", "-c", LINES)
             assert lines.split() == ["Bergen", "110.0", "Oslo", "-120.0"]
     finally:

@@ -1,4 +1,4 @@
-"""Small made-up answers of each API, in the shape that the upstreams send."""
+"""Small synthetic answers of each API, in the shape that the upstreams send."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,10 +9,10 @@ def soon() -> str:
 
 
 def prizepicks() -> dict[str, Any]:
-    def projection(id: str, player: str, stat: str, score: float, **more: object) -> dict[str, Any]:
+    def projection(id: str, player: str, stat: str, score: float, **attributes: object) -> dict[str, Any]:
         offer: dict[str, object] = {"line_score": score, "stat_type": stat, "start_time": soon(), "game_id": "G1"}
         to_player = {"new_player": {"data": {"type": "new_player", "id": player}}}
-        return {"type": "projection", "id": id, "attributes": offer | more, "relationships": to_player}
+        return {"type": "projection", "id": id, "attributes": offer | attributes, "relationships": to_player}
 
     def player(id: str, name: str, team: str, *, combo: bool = False) -> dict[str, Any]:
         return {"type": "new_player", "id": id, "attributes": {"name": name, "team": team, "combo": combo}}
@@ -21,9 +21,9 @@ def prizepicks() -> dict[str, Any]:
         "data": [
             projection("1", "7", "Points", 25.5, description="DEN", odds_type="standard"),
             projection("2", "7", "Points", 30.5, description="DEN", odds_type="demon"),
-            projection("3", "7", "Points", 25.5, description="DEN", odds_type="goblin"),  # the same line again
+            projection("3", "7", "Points", 25.5, description="DEN", odds_type="goblin"),  # the first line again
             projection("4", "8", "Points (Combo)", 49, description="DEN/LAL"),
-            projection("5", "9", "30+ Points Games", 15.5, game_id=None),  # of no single game, its player not included
+            projection("5", "9", "30+ Points Games", 15.5, game_id=None),  # no single game; its player is not included
         ],
         "included": [
             player("7", "LeBron James", "LAL"),
@@ -34,7 +34,7 @@ def prizepicks() -> dict[str, Any]:
 
 
 def sportradar_markets() -> dict[str, Any]:
-    sides = [{"name": "Denver Nuggets", "qualifier": "away"}, {"name": "Los Angeles Lakers", "qualifier": "home"}]
+    teams = [{"name": "Denver Nuggets", "qualifier": "away"}, {"name": "Los Angeles Lakers", "qualifier": "home"}]
 
     def book(name: str, *outcomes: dict[str, Any], removed: bool = False) -> dict[str, Any]:
         return {"id": f"sr:book:{name}", "name": name, "removed": removed, "outcomes": list(outcomes)}
@@ -46,7 +46,7 @@ def sportradar_markets() -> dict[str, Any]:
         "generated_at": "2026-01-05T12:00:00+00:00",
         "competition_sport_event_markets": [
             {
-                "sport_event": {"id": "sr:sport_event:1", "start_time": soon(), "competitors": sides},
+                "sport_event": {"id": "sr:sport_event:1", "start_time": soon(), "competitors": teams},
                 "markets": [
                     {"name": "winner (incl. overtime)", "books": [book("DraftKings", winner), book("FanDuel", winner)]},
                     {"name": "total (incl. overtime)", "books": [book("DraftKings", over)]},

@@ -1,4 +1,4 @@
-"""Each API's answers over HTTP, well-behaved and with every fault of the stub feed."""
+"""The answers of each API over HTTP, well-behaved and with every fault of the stub feed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,14 +11,16 @@ from pytest_django import Settings
 from core.access.actors import SYSTEM
 from providers import operations
 from providers.adapters import prizepicks, sportradar
-from providers.adapters.sportradar_shapes import Body
-from providers.models import Event, FetchAttempt, PropLine, ProviderState
-from providers.polling import caller, poller
-from providers.stub.faults import KINDS, Fault, Mood, misbehave
+from providers.adapters.prizepicks import PrizePicksBoard
+from providers.adapters.sportradar_shapes import MarketsAnswer
+from providers.models import Event, FetchAttempt, PropLine, Provider, ProviderState
+from providers.polling import poller
+from providers.stub.faults import KINDS, Fault, FaultState, fault_middleware
 from providers.stub.server import served
+from providers.upstream import caller
 from tests.conftest import committed
 from tests.providers import answers
-from tests.providers.polls import poll
+from tests.providers.polls import feed, poll
 
 pytestmark = committed
 KEY = "a-key-of-sportradar"
@@ -27,29 +29,28 @@ Upstream = Callable[..., list[web.Request]]
 
 @pytest.fixture
 def upstream(fleet: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
-    """Serves both APIs, with a fault if asked for, and points the providers there. Returns the requests to come."""
+    """A server of both APIs, with a fault on request, that the providers point to. It returns its later requests."""
     monkeypatch.setenv("SPORTSRADAR_API_KEY", KEY)
     with ExitStack() as running:
 
         def start(fault: str = "") -> list[web.Request]:
             running.close()
-            seen: list[web.Request] = []
+            requests: list[web.Request] = []
 
-            async def say(request: web.Request) -> web.Response:
-                seen.append(request)
+            async def answer(request: web.Request) -> web.Response:
+                requests.append(request)
                 if request.path == "/projections":
                     return web.json_response(answers.prizepicks())
                 props = "players_props" in request.path
                 return web.json_response(answers.sportradar_props() if props else answers.sportradar_markets())
 
-            app = web.Application(middlewares=[misbehave(Mood(Fault.parse(fault) if fault else None), 7)])
-            app.router.add_get("/{path:.*}", say)
+            app = web.Application(middlewares=[fault_middleware(FaultState(Fault.parse(fault) if fault else None), 7)])
+            app.router.add_get("/{path:.*}", answer)
             settings.STUB_FEED_URL = running.enter_context(served(app))
             for name in ("prizepicks", "sportsradar"):
-                state = ProviderState.objects.get(provider=name, sport="NBA")
-                type(state.provider).objects.filter(name=name).update(base_url="")
-                operations.enable([state.pk], actor=SYSTEM)
-            return seen
+                Provider.objects.filter(name=name).update(base_url="")
+                operations.enable([ProviderState.objects.get(provider=name, sport="NBA").pk], actor=SYSTEM)
+            return requests
 
         yield start
         poller.stop_poller()
@@ -60,7 +61,7 @@ def lines(provider: str) -> set[tuple[object, ...]]:
     return set(rows.values_list("event__external_id", "bookmaker", "market", "player", "side", "point", "price"))
 
 
-def test_prizepicks_brings_players_lines(upstream: Upstream) -> None:
+def test_prizepicks_brings_player_lines(upstream: Upstream) -> None:
     requests = upstream()
     poll("prizepicks")
     assert [request.query["league_id"] for request in requests] == ["7"]
@@ -72,10 +73,10 @@ def test_prizepicks_brings_players_lines(upstream: Upstream) -> None:
     }
     assert str(Event.objects.get()) == "DEN v LAL"
     poll("prizepicks")
-    assert PropLine.objects.count() == 4  # the line of no game is found again, too
+    assert PropLine.objects.count() == 4  # the line of no single game keeps its row, too
 
 
-def test_a_line_of_no_game_that_is_no_more_offered_is_removed(
+def test_a_line_of_no_game_is_removed_when_it_is_no_longer_offered(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream()
@@ -87,7 +88,7 @@ def test_a_line_of_no_game_that_is_no_more_offered_is_removed(
     assert {line[5] for line in lines("prizepicks") if line[0] is None} == {9.5}
 
 
-def test_sportradar_brings_markets_and_players_lines(upstream: Upstream) -> None:
+def test_sportradar_brings_markets_and_player_lines(upstream: Upstream) -> None:
     requests = upstream()
     assert poll("sportsradar").is_good
     assert lines("sportsradar") == {
@@ -101,14 +102,12 @@ def test_sportradar_brings_markets_and_players_lines(upstream: Upstream) -> None
     assert not any(KEY in str(request.url) for request in requests)
 
 
-def test_sportradars_gateway_speaks_html(upstream: Upstream, settings: Settings) -> None:
+def test_an_html_error_of_sportradars_gateway_is_recorded_with_its_text(upstream: Upstream, settings: Settings) -> None:
     async def refuse(request: web.Request) -> web.Response:
         return web.Response(status=status, text=f"<h1>{status} Service Not Found</h1>", content_type="text/xml")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", refuse)
     upstream()
-    with served(app) as url:
+    with served(feed(refuse)) as url:
         settings.STUB_FEED_URL = url
         for status, outcome in ((596, "http_error"), (403, "refused")):
             assert poll("sportsradar").problem == f"HTTP {status}: {status} Service Not Found"
@@ -116,12 +115,12 @@ def test_sportradars_gateway_speaks_html(upstream: Upstream, settings: Settings)
     assert FetchAttempt.objects.count() == 2  # neither is retried
 
 
-def test_numbers_that_are_none_are_left_out() -> None:
+def test_numbers_that_are_not_finite_are_left_out() -> None:
     outcome = {"type": "over", "odds_american": "nan", "total": "inf"}
     market = {"name": "m", "books": [{"name": "İ" * 30, "outcomes": [outcome]}]}
     event = {"id": "e", "start_time": answers.soon()}
     body = {"competition_sport_event_markets": [{"sport_event": event, "markets": [market]}]}
-    [line] = sportradar.combine(msgspec.convert(body, Body).boards(), []).lines
+    [line] = sportradar.combine(msgspec.convert(body, MarketsAnswer).games(), []).lines
     assert (line.price, line.point) == (None, None)
     assert len(line.bookmaker) <= 50
 
@@ -136,9 +135,9 @@ def test_a_board_of_several_pages_is_read_whole(upstream: Upstream, monkeypatch:
     assert len(lines("prizepicks")) == 4
 
 
-def test_of_a_board_that_was_cut_nothing_is_missing() -> None:
+def test_a_board_that_was_cut_removes_no_line() -> None:
     whole = answers.prizepicks() | {"meta": {"total_pages": 99}}
-    answer = prizepicks.read(msgspec.convert(whole, prizepicks.Board))
+    answer = prizepicks.to_answer(msgspec.convert(whole, PrizePicksBoard))
     assert (answer.listed, answer.player_offered >= answer.listed, answer.has_gameless) == (frozenset(), True, False)
 
 
@@ -158,16 +157,16 @@ OUTCOMES = {
 
 @pytest.mark.parametrize("provider", ["prizepicks", "sportsradar"])
 @pytest.mark.parametrize("fault", KINDS)
-def test_every_fault_is_told_apart_and_removes_nothing(
+def test_every_fault_has_its_outcome_and_removes_nothing(
     fault: str, provider: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream()
     poll(provider)
     before, newest = lines(provider), FetchAttempt.objects.latest("pk").pk
     monkeypatch.setattr("providers.stub.faults.SLOW_SECONDS", 0.05)
-    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 0.0)
+    monkeypatch.setattr("providers.upstream.caller.retry_delay", lambda attempt, dice: 0.0)
     monkeypatch.setattr(caller, "MAX_BYTES", 1024 * 1024)
-    if fault == "timeout":  # the shortest that the table holds is ten seconds
+    if fault == "timeout":  # the table allows no time-out under ten seconds
         monkeypatch.setattr(poller, "time_limit", lambda claim: 0.3)
     upstream(fault)
     done = poll(provider)

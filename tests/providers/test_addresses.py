@@ -1,4 +1,4 @@
-"""Outbound requests can't be led to private addresses."""
+"""The guard that keeps outbound requests away from private addresses."""
 
 import asyncio
 from typing import Any
@@ -12,10 +12,11 @@ from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, PollSlot, Provider, ProviderState
-from providers.polling.address_guard import PrivateAddress, PublicResolver, refuse_private
 from providers.stub.server import served
+from providers.upstream.address_guard import PrivateAddress, PublicResolver, refuse_private
 from providers.validators import is_public, validate_base_url, validate_credential_env
 from tests.conftest import committed
+from tests.providers.polls import feed
 
 PRIVATE = [
     "http://127.0.0.1",
@@ -58,7 +59,7 @@ def test_it_refuses_a_private_address(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://example.com", "example.com", "http://", "http://u:p@example.com", "http://:p@8.8.8.8", "http://[::"]
 )
-def test_it_refuses_what_is_no_plain_address(url: str) -> None:
+def test_it_refuses_an_address_that_is_not_plain(url: str) -> None:
     with pytest.raises(ValidationError, match=r"http\(s\)://host"):
         validate_base_url(url)
 
@@ -81,43 +82,41 @@ def test_it_refuses_another_secrets_name(name: str) -> None:
         validate_credential_env(name)
 
 
-def test_it_refuses_a_name_that_leads_to_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_refuses_a_name_that_resolves_to_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolve() -> Any:
         return await PublicResolver("http://127.0.0.1:8001").resolve("localhost", 80)
 
-    with pytest.raises(PrivateAddress, match="localhost leads to a private address"):
+    with pytest.raises(PrivateAddress, match="cannot call localhost: it resolves to a private address"):
         asyncio.run(resolve())
 
 
 @committed
-def test_a_poll_is_not_led_to_a_private_address(fleet: None, settings: Settings) -> None:
-    """Also when somebody wrote the row past every form."""
+def test_a_poll_calls_no_private_address(fleet: None, settings: Settings) -> None:
+    """The poll itself checks, because a row may have been written without any form."""
     Provider.objects.filter(name="theodds").update(base_url="http://127.0.0.1:1", credential_env="")
     operations.enable([ProviderState.objects.get(provider="theodds", sport="NBA").pk], actor=SYSTEM)
     [polled] = [future.result(30) for future in operations.poll_round(Scope("theodds", "NBA"), actor=SYSTEM)]
-    assert polled.poll.problem == "127.0.0.1 is a private address"
+    assert polled.poll.problem == "cannot call 127.0.0.1: it is a private address"
     assert FetchAttempt.objects.count() == 0
     assert PollSlot.objects.get(base_url="http://127.0.0.1:1").lease_until is None
 
 
 @committed
 def test_a_redirect_is_not_followed(state: ProviderState, settings: Settings) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
-    async def move(request: web.Request) -> web.Response:
-        asked.append(request.path)
+    async def redirect(request: web.Request) -> web.Response:
+        paths.append(request.path)
         raise web.HTTPFound("/elsewhere")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", move)
-    with served(app) as url:
+    with served(feed(redirect)) as url:
         settings.STUB_FEED_URL = url
         [polled] = [future.result(30) for future in operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)]
     assert polled.poll.problem == "HTTP 302: redirects are not followed"
-    assert asked == ["/v4/sports/basketball_nba/odds"]
+    assert paths == ["/v4/sports/basketball_nba/odds"]
 
 
-def test_it_judges_addresses_as_the_registry_does() -> None:
+def test_it_judges_addresses_by_the_registry_of_special_ranges() -> None:
     assert is_public("8.8.8.8")
     assert not is_public("::ffff:10.0.0.1")
     assert not is_public("fe80::1%eth0")

@@ -1,4 +1,4 @@
-"""Filling the fleet from the catalogue."""
+"""The backfill of the fleet from the catalogue."""
 
 import json
 from collections.abc import Callable
@@ -41,8 +41,8 @@ def test_it_leaves_the_fleet_as_designed(fleet: None) -> None:
     )
     assert set(per_sport) == {(sport, 7, 3, 1) for sport in ("MLB", "NBA", "NFL", "NHL")}
     columns = ("poll_interval_seconds", "timeout_seconds", "max_retries", "provider__requests_per_minute")
-    found = dict.fromkeys(ProviderState.objects.values_list("provider", *columns))
-    assert set(found) == {
+    rows = ProviderState.objects.values_list("provider", *columns)
+    assert set(rows) == {
         ("stub", 300, 10, 1, 60),
         ("draftkings", 60, 30, 3, 120),
         ("fanduel", 60, 30, 3, 120),
@@ -67,7 +67,7 @@ def test_it_keeps_an_operators_edit(fleet: None, state: ProviderState, capsys: p
     assert state.poll_interval_seconds == 45
 
 
-def test_it_resets_edits_when_told_to(fleet: None, state: ProviderState, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_resets_edits_on_request(fleet: None, state: ProviderState, capsys: pytest.CaptureFixture[str]) -> None:
     ProviderState.objects.filter(pk=state.pk).update(poll_interval_seconds=45, total_requests=9)
     Provider.objects.filter(name="betmgm").update(requests_per_minute=1)
     document = run(capsys, "--reset")
@@ -83,14 +83,14 @@ def test_it_shows_the_plan_and_changes_nothing(fleet: None, capsys: pytest.Captu
     assert ProviderState.objects.count() == 24
 
 
-def test_it_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_can_be_limited_to_a_scope(capsys: pytest.CaptureFixture[str]) -> None:
     assert counts(run(capsys, "--sport", "nba", "--provider", "stub")) == (1, 0, 0, 1)
     assert counts(run(capsys, "--sport", "NBA")) == (6, 0, 1, 7)
     assert Provider.objects.count() == 7
 
 
 def test_it_refuses_a_scope_that_the_catalogue_lacks(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="holds nothing for CRICKET") as caught:
+    with pytest.raises(CommandError, match="cannot find CRICKET in the catalogue") as caught:
         run(capsys, "--sport", "cricket")
     assert caught.value.returncode == 2
 
@@ -106,11 +106,11 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("catalogue", "said"),
+    ("catalogue", "message"),
     [
         ({"states": [entry(), entry(sport="CRICKET")]}, r"states\[1\]\.sport: unknown sport CRICKET"),
         ({"states": [entry(provider_name="nobody")]}, r"states\[0\]\.provider_name: unknown provider nobody"),
-        ({"states": [entry(), entry()]}, r"states\[1\]: stub/NBA stands in states\[0\] already"),
+        ({"states": [entry(), entry()]}, r"states\[1\]: stub/NBA is already in states\[0\]"),
         ({"states": [entry(poll_interval_seconds=5)]}, r"states\[0\]\.poll_interval_seconds: expected `int` >= 30"),
         ({"states": [entry(interval=5)]}, r"states\[0\]: object contains unknown field `interval`"),
         ({"providers": [{"name": "x", "adapter": "telepathy"}]}, r"providers\[0\]\.adapter"),
@@ -126,26 +126,26 @@ def entry(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_it_refuses_a_bad_catalogue_by_entry_and_field(
-    fleet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], catalogue: object, said: str
+    fleet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], catalogue: object, message: str
 ) -> None:
     file = tmp_path / "catalogue.json"
     file.write_text(json.dumps(catalogue))
     before = list(ProviderState.objects.values_list("pk", "updated_at"))
-    with pytest.raises(CommandError, match=said) as caught:
+    with pytest.raises(CommandError, match=message) as caught:
         run(capsys, "--file", str(file), "--reset")
     assert caught.value.returncode == 2
     assert list(ProviderState.objects.values_list("pk", "updated_at")) == before
 
 
 @pytest.mark.parametrize("text", ["", "{", "\xff", '{"states": [}'])
-def test_it_refuses_what_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+def test_it_refuses_text_that_is_not_json(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     file = tmp_path / "catalogue.json"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(CommandError, match="not valid JSON"):
         run(capsys, "--file", str(file))
 
 
-def test_it_takes_a_catalogue_of_ones_own(fleet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reads_another_catalogue(fleet: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = {
         "providers": [{"name": "mine", "adapter": "odds_api", "base_url": "https://odds.example.com"}],
         "states": [entry(provider_name="mine", is_enabled=True)],
@@ -156,16 +156,16 @@ def test_it_takes_a_catalogue_of_ones_own(fleet: None, tmp_path: Path, capsys: p
     assert (document["created"], len(document["unknown"])) == (1, 28)
 
 
-def test_it_says_which_file_it_cannot_read() -> None:
+def test_the_error_names_a_file_that_it_cannot_read() -> None:
     with pytest.raises(CommandError, match="cannot read /nowhere"):
         call_command("backfill_providers", "--file", "/nowhere")
 
 
-def test_it_keeps_who_filled_the_fleet(fleet: None, state: ProviderState) -> None:
+def test_the_audit_names_the_actor_of_the_backfill(fleet: None, state: ProviderState) -> None:
     event = apps.get_model("providers", "ProviderStateEvent").objects.get(pgh_obj=state.pk)
     assert event.pgh_context.metadata == {"actor": "system", "verb": "backfill"}
 
 
-def test_it_is_not_for_viewers(member: Callable[[str], User]) -> None:
+def test_it_refuses_a_viewer(member: Callable[[str], User]) -> None:
     with pytest.raises(Refused, match="viewer lacks the permission"):
         backfill(CATALOGUE.read_bytes(), actor=member("Viewer"))

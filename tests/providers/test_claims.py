@@ -1,4 +1,4 @@
-"""Claiming slots: who gets one, for how long, and what a late worker can still do."""
+"""Claims of slots: which worker gets one, for how long, and what a late worker can still do."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +12,9 @@ from providers.choices import Status
 from providers.fleet.backfill import Scope
 from providers.models import PollSlot, ProviderState
 from providers.polling import schedule
+from providers.polling.claims import claim_due, release
 from providers.polling.ingest import record
-from providers.polling.messages import Claim, Poll
-from providers.polling.poller import claim_due, release
+from providers.upstream.messages import Claim, Poll
 from rollout.models import Activation
 from tests.conftest import committed
 
@@ -38,24 +38,24 @@ def test_it_claims_every_slot_that_is_due(fleet: None) -> None:
     assert all(set(c.members) == ({"stub"} if c.source == "stub" else {"draftkings", "fanduel"}) for c in claims)
 
 
-def test_it_claims_what_falls_due_before_the_next_tick(fleet: None) -> None:
+def test_it_claims_slots_that_fall_due_before_the_next_tick(fleet: None) -> None:
     put_off(timedelta(seconds=7))
     claims = claim_due(scope=STUB)
     assert len(claims) == 4
     assert all(7 <= claim.due_in_seconds < 8 for claim in claims)
 
 
-def test_it_leaves_what_is_due_later(fleet: None) -> None:
+def test_it_leaves_slots_that_are_due_later(fleet: None) -> None:
     put_off(timedelta(seconds=9))
     assert claim_due() == []
 
 
-def test_it_leaves_what_another_worker_has(fleet: None) -> None:
+def test_it_leaves_slots_that_another_worker_has(fleet: None) -> None:
     assert len(claim_due()) == 8
     assert claim_due() == []
 
 
-def test_it_claims_again_once_the_lease_is_over(fleet: None) -> None:
+def test_it_claims_a_slot_again_after_its_lease(fleet: None) -> None:
     first = claim_one()
     PollSlot.objects.update(lease_until=Now() - timedelta(seconds=1))
     assert claim_one().fence == first.fence + 1
@@ -68,7 +68,7 @@ def test_it_holds_the_lease_for_the_whole_poll(fleet: None) -> None:
     assert slot.lease_until - slot.now > timedelta(seconds=8 + claim.timeout_seconds)
 
 
-def test_it_gives_back_what_it_did_not_begin(fleet: None) -> None:
+def test_a_released_slot_can_be_claimed_again(fleet: None) -> None:
     claim = claim_one()
     release(claim)
     assert claim_one().fence == claim.fence + 1
@@ -97,14 +97,14 @@ def test_it_stores_nothing_once_polling_is_switched_off(state: ProviderState) ->
     assert state.last_error == ""
 
 
-def test_it_leaves_maintenance_alone(fleet: None) -> None:
+def test_it_polls_no_state_in_maintenance(fleet: None) -> None:
     ProviderState.objects.filter(provider="fanduel").update(status=Status.MAINTENANCE)
     members = [set(claim.members) for claim in claim_due() if claim.source != "stub"]
     assert members == [{"draftkings"}] * 4
 
 
 @pytest.mark.parametrize("late", [0.5, 299.5, 300.5, 3000.5])
-def test_it_stays_on_its_grid_and_replays_nothing(fleet: None, late: float) -> None:
+def test_a_slot_stays_on_its_grid_and_no_missed_poll_is_repeated(fleet: None, late: float) -> None:
     put_off(timedelta(seconds=-late))
     claim = claim_one()
     record(claim, Poll(problem="none"))
@@ -112,12 +112,12 @@ def test_it_stays_on_its_grid_and_replays_nothing(fleet: None, late: float) -> N
     assert slot.lease_until is None
     assert slot.next_poll_at is not None
     assert 0 < (slot.next_poll_at - slot.now).total_seconds() <= 450
-    off_grid = (slot.next_poll_at.timestamp() - schedule.share(claim.name) * 300 + 1) % 300 - 1
+    off_grid = (slot.next_poll_at.timestamp() - schedule.grid_share(claim.name) * 300 + 1) % 300 - 1
     assert off_grid == pytest.approx(0, abs=1e-3)
 
 
 def test_a_poll_that_came_a_little_early_is_not_made_again(fleet: None) -> None:
-    """Clocks differ by milliseconds, and an upstream may answer sooner than that."""
+    """Clocks differ by milliseconds, and an upstream may answer in less than that."""
     put_off(timedelta(milliseconds=300))
     claim = claim_one()
     record(claim, Poll(problem="none"))
@@ -128,22 +128,23 @@ def test_a_poll_that_came_a_little_early_is_not_made_again(fleet: None) -> None:
 
 @committed
 def test_two_workers_never_get_the_same_slot(fleet: None) -> None:
-    """A thousand times: both claim at the same moment, and then all is to be had again."""
-    together = threading.Barrier(2)
+    """Both workers claim at the same moment, a thousand times; before each time all slots are made free."""
+    barrier = threading.Barrier(2)
 
     def claim_all() -> list[list[int]]:
         try:
-            found = []
+            slots = []
             for _ in range(1000):
-                if together.wait(30) == 0:
+                if barrier.wait(30) == 0:
                     PollSlot.objects.update(lease_until=None)
-                together.wait(30)
-                found.append([claim.slot for claim in claim_due()])
-            return found
+                barrier.wait(30)
+                slots.append([claim.slot for claim in claim_due()])
+            return slots
         finally:
             connection.close()
 
     with ThreadPoolExecutor(2) as pool:
-        one, other = pool.map(lambda _: claim_all(), range(2))
-    for mine, others in zip(one, other, strict=True):
-        assert len({*mine, *others}) == len(mine) + len(others) == 8
+        workers = [pool.submit(claim_all) for _ in range(2)]
+        first, second = (worker.result() for worker in workers)
+    for of_first, of_second in zip(first, second, strict=True):
+        assert len({*of_first, *of_second}) == len(of_first) + len(of_second) == 8

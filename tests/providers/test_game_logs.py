@@ -1,4 +1,4 @@
-"""Importing box scores: all of a file or nothing, and what is bad is named."""
+"""Imports of box scores: all of a file or nothing, and bad rows are named."""
 
 import io
 import json
@@ -54,7 +54,8 @@ def test_it_stores_one_row_per_player_and_game() -> None:
 
 def test_the_same_file_again_changes_nothing() -> None:
     run(PLAIN)
-    assert (again := run(PLAIN)).unchanged == 2
+    again = run(PLAIN)
+    assert again.unchanged == 2
     assert (again.created, again.updated) == (0, 0)
 
 
@@ -65,7 +66,7 @@ def test_a_corrected_file_changes_what_it_corrects() -> None:
     assert GameLog.objects.get(player_id="lj").stats["points"] == 29
 
 
-def test_it_stores_nothing_dry() -> None:
+def test_a_dry_run_stores_nothing() -> None:
     assert run(PLAIN, dry_run=True).created == 2
     assert GameLog.objects.count() == 0
 
@@ -98,11 +99,11 @@ def test_nflverse_takes_dates_and_games_from_its_schedule() -> None:
         "2024_01_BAL_KC",
         "2024-09-05",
     )
-    assert log.stats["touchdowns"] == 3  # his own, not those that he passed
+    assert log.stats["touchdowns"] == 3  # the player's own, not those passed
     assert log.position == "RB"
 
 
-def test_nflverse_finds_the_game_by_the_own_team_alone() -> None:
+def test_nflverse_finds_the_game_by_the_players_team_alone() -> None:
     run(f"{NFL_HEADER}\n{HENRY.replace(',KC,', ',BAL,')}", "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
     assert GameLog.objects.get().game == "2024_01_BAL_KC"
 
@@ -112,17 +113,27 @@ BAD = {
         f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,12,many",
         4,
         "rebounds",
-        "'many' is no number",
+        "must be a number (got 'many')",
     ),
-    "nothing that is no count": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,nan,1", 4, "points", "'nan' is no number"),
-    "no such day": (f"{PLAIN}\n2026-02-30,g2,X,x,LAL,F,1,1", 4, "date", "'2026-02-30' is no date"),
-    "a duplicate": (f"{PLAIN}\n{LEBRON}", 4, "", "the same player and game as line 2"),
-    "a cell too few": (f"{PLAIN}\n2026-01-06,g2,X", 4, "", "3 cells where the header has 8"),
-    "no player": (f"{PLAIN}\n2026-01-06,g2,,x,LAL,F,1,1", 4, "player", "empty"),
-    "a long name": (f"{PLAIN}\n2026-01-06,g2,{'X' * 101},x,LAL,F,1,1", 4, "player", "longer than 100"),
-    "no statistic": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,,", 4, "points", "no statistic at all"),
-    "an open quote": (f'{PLAIN}\n"2026-01-06,g2,X', 4, "", "no CSV"),
-    "an underscore": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,1_0,1", 4, "points", "'1_0' is no number"),
+    "not a finite number": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,nan,1", 4, "points", "must be a number (got 'nan')"),
+    "a day that does not exist": (
+        f"{PLAIN}\n2026-02-30,g2,X,x,LAL,F,1,1",
+        4,
+        "date",
+        "must be a date such as 2026-01-31 (got '2026-02-30')",
+    ),
+    "a duplicate": (f"{PLAIN}\n{LEBRON}", 4, "", "has the same player and game as line 2"),
+    "a cell too few": (f"{PLAIN}\n2026-01-06,g2,X", 4, "", "must have 8 cells, as the header has (got 3)"),
+    "no player": (f"{PLAIN}\n2026-01-06,g2,,x,LAL,F,1,1", 4, "player", "must not be empty"),
+    "a long name": (
+        f"{PLAIN}\n2026-01-06,g2,{'X' * 101},x,LAL,F,1,1",
+        4,
+        "player",
+        "must have at most 100 characters (got 101)",
+    ),
+    "no statistic": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,,", 4, "points", "the row must have a statistic (got none)"),
+    "an open quote": (f'{PLAIN}\n"2026-01-06,g2,X', 4, "", "cannot be read as CSV"),
+    "an underscore": (f"{PLAIN}\n2026-01-06,g2,X,x,LAL,F,1_0,1", 4, "points", "must be a number (got '1_0')"),
 }
 
 
@@ -138,7 +149,7 @@ def test_a_bad_row_stores_nothing_and_is_named(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_rows_can_be_left_out(what: str) -> None:
+def test_bad_rows_can_be_skipped(what: str) -> None:
     done = run(BAD[what][0], skip_bad=True)
     assert (done.rows, done.created, done.bad_count) == (2, 2, 1)
     assert set(GameLog.objects.values_list("player_id", flat=True)) == {"lj", "ld"}
@@ -151,7 +162,7 @@ def test_the_first_hundred_bad_rows_are_named_and_all_are_counted() -> None:
     assert [bad.line for bad in caught.value.imported.bad] == list(range(2, 102))
 
 
-def test_a_stray_quote_takes_no_other_row_along() -> None:
+def test_a_stray_quote_spoils_no_other_row() -> None:
     rows = [f"2026-01-06,g{n},X,x{n},LAL,F,1,1" for n in range(200)]
     rows[3] = rows[3].replace(",X,", ',"X,')
     rows[150] = rows[150].replace(",X,", ',Y",')
@@ -160,11 +171,11 @@ def test_a_stray_quote_takes_no_other_row_along() -> None:
     assert [bad.line for bad in done.bad] == [5]
 
 
-def test_blank_lines_are_no_rows() -> None:
+def test_blank_lines_are_not_rows() -> None:
     assert run(f"{HEADER}{chr(10) * 5000}{LEBRON}\n\n{LUKA}\n\n").created == 2
 
 
-def test_a_cell_may_hold_lines() -> None:
+def test_a_cell_may_have_several_lines() -> None:
     done = run(f'{HEADER}\n2026-01-06,g1,"Le\nBron",x,LAL,F,1,1\n{LUKA}')
     assert done.created == 2
     assert GameLog.objects.filter(player="Le\nBron").exists()
@@ -175,14 +186,14 @@ def test_a_line_without_an_end_is_refused() -> None:
         run(f"{HEADER}\n" + "x" * 1_000_000)
 
 
-def test_many_duplicates_are_told_at_once() -> None:
+def test_many_duplicates_are_counted_in_one_pass() -> None:
     with pytest.raises(BadFile, match="20000 bad rows"):
         run("\n".join([HEADER, *[LEBRON] * 20_001]))
     assert run("\n".join([HEADER, *[LEBRON] * 20_001]), skip_bad=True).created == 1
 
 
 @pytest.mark.parametrize("value", ["a\0b", "1\udcff"])
-def test_what_no_table_holds_is_told_with_its_place(value: str) -> None:
+def test_text_that_a_table_cannot_hold_is_named_with_its_place(value: str) -> None:
     text = f"{NFL_HEADER}\n{HENRY.replace(',2024,1,', f',2024,{value},')}"
     with pytest.raises(BadFile, match="line 2, column week") as caught:
         run(text.encode(errors="surrogateescape"), "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
@@ -191,13 +202,13 @@ def test_what_no_table_holds_is_told_with_its_place(value: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-def test_another_encoding_is_told_with_its_place(encoding: str) -> None:
-    with pytest.raises(BadFile, match="line 4, column player: not UTF-8"):
+def test_another_encoding_is_named_with_its_place(encoding: str) -> None:
+    with pytest.raises(BadFile, match="line 4, column player: is not UTF-8"):
         run(f"{PLAIN}\n2026-01-06,g2,José,x,LAL,F,1,1".encode(encoding))
     assert GameLog.objects.count() == 0
 
 
-def test_utf_16_is_told() -> None:
+def test_utf_16_is_refused() -> None:
     with pytest.raises(WrongInput, match="not in UTF-8"):
         run(PLAIN.encode("utf-16"))
 
@@ -209,13 +220,13 @@ def test_a_byte_order_mark_does_no_harm() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "problem"),
     [
-        ("", {}, "holds no header"),
-        ("a,b,c\n1,2,3", {}, r"lacks columns for player \(player or player_name or name\), game"),
-        ("player,game,date\nX,g,2026-01-05", {}, "lacks any statistic of NBA"),
-        (PLAIN, {"mapping": {"PTS": "points"}}, "the mapping names columns that the file lacks: PTS"),
-        ("player,player,game,date,points\n", {}, "names player twice"),
+        ("", {}, "has no header"),
+        ("a,b,c\n1,2,3", {}, r"has no column for player \(player or player_name or name\), game"),
+        ("player,game,date\nX,g,2026-01-05", {}, "has no column with a statistic of NBA"),
+        (PLAIN, {"mapping": {"PTS": "points"}}, "cannot use the mapping: the file has no column PTS"),
+        ("player,player,game,date,points\n", {}, "names player more than once"),
         (f"{NFL_HEADER}\n{HENRY}", {}, "of the NFL"),
-        (PLAIN, {"format": "nflverse"}, r"lacks columns for player \(player_display_name\)"),
+        (PLAIN, {"format": "nflverse"}, r"has no column for player \(player_display_name\)"),
     ],
 )
 def test_wrong_columns_are_named(text: str, options: dict[str, Any], problem: str) -> None:
@@ -227,21 +238,21 @@ def test_wrong_columns_are_named(text: str, options: dict[str, Any], problem: st
     ("schedule", "problem"),
     [
         (None, "add its schedule file"),
-        ("a,b\n1,2", "lacks the columns season"),
-        (f"{SCHEDULE}x,y\n", "line 3 cannot be read"),
+        ("a,b\n1,2", "has no column season"),
+        (f"{SCHEDULE}x,y\n", "cannot read line 3 of the schedule"),
     ],
 )
-def test_a_schedule_that_is_no_schedule_is_told(schedule: str | None, problem: str) -> None:
+def test_a_file_that_is_not_a_schedule_is_refused(schedule: str | None, problem: str) -> None:
     with pytest.raises(WrongInput, match=problem):
         run(f"{NFL_HEADER}\n{HENRY}", "NFL", schedule=io.BytesIO(schedule.encode()) if schedule else None)
 
 
-def test_a_week_that_the_schedule_lacks_is_told() -> None:
+def test_a_week_that_the_schedule_lacks_is_named() -> None:
     with pytest.raises(BadFile, match="line 2, column week: the schedule has no game of BAL in week 2 of 2024"):
         run(f"{NFL_HEADER}\n{HENRY.replace(',2024,1,', ',2024,2,')}", "NFL", schedule=io.BytesIO(SCHEDULE.encode()))
 
 
-def test_only_who_may_imports(member: Callable[[str], User]) -> None:
+def test_an_import_needs_its_permission(member: Callable[[str], User]) -> None:
     with pytest.raises(Refused, match="import_gamelog"):
         operations.import_file(io.BytesIO(PLAIN.encode()), "NBA", actor=member("Viewer"))
     assert operations.import_file(io.BytesIO(PLAIN.encode()), "NBA", actor=member("Operator")).created == 2
@@ -250,20 +261,20 @@ def test_only_who_may_imports(member: Callable[[str], User]) -> None:
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the samples are not beside the checkout")
+@pytest.mark.skipif(not RECORDED.exists(), reason="the sample files are not beside the checkout")
 @pytest.mark.parametrize("name", ["nfl_player_stats_2023", "nfl_player_stats_2024", "mlb_batting_2020"])
 def test_the_samples_give_the_expected_figures(name: str) -> None:
-    about = json.loads((RECORDED / "EXPECTED.json").read_bytes())["gamelogs"][f"{name}.csv"]
+    figures = json.loads((RECORDED / "EXPECTED.json").read_bytes())["gamelogs"][f"{name}.csv"]
     logs = RECORDED / "gamelogs"
     with (logs / f"{name}.csv").open("rb") as file, (logs / "nfl_games_2023_2024.csv").open("rb") as schedule:
-        games = schedule if about["sport"] == "NFL" else None
-        done = operations.import_file(file, about["sport"], actor=SYSTEM, schedule=games)
+        games = schedule if figures["sport"] == "NFL" else None
+        done = operations.import_file(file, figures["sport"], actor=SYSTEM, schedule=games)
     stored = list(GameLog.objects.all())
-    assert (done.rows, done.created, len(stored)) == (about["rows"],) * 3
-    assert len({log.player_id for log in stored}) == about["players"]
-    assert len({log.game for log in stored}) == about["games"]
+    assert (done.rows, done.created, len(stored)) == (figures["rows"],) * 3
+    assert len({log.player_id for log in stored}) == figures["players"]
+    assert len({log.game for log in stored}) == figures["games"]
     days = sorted(str(log.played_on) for log in stored)
-    assert (days[0], days[-1]) == (about["dates"]["first"], about["dates"]["last"])
-    for statistic, expected in about["sums"].items():
+    assert (days[0], days[-1]) == (figures["dates"]["first"], figures["dates"]["last"])
+    for statistic, expected in figures["sums"].items():
         if statistic != "touchdowns_with_passing":
             assert sum(log.stats.get(statistic, 0) for log in stored) == expected

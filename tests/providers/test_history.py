@@ -1,4 +1,4 @@
-"""What the admin shows of the past: a state's last day, a line's prices."""
+"""The past in the admin: a state's last day, and a line's prices."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from core.console.charts import Chart
-from providers.admin.history import last_day, last_errors, prices, slot_of
+from providers.admin.history import find_slot, last_errors, read_last_day, read_prices
 from providers.models import Event, FetchAttempt, FleetAlert, PollSlot, PriceMove, PropLine, ProviderState, StatusChange
 
 pytestmark = pytest.mark.django_db
@@ -23,18 +23,25 @@ def attempt(fleet: None) -> Callable[..., FetchAttempt]:
     slot = PollSlot.objects.exclude(base_url="").get(sport="NBA")
 
     def make(hours_ago: float, **changes: Any) -> FetchAttempt:
-        usual = {"slot": slot, "providers": ["draftkings", "fanduel"], "sport": "NBA", "path": "/odds", "late_ms": 1}
-        usual |= {"duration_ms": 100, "outcome": "ok", "lines": [40, 60]}
-        return FetchAttempt.objects.create(
-            started_at=timezone.now() - timedelta(hours=hours_ago), **{**usual, **changes}
-        )
+        fields: dict[str, Any] = {
+            "slot": slot,
+            "providers": ["draftkings", "fanduel"],
+            "sport": "NBA",
+            "path": "/odds",
+            "started_at": timezone.now() - timedelta(hours=hours_ago),
+            "late_ms": 1,
+            "duration_ms": 100,
+            "outcome": "ok",
+            "lines": [40, 60],
+        }
+        return FetchAttempt.objects.create(**fields | changes)
 
     return make
 
 
 def draftkings() -> tuple[ProviderState, PollSlot]:
     state = ProviderState.objects.get(provider="draftkings", sport="NBA")
-    slot = slot_of(state)
+    slot = find_slot(state)
     assert slot
     return state, slot
 
@@ -43,22 +50,22 @@ def test_a_day_comes_in_quarters_of_an_hour(attempt: Callable[..., FetchAttempt]
     attempt(1)
     attempt(1, duration_ms=300, outcome="timeout", lines=[])
     attempt(30)
-    day = last_day(*draftkings())
+    day = read_last_day(*draftkings())
     assert len(day) == 96
     [measured] = [quarter for quarter in day if quarter.response_ms is not None]
     assert (measured.response_ms, measured.success, measured.lines) == (200, 0.5, 40)
-    assert timedelta(minutes=45) <= timezone.now() - measured.at <= timedelta(minutes=76)
+    assert timedelta(minutes=45) <= timezone.now() - measured.begins_at <= timedelta(minutes=76)
 
 
 def test_each_provider_of_a_slot_has_lines_of_its_own(attempt: Callable[..., FetchAttempt]) -> None:
     attempt(1)
     fanduel = ProviderState.objects.get(provider="fanduel", sport="NBA")
-    assert [quarter.lines for quarter in last_day(fanduel, draftkings()[1]) if quarter.lines] == [60]
+    assert [quarter.lines for quarter in read_last_day(fanduel, draftkings()[1]) if quarter.lines] == [60]
 
 
-def test_what_was_called_for_others_is_not_its_own(attempt: Callable[..., FetchAttempt]) -> None:
+def test_a_call_for_another_provider_is_not_shown(attempt: Callable[..., FetchAttempt]) -> None:
     attempt(1, providers=["fanduel"], lines=[60], outcome="timeout")
-    assert not any(quarter.response_ms for quarter in last_day(*draftkings()))
+    assert not any(quarter.response_ms for quarter in read_last_day(*draftkings()))
     assert list(last_errors(*draftkings())) == []
 
 
@@ -85,7 +92,7 @@ def test_a_state_that_was_never_polled_has_a_page_too(fleet: None, client: Clien
         assert client.get(f"{STATES}{state.pk}/change/").status_code == 200
 
 
-def test_a_stretched_interval_and_an_error_are_told(fleet: None, client: Client) -> None:
+def test_a_stretched_interval_and_an_error_are_described(fleet: None, client: Client) -> None:
     state, slot = draftkings()
     PollSlot.objects.filter(pk=slot.pk).update(effective_interval_seconds=7200, backoff_level=2)
     client.force_login(User.objects.create_superuser("root"))
@@ -94,7 +101,7 @@ def test_a_stretched_interval_and_an_error_are_told(fleet: None, client: Client)
     assert "at level 2" in page
 
 
-def test_the_alert_stands_above_the_list(fleet: None, client: Client) -> None:
+def test_the_alert_is_above_the_list(fleet: None, client: Client) -> None:
     client.force_login(User.objects.create_superuser("root"))
     assert "More than half of the fleet" not in client.get(STATES).content.decode()
     FleetAlert.objects.update(since=timezone.now())
@@ -112,13 +119,14 @@ def line(state: ProviderState) -> PropLine:
 
 
 def test_a_lines_prices_begin_with_its_first(line: PropLine) -> None:
-    assert [price for _, price in prices(line)] == [110]
+    assert [price for _, price in read_prices(line)] == [110]
     for hours, was, price in ((2, 100, 105), (1, 105, 110)):
         PriceMove.objects.create(line=line, was=was, price=price, moved_at=timezone.now() - timedelta(hours=hours))
-    found = prices(line)
-    assert [price for _, price in found] == [100, 105, 110]
-    assert found[0][0] == line.first_seen
-    assert [at for at, _ in found] == sorted(at for at, _ in found)
+    prices = read_prices(line)
+    assert [price for _, price in prices] == [100, 105, 110]
+    assert prices[0][0] == line.first_seen
+    moments = [moment for moment, _ in prices]
+    assert moments == sorted(moments)
 
 
 def test_a_lines_page_draws_its_prices(line: PropLine, client: Client) -> None:
@@ -128,22 +136,22 @@ def test_a_lines_page_draws_its_prices(line: PropLine, client: Client) -> None:
     assert "Price: now 110, from 100 to 110" in page
 
 
-def test_a_chart_breaks_where_nothing_was_measured() -> None:
+def test_a_chart_has_gaps_without_measurements() -> None:
     points = [(0.0, 1.0), (0.25, 2.0), (0.5, None), (0.75, 3.0), (1.0, None)]
     html = Chart("T", points, "then", "now").html()
     assert html.count("<polyline") == 1
-    assert html.count("<path") == 1  # a value that stands alone
+    assert html.count("<path") == 1  # a single value between two gaps
 
 
-def test_a_chart_of_nothing_says_so() -> None:
+def test_a_chart_without_measurements_reports_that() -> None:
     assert "nothing measured yet" in Chart("T", [(0.0, None)], "then", "now").html()
 
 
-def test_a_chart_stays_in_its_frame() -> None:
+def test_a_chart_does_not_leave_its_frame() -> None:
     html = Chart("T", [(0.0, -50.0), (1.0, 500.0)], "then", "now", lowest=0, highest=100).html()
     heights = [float(y) for y in re.findall(r"\d,([\d.]+)", re.findall('points="([^"]*)"', html)[0])]
     assert all(4 <= y <= 96 for y in heights)
 
 
-def test_a_chart_escapes_its_words() -> None:
+def test_a_chart_escapes_its_texts() -> None:
     assert "<script>" not in Chart("<script>", [(0.0, 1.0)], "<b>", "<i>").html()

@@ -1,4 +1,4 @@
-"""manage.py import_game_logs: what it tells, and how it fails."""
+"""The command `import_game_logs`: its report, its errors and its exit codes."""
 
 import json
 from collections.abc import Callable
@@ -25,11 +25,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_tells_what_it_did(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reports_what_it_stored(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("import_game_logs", str(file), "--sport", "nba", "--json")
     assert json.loads(capsys.readouterr().out)["created"] == 2
     call_command("import_game_logs", str(file), "--sport", "nba")
-    assert "stored 2 game logs of NBA (0 new, 0 changed, 2 as they were)" in capsys.readouterr().out
+    assert "stored 2 game logs of NBA (0 new, 0 changed, 2 unchanged)" in capsys.readouterr().out
 
 
 def test_the_command_names_bad_rows_and_fails(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,33 +38,35 @@ def test_the_command_names_bad_rows_and_fails(file: Path, capsys: pytest.Capture
         call_command("import_game_logs", str(file), "--sport", "NBA", "--json")
     out = capsys.readouterr()
     assert caught.value.returncode == 1
-    assert "line 4, column points: 'many' is no number" in out.err
-    assert json.loads(out.out)["bad"] == [{"line": 4, "column": "points", "reason": "'many' is no number"}]
+    assert "line 4, column points: must be a number (got 'many')" in out.err
+    assert json.loads(out.out)["bad"] == [{"line": 4, "column": "points", "reason": "must be a number (got 'many')"}]
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["/nowhere.csv", "--sport", "NBA"], "cannot read /nowhere.csv"),
-        (["--sport", "NBA"], "name either a file or --from-stub"),
+        (["--sport", "NBA"], "must be either FILE or --from-stub"),
         (["{file}", "--sport", "CURLING"], "there is no sport CURLING"),
         (["--from-stub", "--sport", "NBA"], "STUB_FEED_URL is not set"),
-        (["{file}", "--sport", "NBA", "--map", "{file}"], "is no JSON"),
+        (["{file}", "--sport", "NBA", "--map", "{file}"], "it is not JSON"),
     ],
 )
-def test_the_command_says_what_is_wrong(arguments: list[str], problem: str, file: Path) -> None:
+def test_the_command_names_the_problem(arguments: list[str], problem: str, file: Path) -> None:
     with pytest.raises(CommandError, match=problem):
         call_command("import_game_logs", *(argument.format(file=file) for argument in arguments))
 
 
-def test_it_imports_the_stubs_season(stub_feed: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_imports_the_season_of_the_stub_feed(
+    stub_feed: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
     stub_feed()
     call_command("import_game_logs", "--from-stub", "--sport", "NBA")
     assert "stored 4000 game logs of NBA" in capsys.readouterr().out
     assert GameLog.objects.filter(source="stub", player="LeBron James").count() == 50
 
 
-def test_a_stub_feed_that_is_not_there_is_told(settings: Settings) -> None:
+def test_it_reports_that_the_stub_feed_does_not_run(settings: Settings) -> None:
     settings.STUB_FEED_URL = "http://127.0.0.1:9"
     with pytest.raises(CommandError, match="does not answer"):
         call_command("import_game_logs", "--from-stub", "--sport", "NBA")

@@ -1,4 +1,4 @@
-"""GET /api/v1/lines: what each stage publishes, by filters and in pages."""
+"""GET /api/v1/lines: the lines that each stage publishes, with filters and in pages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,17 +27,17 @@ def offered(answer: Any) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def offers(fleet: None) -> None:
-    """Two markets of each enabled state; of one that is not enabled too, and one that was removed."""
+    """Two markets of each enabled state and of one that is not enabled, and one line that was removed."""
     game = Event.objects.create(
         source="stub", external_id="g", sport_id="NBA", home_team="Home", away_team="Away", starts_at=Now()
     )
-    wanted = ProviderState.objects.filter(is_enabled=True) | ProviderState.objects.filter(provider="betmgm")
-    for state in wanted.filter(sport__in=["NBA", "NFL"]):
+    states = ProviderState.objects.filter(is_enabled=True) | ProviderState.objects.filter(provider="betmgm")
+    for state in states.filter(sport__in=["NBA", "NFL"]):
         for market in ("h2h", "points"):
             event = game if state.sport_id == "NBA" else None
             PropLine.objects.create(state=state, event=event, bookmaker="b", market=market, price=-110)
-    gone = ProviderState.objects.get(provider="stub", sport="NBA")
-    PropLine.objects.create(state=gone, bookmaker="b", market="gone", removed_at=Now())
+    stub = ProviderState.objects.get(provider="stub", sport="NBA")
+    PropLine.objects.create(state=stub, bookmaker="b", market="gone", removed_at=Now())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def offers(fleet: None) -> None:
         ("FULL_ACTIVE", {"stub", "draftkings", "fanduel"}),
     ],
 )
-def test_a_stage_publishes_what_it_is_for(offers: None, at_stage: Stages, stage: str, providers: set[str]) -> None:
+def test_a_stage_publishes_its_providers(offers: None, at_stage: Stages, stage: str, providers: set[str]) -> None:
     at_stage(stage, percent=10)
     answer = ask()
     assert {provider for provider, _, _ in offered(answer)} == providers
@@ -58,7 +58,7 @@ def test_a_stage_publishes_what_it_is_for(offers: None, at_stage: Stages, stage:
     assert (answer.json()["stage"], answer.json()["available"], answer.json()["next"]) == (stage, True, None)
 
 
-def test_a_line_says_what_it_is(offers: None, at_stage: Stages) -> None:
+def test_a_line_has_its_event_and_its_price(offers: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
     [line] = ask(provider="stub", sport="nba", market="h2h").json()["lines"]
     row = PropLine.objects.get(state__provider="stub", market="h2h", event__isnull=False)
@@ -68,29 +68,29 @@ def test_a_line_says_what_it_is(offers: None, at_stage: Stages) -> None:
     assert (single["event"], single["home_team"]) == (None, None)
 
 
-def test_filters_narrow_it_down(offers: None, at_stage: Stages) -> None:
+def test_filters_select_lines(offers: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
     game = Event.objects.get()
     assert {sport for _, sport, _ in offered(ask(event=game.pk))} == {"NBA"}
     assert len(offered(ask(event=game.pk, market="points"))) == 3
-    assert offered(ask(provider="betmgm")) == []  # which nobody wants
+    assert offered(ask(provider="betmgm")) == []  # it is not enabled
     assert offered(ask(event=game.pk + 1)) == []
 
 
 def test_pages_follow_each_other(offers: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    seen: list[int] = []
+    ids: list[int] = []
     cursor = ""
     while True:
         page = ask(limit=5, cursor=cursor).json()
-        seen += [line["id"] for line in page["lines"]]
+        ids += [line["id"] for line in page["lines"]]
         if page["next"] is None:
             break
         cursor = page["next"]
-    assert len(seen) == len(set(seen)) == 12
+    assert len(ids) == len(set(ids)) == 12
 
 
-def test_a_switched_off_serving_publishes_nothing(offers: None, at_stage: Stages) -> None:
+def test_nothing_is_published_while_serving_is_switched_off(offers: None, at_stage: Stages) -> None:
     Activation.objects.filter(part="serving").update(is_on=False)
     at_stage("FULL_ACTIVE")
     answer = ask()
@@ -100,11 +100,11 @@ def test_a_switched_off_serving_publishes_nothing(offers: None, at_stage: Stages
 
 def test_a_blind_process_publishes_nothing(offers: None, at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    runtime.own().views._until = 0.0
+    runtime.shared().states.expire()
     assert offered(ask()) == []
 
 
-def test_who_has_priority_is_the_operators_choice(offers: None, at_stage: Stages) -> None:
+def test_an_operator_chooses_the_priority_providers(offers: None, at_stage: Stages) -> None:
     at_stage("PARTIAL_ACTIVE")
     Provider.objects.filter(name="fanduel").update(is_priority=True)
     assert ("fanduel", "NBA", "h2h") in offered(ask())
@@ -113,8 +113,8 @@ def test_who_has_priority_is_the_operators_choice(offers: None, at_stage: Stages
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        ({"sport": "chess"}, "'chess' is no sport; take one of MLB, NBA, NFL, NHL"),
-        ({"provider": "nobody"}, "'nobody' is no provider; take one of betmgm"),
+        ({"sport": "chess"}, "unknown sport 'chess'; use one of MLB, NBA, NFL, NHL"),
+        ({"provider": "nobody"}, "unknown provider 'nobody'; use one of betmgm"),
         ({"cursor": "1.x"}, "cursor: "),
         ({"cursor": "1.1\n"}, "cursor: "),
         ({"limit": 0}, "limit: "),

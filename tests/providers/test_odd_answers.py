@@ -1,4 +1,4 @@
-"""Answers that no table could hold, sports that no upstream has, and faults of our own."""
+"""Answers that no table can hold, sports that an upstream does not cover, and errors in an adapter."""
 
 import json
 from collections.abc import Callable
@@ -10,24 +10,22 @@ from pytest_django import Settings
 from core.access.actors import SYSTEM
 from providers import operations
 from providers.models import Event, FetchAttempt, PollSlot, ProviderState, Sport
-from providers.polling.messages import Poll
 from providers.stub.server import served
+from providers.upstream.messages import Poll
 from tests.conftest import committed
-from tests.providers.polls import event, poll
+from tests.providers.polls import event, feed, poll
 
 pytestmark = committed
 StubFeed = Callable[..., str]
 
 
 def answer(settings: Settings, body: str) -> Poll:
-    """One poll of a feed that always says the same."""
+    """Poll a feed that answers every request with this body."""
 
-    async def say(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
+    with served(feed(respond)) as url:
         settings.STUB_FEED_URL = url
         return poll()
 
@@ -44,7 +42,7 @@ def answer(settings: Settings, body: str) -> Poll:
     ],
     ids=str,
 )
-def test_what_no_table_could_hold_is_unreadable(
+def test_a_value_that_no_table_can_hold_makes_the_answer_unreadable(
     state: ProviderState, settings: Settings, wrong: dict[str, object]
 ) -> None:
     assert answer(settings, json.dumps([event(), wrong])).problem
@@ -57,14 +55,14 @@ def test_a_game_that_is_listed_twice_is_one(state: ProviderState, settings: Sett
     assert Event.objects.count() == 1
 
 
-def test_it_says_that_an_upstream_lacks_a_sport(state: ProviderState) -> None:
+def test_the_problem_names_a_sport_that_the_upstream_does_not_cover(state: ProviderState) -> None:
     Sport.objects.create(code="WNBA", name="Women's National Basketball Association")
     ProviderState.objects.create(provider_id="stub", sport_id="WNBA", is_enabled=True)
-    operations.disable([], actor=SYSTEM)  # brings the slots up to date
-    assert poll(sport="WNBA").problem == "odds_api has no WNBA"
+    operations.disable([], actor=SYSTEM)  # makes the slots match
+    assert poll(sport="WNBA").problem == "odds_api does not cover WNBA"
 
 
-def test_a_fault_of_ours_is_on_record_and_the_slot_goes_on(
+def test_an_error_in_an_adapter_is_recorded_and_the_slot_is_released(
     state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub_feed()

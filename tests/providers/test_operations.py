@@ -1,4 +1,4 @@
-"""The operator's verbs."""
+"""The operations on provider states and providers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.db.models import Q
 from django.db.models.functions import Now
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
@@ -43,8 +42,8 @@ def put_off() -> None:
 
 
 def due() -> list[str]:
-    """The slots that are due this moment."""
-    return [str(found) for found in PollSlot.objects.filter(next_poll_at__lte=Now())]
+    """Return the names of the slots that are due now."""
+    return [str(row) for row in PollSlot.objects.filter(next_poll_at__lte=Now())]
 
 
 def test_enabling_makes_the_first_poll_due_at_once(betmgm: ProviderState, operator: User) -> None:
@@ -65,10 +64,10 @@ def test_disabling_one_of_several_members_keeps_the_slot(fleet: None, operator: 
     assert slot(fanduel).next_poll_at is not None
 
 
-def test_polling_now_concerns_the_enabled_only(state: ProviderState, betmgm: ProviderState, operator: User) -> None:
+def test_polling_now_polls_only_enabled_states(state: ProviderState, betmgm: ProviderState, operator: User) -> None:
     put_off()
     ProviderState.objects.exclude(pk__in=[state.pk, betmgm.pk]).update(is_enabled=False)
-    operations.set_maintenance([], actor=operator)  # brings the slots up to date
+    operations.set_maintenance([], actor=operator)  # makes the slots match
     assert operations.poll_now([state.pk, betmgm.pk], actor=operator) == 1
     assert due() == ["odds_api stub feed NBA"]
 
@@ -80,7 +79,7 @@ def test_maintenance_ends_only_by_returning_to_service(
     assert slot(state).next_poll_at is None
     operations.enable([state.pk], actor=operator)
     assert slot(state).next_poll_at is None
-    with django_capture_on_commit_callbacks() as told:
+    with django_capture_on_commit_callbacks() as callbacks:
         assert operations.return_to_service([state.pk], actor=operator) == 1
     assert slot(state).next_poll_at is not None
     state.refresh_from_db()
@@ -90,52 +89,56 @@ def test_maintenance_ends_only_by_returning_to_service(
         ("active", "maintenance", "set to maintenance", "operator"),
         ("maintenance", "inactive", "returned to service", "operator"),
     ]
-    assert len(told) == 1
+    assert len(callbacks) == 1
 
 
-def test_returning_concerns_those_in_maintenance_only(state: ProviderState, operator: User) -> None:
+def test_returning_to_service_changes_only_states_in_maintenance(state: ProviderState, operator: User) -> None:
     assert operations.return_to_service([state.pk], actor=operator) == 0
     state.refresh_from_db()
     assert state.status == "active"
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_no_verb_is_a_viewers(verb: Callable[..., int], state: ProviderState, member: Callable[[str], User]) -> None:
+def test_every_verb_refuses_a_viewer(
+    verb: Callable[..., int], state: ProviderState, member: Callable[[str], User]
+) -> None:
     before = ProviderState.objects.values().get(pk=state.pk)
     with pytest.raises(Refused, match="viewer lacks the permission"):
         verb([state.pk], actor=member("Viewer"))
     assert ProviderState.objects.values().get(pk=state.pk) == before
 
 
-def test_an_operator_does_not_edit(state: ProviderState, operator: User) -> None:
+def test_an_operator_may_not_edit(state: ProviderState, operator: User) -> None:
     with pytest.raises(Refused, match="change_providerstate"):
-        operations.save(state, actor=operator)
+        operations.save_configuration(state, actor=operator)
 
 
-def test_an_edit_takes_effect_and_is_kept_with_its_author(state: ProviderState, member: Callable[[str], User]) -> None:
+def test_an_edit_takes_effect_and_is_recorded_with_its_actor(
+    state: ProviderState, member: Callable[[str], User]
+) -> None:
     put_off()
     state.poll_interval_seconds = 30
-    operations.save(state, actor=member("Admin"))
-    found = slot(state)
-    assert found.interval_seconds == 30
-    assert PollSlot.objects.filter(Q(pk=found.pk), next_poll_at__lte=Now() + timedelta(seconds=30)).exists()
+    operations.save_configuration(state, actor=member("Admin"))
+    edited = slot(state)
+    assert edited.interval_seconds == 30
+    assert PollSlot.objects.filter(pk=edited.pk, next_poll_at__lte=Now() + timedelta(seconds=30)).exists()
     event = apps.get_model("providers", "ProviderStateEvent").objects.filter(pgh_obj=state.pk).latest("pgh_id")
     assert (event.pgh_label, event.poll_interval_seconds) == ("update", 30)
     assert event.pgh_context.metadata == {"actor": "admin", "verb": "change"}
 
 
-def test_an_edit_never_takes_counters_back(state: ProviderState) -> None:
+def test_an_edit_never_changes_counters(state: ProviderState) -> None:
     ProviderState.objects.filter(pk=state.pk).update(total_requests=5, status="error")
     state.max_retries = 2
-    operations.save(state, actor=SYSTEM)
+    operations.save_configuration(state, actor=SYSTEM)
     state.refresh_from_db()
     assert (state.total_requests, state.status, state.max_retries) == (5, "error", 2)
 
 
-def test_another_account_is_another_slot(fleet: None) -> None:
+def test_another_account_gets_another_slot(fleet: None) -> None:
     provider = Provider.objects.get(name="draftkings")
     provider.base_url = "https://odds.example.com"
-    operations.save(provider, actor=SYSTEM)
+    operations.save_configuration(provider, actor=SYSTEM)
     slots = PollSlot.objects.exclude(next_poll_at=None)
     assert slots.filter(base_url="https://odds.example.com").count() == 4
     assert slots.count() == 12

@@ -1,4 +1,4 @@
-"""Whole polls over HTTP against the stub feed, well-behaved and not."""
+"""Whole polls over HTTP, against feeds that behave well or badly."""
 
 import asyncio
 import threading
@@ -17,13 +17,16 @@ from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
-from providers.polling import caller, poller
+from providers.polling import poller
+from providers.polling.claims import claim_due
 from providers.polling.ingest import record
-from providers.polling.messages import Poll
+from providers.polling.poller import process_poller, stop_poller
 from providers.stub.server import served
+from providers.upstream import caller
+from providers.upstream.messages import Poll
 from tests.conftest import committed
 from tests.processes import until
-from tests.providers.polls import event, poll
+from tests.providers.polls import event, feed, poll
 
 pytestmark = committed
 StubFeed = Callable[..., str]
@@ -49,7 +52,7 @@ def test_it_stores_games_lines_calls_and_counters(state: ProviderState, stub_fee
     assert (state.total_requests, state.successful_requests, state.failed_requests) == (calls, calls, 0)
     assert (state.unique_props_seen, state.total_props_fetched) == (state.last_prop_count, state.last_prop_count)
     assert state.average_response_time_ms > 0
-    assert state.last_successful_fetch == state.last_fetch_attempt != None  # noqa: E711 - a chain
+    assert state.last_successful_fetch == state.last_fetch_attempt != None  # noqa: E711 - a chained comparison
 
 
 def test_it_stores_nothing_twice(state: ProviderState, stub_feed: StubFeed) -> None:
@@ -63,13 +66,14 @@ def test_it_stores_nothing_twice(state: ProviderState, stub_feed: StubFeed) -> N
     assert state.total_props_fetched == 2 * len(first)
 
 
-def test_it_rewrites_only_what_moved(state: ProviderState, stub_feed: StubFeed) -> None:
+def test_it_rewrites_only_lines_that_changed(state: ProviderState, stub_feed: StubFeed) -> None:
     stub_feed()
     poll()
     PropLine.objects.filter(market="h2h").update(price=1)
     before = dict(PropLine.objects.values_list("pk", "changed_at"))
     answer = operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)[0].result(30).poll.answer
-    changed = {pk for pk, at in PropLine.objects.values_list("pk", "changed_at") if before[pk] != at}
+    after = dict(PropLine.objects.values_list("pk", "changed_at"))
+    changed = {pk for pk in after if after[pk] != before[pk]}
     prices = {line.identity: line.price for line in answer.lines}
     assert changed >= set(PropLine.objects.filter(market="h2h").values_list("pk", flat=True))
     assert len(changed) < len(before)
@@ -90,31 +94,31 @@ def test_it_makes_a_state_active_with_its_first_good_fetch(state: ProviderState,
     assert change.cause == "first good fetch"
 
 
-def test_it_says_which_variable_is_missing_and_calls_nobody(fleet: None) -> None:
+def test_the_last_error_names_a_missing_variable_and_no_call_is_made(fleet: None) -> None:
     assert poll("draftkings").calls == ()
     state = ProviderState.objects.get(provider="fanduel", sport="NBA")
     assert (state.last_error, state.status) == ("THEODDS_API_KEY is not set", "inactive")
     assert (state.consecutive_errors, state.total_requests, FetchAttempt.objects.count()) == (0, 0, 0)
 
 
-def test_it_says_that_there_is_no_stub_feed(state: ProviderState) -> None:
+def test_the_problem_names_a_missing_stub_feed(state: ProviderState) -> None:
     assert poll().problem == "STUB_FEED_URL is not set"
 
 
-def test_it_says_that_an_adapter_has_no_such_sport(fleet: None) -> None:
+def test_the_problem_names_a_sport_that_the_adapter_does_not_cover(fleet: None) -> None:
     Sport.objects.create(code="CRICKET", name="Cricket")
     state = ProviderState.objects.create(provider_id="prizepicks", sport_id="CRICKET")
     operations.enable([state.pk], actor=SYSTEM)
-    assert poll("prizepicks", "CRICKET").problem == "prizepicks has no CRICKET"
+    assert poll("prizepicks", "CRICKET").problem == "prizepicks does not cover CRICKET"
 
 
 BROKEN = {
     "500": ("http_error", "HTTP 500: INTERNAL Something broke"),
     "429": ("throttled", "HTTP 429: EXCEEDED_FREQ_LIMIT"),
     "401": ("refused", "HTTP 401: INVALID_KEY"),
-    "html": ("unreadable", "HTML, not JSON"),
-    "truncated": ("unreadable", "no valid JSON"),
-    "wrong-type": ("unreadable", "another shape than expected"),
+    "html": ("unreadable", "cannot read the answer: it is HTML, not JSON"),
+    "truncated": ("unreadable", "cannot read the answer: it is not valid JSON"),
+    "wrong-type": ("unreadable", "cannot read the answer: unexpected shape"),
     "huge": ("too_large", "the answer is larger than"),
     "timeout": ("timeout", "no answer within the time limit"),
 }
@@ -127,7 +131,7 @@ def test_a_bad_answer_is_counted_and_removes_nothing(
     stub_feed()
     poll()
     before = offered()
-    if fault == "timeout":  # the shortest that the table holds is ten seconds
+    if fault == "timeout":  # the table allows no time-out under ten seconds
         monkeypatch.setattr(poller, "time_limit", lambda claim: 0.3)
     monkeypatch.setattr(caller, "MAX_BYTES", 1024 * 1024)
     stub_feed(fault)
@@ -162,7 +166,7 @@ def test_a_slow_answer_is_a_good_one(
     assert all(attempt.duration_ms >= 50 for attempt in FetchAttempt.objects.all())
 
 
-def test_an_unreachable_upstream_is_said_to_be(state: ProviderState, settings: Settings) -> None:
+def test_an_unreachable_upstream_is_recorded(state: ProviderState, settings: Settings) -> None:
     settings.STUB_FEED_URL = "http://127.0.0.1:9"
     assert poll().problem.startswith("cannot connect")
     assert list(FetchAttempt.objects.values_list("outcome", flat=True)) == ["unreachable"] * 2  # one retry
@@ -181,7 +185,7 @@ def test_a_good_poll_ends_a_row_of_failures(state: ProviderState, stub_feed: Stu
 
 
 def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dispatch does not wait, and a fetch that hangs holds up no other."""
+    """The dispatch does not wait, and a fetch that hangs delays no other fetch."""
     stub_feed("timeout:0.5", seed=3)
     monkeypatch.setattr(poller, "time_limit", lambda claim: 1.0)
     polls = operations.poll_round(Scope("stub"), actor=SYSTEM)
@@ -193,60 +197,56 @@ def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypat
 def test_a_tick_polls_what_is_due(fleet: None, stub_feed: StubFeed) -> None:
     stub_feed()
     assert operations.poll_due() == 8
-    for future in list(poller.poller().polls):
+    for future in list(process_poller().polls):
         future.result(30)
     assert ProviderState.objects.filter(provider="stub", last_prop_count__gt=0).count() == 4
     assert operations.poll_due() == 0
 
 
-def test_a_worker_that_stops_gives_its_claims_back(state: ProviderState, stub_feed: StubFeed) -> None:
+def test_a_worker_that_stops_releases_its_claims(state: ProviderState, stub_feed: StubFeed) -> None:
     stub_feed("timeout")
     operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)
     assert PollSlot.objects.filter(lease_until__isnull=False).count() == 1
-    poller.stop_poller()
+    stop_poller()
     assert PollSlot.objects.filter(lease_until__isnull=False).count() == 0
     assert FetchAttempt.objects.count() == 0
 
 
 def test_a_tick_waits_for_no_other_ticks_fetches(fleet: None, settings: Settings) -> None:
-    """One feed hangs; the tick returns all the same, and the next tick's feed is served meanwhile."""
-    hanging, done = threading.Event(), asyncio.Event()
+    """One feed hangs. The tick returns, and the next tick polls the other feeds."""
+    is_hanging, end = threading.Event(), asyncio.Event()
 
-    async def say(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
         if "basketball" in request.path:
-            hanging.set()
-            await done.wait()
+            is_hanging.set()
+            await end.wait()
         return web.json_response([])
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
     ProviderState.objects.exclude(provider="stub").update(is_enabled=False)
     operations.disable([], actor=SYSTEM)
     later = PollSlot.objects.filter(base_url="").exclude(sport="NBA")
     later.update(next_poll_at=Now() + timedelta(minutes=1))
-    with served(app) as url:
+    with served(feed(answer)) as url:
         settings.STUB_FEED_URL = url
         assert operations.poll_due() == 1
-        assert hanging.wait(10)
+        assert is_hanging.wait(10)
         later.update(next_poll_at=Now())
         assert operations.poll_due() == 3
         assert until(lambda: FetchAttempt.objects.filter(outcome="ok").count() == 3)
-        # A poll's future ends a moment after its rows are there.
-        assert until(lambda: [poll.done() for poll in list(poller.poller().polls)] == [False])
-        poller.stop_poller()
+        # A poll's future ends a moment after its rows are stored.
+        assert until(lambda: [poll.done() for poll in list(process_poller().polls)] == [False])
+        stop_poller()
 
 
 def test_one_games_failed_call_leaves_the_poll_good(state: ProviderState, settings: Settings) -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
-    async def say(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
         if "/events/" in request.path:
             return web.json_response({"message": "Event not found", "error_code": "EVENT_NOT_FOUND"}, status=404)
         return web.json_response([event(commence_time=soon)])
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", say)
-    with served(app) as url:
+    with served(feed(answer)) as url:
         settings.STUB_FEED_URL = url
         assert poll().is_good
     state.refresh_from_db()
@@ -254,12 +254,12 @@ def test_one_games_failed_call_leaves_the_poll_good(state: ProviderState, settin
     assert state.last_error == "HTTP 404: EVENT_NOT_FOUND Event not found"
 
 
-def test_a_deadline_set_during_a_poll_stands(state: ProviderState) -> None:
-    [claim] = poller.claim_due(scope=Scope("stub", "NBA"))
+def test_a_deadline_that_is_set_during_a_poll_stays(state: ProviderState) -> None:
+    [claim] = claim_due(scope=Scope("stub", "NBA"))
     operations.poll_now([state.pk], actor=SYSTEM)
-    asked = PollSlot.objects.get(pk=claim.slot).next_poll_at
+    deadline = PollSlot.objects.get(pk=claim.slot).next_poll_at
     record(claim, Poll(problem="none"))
-    assert PollSlot.objects.get(pk=claim.slot).next_poll_at == asked
+    assert PollSlot.objects.get(pk=claim.slot).next_poll_at == deadline
 
 
 def test_two_verbs_at_once_leave_no_slot_without_members(fleet: None) -> None:

@@ -1,4 +1,4 @@
-"""Real answers, recorded by others; not part of the project, so skipped where they are absent."""
+"""Recorded answers of the real upstreams. They are not part of the project: without them these tests are skipped."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from providers.adapters import odds_api, prizepicks, sportradar
-from providers.adapters.sportradar_shapes import Body
-from providers.polling.caller import refusal
-from providers.polling.messages import Answer
+from providers.adapters.odds_api import ListedEvent, OddsEvent
+from providers.adapters.prizepicks import PrizePicksBoard
+from providers.adapters.sportradar_shapes import MarketsAnswer
+from providers.upstream.caller import read_error
+from providers.upstream.messages import Answer
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not beside the checkout")
@@ -20,17 +22,17 @@ if RECORDED.exists():
 
 
 class Snapshot(msgspec.Struct):
-    """The Odds API's history has its usual answers inside."""
+    """The Odds API's history, which wraps its usual answers."""
 
-    data: list[odds_api.Event] | odds_api.Event
+    data: list[OddsEvent] | OddsEvent
 
 
 def as_odds(body: bytes) -> Answer:
-    return odds_api.combine(msgspec.json.decode(body, type=list[odds_api.Event]), [])
+    return odds_api.combine(msgspec.json.decode(body, type=list[OddsEvent]), [])
 
 
 def as_event_odds(body: bytes) -> Answer:
-    event = msgspec.json.decode(body, type=odds_api.Event)
+    event = msgspec.json.decode(body, type=OddsEvent)
     return odds_api.combine([event], [])
 
 
@@ -40,16 +42,17 @@ def as_history(body: bytes) -> Answer:
 
 
 def as_list(body: bytes) -> Answer:
-    listed = msgspec.json.decode(body, type=list[odds_api.Listed])
-    return odds_api.combine([odds_api.Event(e.id, e.home_team, e.away_team, e.commence_time, []) for e in listed], [])
+    listed = msgspec.json.decode(body, type=list[ListedEvent])
+    events = [OddsEvent(game.id, game.home_team, game.away_team, game.commence_time, []) for game in listed]
+    return odds_api.combine(events, [])
 
 
 def as_board(body: bytes) -> Answer:
-    return prizepicks.read(msgspec.json.decode(body, type=prizepicks.Board))
+    return prizepicks.to_answer(msgspec.json.decode(body, type=PrizePicksBoard))
 
 
 def as_game(body: bytes) -> Answer:
-    return sportradar.combine(msgspec.json.decode(body, type=Body).boards(), [])
+    return sportradar.combine(msgspec.json.decode(body, type=MarketsAnswer).games(), [])
 
 
 READERS = {
@@ -95,25 +98,25 @@ def test_lines_of_no_game_are_kept(name: str) -> None:
 
 @pytest.mark.parametrize("name", of_format("theodds-v3-odds", "theodds-v4-error", "theodds-v4-sports"))
 def test_it_refuses_another_shape(name: str) -> None:
-    for read in (as_odds, as_event_odds, as_board, as_game):
+    for reader in (as_odds, as_event_odds, as_board, as_game):
         with pytest.raises(msgspec.ValidationError):
-            read(body(name))
+            reader(body(name))
 
 
 @pytest.mark.parametrize("name", of_format("theodds-v4-events", "theodds-v4-scores"))
-def test_a_list_without_bookmakers_is_not_taken_for_odds(name: str) -> None:
+def test_a_list_without_bookmakers_does_not_count_as_odds(name: str) -> None:
     with pytest.raises(msgspec.ValidationError, match="bookmakers"):
         as_odds(body(name))
 
 
 @pytest.mark.parametrize("name", [name for name, about in EXPECTED.items() if about["error"]])
-def test_an_error_says_why(name: str) -> None:
-    about, said = EXPECTED[name], refusal(body(name))
-    assert said.message == about["message"]
+def test_an_error_has_its_reason(name: str) -> None:
+    about, error = EXPECTED[name], read_error(body(name))
+    assert error.message == about["message"]
     if about["format"] == "theodds-v4-error":
-        assert said.error_code == about["error_code"]
+        assert error.error_code == about["error_code"]
 
 
-def test_every_recorded_answer_is_read_one_way_or_the_other() -> None:
+def test_every_recorded_format_has_a_test() -> None:
     known = {*READERS, "theodds-v3-odds", "theodds-v4-error", "theodds-v4-sports", "html-error", "sportradar-error"}
     assert {about["format"] for about in EXPECTED.values()} == known

@@ -1,4 +1,4 @@
-"""When a line counts as gone: only when a good answer that spoke of it does not hold it any more."""
+"""The removal of lines: only if a good answer covers a line and does not contain it any more."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.choices import Outcome
+from providers.choices import PollOutcome
 from providers.fleet.backfill import Scope
-from providers.models import PropLine, ProviderState
+from providers.models import Event, PropLine, ProviderState
+from providers.polling.claims import claim_due
 from providers.polling.ingest import record
-from providers.polling.messages import Answer, Call, Game, Line, Poll, distinct
-from providers.polling.poller import claim_due
+from providers.upstream.messages import Answer, Call, Game, Line, Poll, distinct
 
 NOW = datetime(2026, 1, 5, 18, tzinfo=UTC)
 GAMES = (Game("one", "Home", "Away", NOW), Game("two", "Here", "There", NOW))
@@ -31,9 +31,9 @@ BOTH = frozenset({"one", "two"})
 
 @pytest.fixture
 def store(state: ProviderState) -> Store:
-    """Stores an answer that holds these lines; returns what is offered afterwards."""
+    """A function that stores an answer with these lines. It returns the lines that are offered afterwards."""
 
-    def store(
+    def store_answer(
         *lines: Line,
         games: tuple[Game, ...] = GAMES,
         offered: frozenset[str] = BOTH,
@@ -42,14 +42,14 @@ def store(state: ProviderState) -> Store:
         [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
         listed = frozenset(game.id for game in games)
         answer = Answer(games, lines, listed, offered & listed, player_offered & listed)
-        assert record(claim, Poll((Call("/odds", NOW, 1.0, Outcome.OK),), answer))
+        assert record(claim, Poll((Call("/odds", NOW, 1.0, PollOutcome.OK),), answer))
         rows = PropLine.objects.filter(removed_at=None)
         return set(rows.values_list("event__external_id", "market"))
 
-    return store
+    return store_answer
 
 
-def test_a_line_that_is_no_more_offered_is_removed(store: Store) -> None:
+def test_a_line_that_is_no_longer_offered_is_removed(store: Store) -> None:
     store(*EVERYTHING)
     assert store(OTHER, POINTS, OTHERS_POINTS) == {("two", "h2h"), ("one", "points"), ("two", "points")}
 
@@ -61,7 +61,7 @@ def test_a_line_that_comes_back_is_offered_again(store: Store) -> None:
     assert PropLine.objects.count() == 4
 
 
-def test_a_game_that_is_listed_no_more_takes_all_its_lines_along(store: Store) -> None:
+def test_all_lines_of_a_game_that_is_no_longer_listed_are_removed(store: Store) -> None:
     store(*EVERYTHING)
     assert store(MONEY, POINTS, games=GAMES[:1]) == {("one", "h2h"), ("one", "points")}
 
@@ -89,11 +89,11 @@ def test_another_point_is_another_line(store: Store) -> None:
     assert list(points) == [2.5]
 
 
-def test_another_states_lines_are_its_own(store: Store, state: ProviderState) -> None:
+def test_the_lines_of_another_state_stay(store: Store, state: ProviderState) -> None:
     store(*EVERYTHING)
-    mine = PropLine.objects.get(event__external_id="one", market="h2h")
+    event = Event.objects.get(external_id="one")
     other = ProviderState.objects.get(provider="fanduel", sport="NBA")
-    PropLine.objects.create(state=other, event=mine.event, bookmaker="fanduel", market="h2h", side="Home", price=5)
+    PropLine.objects.create(state=other, event=event, bookmaker="fanduel", market="h2h", side="Home", price=5)
     store(OTHER, games=GAMES[1:])
     assert list(PropLine.objects.filter(removed_at=None, state=other).values_list("price", flat=True)) == [5]
 
@@ -102,7 +102,9 @@ lines = st.builds(line, st.sampled_from(["one", "two"]), st.sampled_from(["h2h",
 
 
 @given(st.lists(lines))
-def test_each_line_counts_once_at_the_price_that_came_first(found: list[Line]) -> None:
-    kept = distinct(found)
+def test_each_line_counts_once_at_the_price_that_came_first(sent: list[Line]) -> None:
+    kept = distinct(sent)
     assert len({line.identity for line in kept}) == len(kept)
-    assert all(next(other for other in found if other.identity == one.identity) is one for one in kept)
+    for line in kept:
+        first = next(other for other in sent if other.identity == line.identity)
+        assert first is line

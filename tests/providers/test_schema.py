@@ -1,4 +1,4 @@
-"""The table that others rely on, as PostgreSQL has it."""
+"""The columns and constraints of the table that other systems rely on, as PostgreSQL has them."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -34,9 +34,9 @@ COLUMNS = [
 @pytest.mark.django_db
 def test_provider_states_has_its_22_columns() -> None:
     with connection.cursor() as cursor:
-        found = [column.name for column in connection.introspection.get_table_description(cursor, "provider_states")]
-    assert sorted(found) == sorted(COLUMNS)
-    assert len(found) == 22
+        names = [column.name for column in connection.introspection.get_table_description(cursor, "provider_states")]
+    assert sorted(names) == sorted(COLUMNS)
+    assert len(names) == 22
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_provider_states_has_its_22_columns() -> None:
     ],
     ids=str,
 )
-def test_the_database_refuses_what_cannot_be(state: ProviderState, wrong: dict[str, object]) -> None:
+def test_the_database_refuses_impossible_values(state: ProviderState, wrong: dict[str, object]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         ProviderState.objects.filter(pk=state.pk).update(**wrong)
         connection.check_constraints()

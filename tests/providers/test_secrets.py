@@ -2,45 +2,46 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 from aiohttp import web
-from django.db import connection
+from django.db import IntegrityError, connection
 from pytest_django import Settings
 
 from core.access.actors import SYSTEM
-from core.redaction import hide, redact
+from core.redaction import hiding, redact
 from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import FetchAttempt, Provider, ProviderState
-from providers.polling.caller import refusal
 from providers.stub.server import served
+from providers.upstream.caller import read_error
 from tests.conftest import committed
 
 KEY = "k3y-that-nobody-may-see"
 
 
 @pytest.fixture
-def credential(monkeypatch: pytest.MonkeyPatch) -> None:
+def credential(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("STUBBORN_API_KEY", KEY)
-    monkeypatch.setattr("core.redaction._secrets", [])
-    hide([])
+    with hiding([]):
+        yield
 
 
 @pytest.mark.parametrize("before", range(60, 110, 7))
-def test_a_key_across_a_cut_is_no_part_of_the_text(before: int, credential: None) -> None:
+def test_a_key_across_a_cut_does_not_show(before: int, credential: None) -> None:
     page = f"<h1>{'x' * before} {KEY}</h1>".encode()
-    assert KEY[:4] not in refusal(page, redact).message
+    assert KEY[:4] not in read_error(page, redact).message
 
 
 @committed
-def test_an_upstream_that_sends_the_key_back(
+def test_a_key_that_the_upstream_repeats_is_masked_everywhere(
     state: ProviderState, credential: None, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked: list[str] = []
+    keys: list[str] = []
 
     async def complain(request: web.Request) -> web.Response:
-        asked.append(request.query["apiKey"])
+        keys.append(request.query["apiKey"])
         body = {"message": f"The key {KEY} at /odds?apiKey={KEY} is wrong", "error_code": "INVALID_KEY"}
         return web.json_response(body, status=401)
 
@@ -52,7 +53,7 @@ def test_an_upstream_that_sends_the_key_back(
     with served(app) as url:
         settings.STUB_FEED_URL = url
         [polled] = [future.result(30) for future in operations.poll_round(Scope("stub", "NBA"), actor=SYSTEM)]
-    assert asked == [KEY]
+    assert keys == [KEY]
     assert polled.poll.problem == "HTTP 401: INVALID_KEY The key *** at /odds?apiKey=*** is wrong"
     assert KEY not in caplog.text
     rows = [*FetchAttempt.objects.values(), *ProviderState.objects.values()]
@@ -60,7 +61,7 @@ def test_an_upstream_that_sends_the_key_back(
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("GET /odds?apiKey=abc123&x=1", "GET /odds?apiKey=***&x=1"),
         ("Authorization: Bearer abc.def-1", "Authorization: Bearer ***"),
@@ -68,17 +69,15 @@ def test_an_upstream_that_sends_the_key_back(
         ("nothing to hide", "nothing to hide"),
     ],
 )
-def test_it_masks_what_looks_like_a_secret(text: str, shown: str) -> None:
-    assert redact(text) == shown
+def test_it_masks_text_that_looks_like_a_secret(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
 
 
-def test_it_masks_a_named_secret_wherever_it_stands(credential: None) -> None:
+def test_it_masks_a_known_secret_in_any_text(credential: None) -> None:
     assert redact(f"so {KEY}!") == "so ***!"
 
 
 @pytest.mark.django_db
-def test_the_database_refuses_another_secrets_name_too(fleet: None) -> None:
-    from django.db import IntegrityError
-
+def test_the_database_also_refuses_the_name_of_another_secret(fleet: None) -> None:
     with pytest.raises(IntegrityError, match="provider_credential_env_key"), connection.cursor():
         Provider.objects.filter(name="stub").update(credential_env="SECRET_KEY")

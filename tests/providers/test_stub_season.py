@@ -1,4 +1,4 @@
-"""The synthetic season: drawn from what it states, the same for the same seed."""
+"""The synthetic season: drawn from the stated distributions, and the same for the same seed."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.stub.counts import Count, draw, latent, latents
+from providers.stub.counts import CountDistribution, draw_counts, latent_correlation, latent_matrix
 from providers.stub.game_logs import game_logs, roster
 from providers.stub.season import SEASONS
 from providers.stub.server import SEED
@@ -28,14 +28,13 @@ STRONGEST = {("NBA", "points"): 0.75, ("MLB", "hits"): 0.82, ("NFL", "passing_ya
 
 
 def stated(sport: str) -> list[tuple[str, str, str, float]]:
-    """Position group, two statistics, and their correlation."""
-    return [
-        (name, statistics[i], statistics[j], group.correlations[i - 1][j])
-        for name, group in SEASONS[sport].groups.items()
-        for statistics in [list(group.counts)]
-        for i in range(len(statistics))
-        for j in range(i)
-    ]
+    """Return each position group with two of its statistics and their stated correlation."""
+    pairs = []
+    for name, group in SEASONS[sport].groups.items():
+        statistics = list(group.counts)
+        for i, row in enumerate(group.correlations, 1):
+            pairs += [(name, statistics[i], statistics[j], correlation) for j, correlation in enumerate(row)]
+    return pairs
 
 
 @pytest.mark.parametrize("sport", SEASONS)
@@ -51,14 +50,14 @@ def test_it_is_about_4000_rows_of_whole_numbers(sport: str) -> None:
 
 @pytest.mark.parametrize("sport", SIX)
 def test_it_includes_the_six_players(sport: str) -> None:
-    groups = {name: group for name, _, group in roster(sport)}
+    groups = {player.name: player.group for player in roster(sport)}
     assert {name: groups[name] for name in SIX[sport]} == SIX[sport]
     played = [log["player"] for log in game_logs(sport, SEED, TODAY)]
     assert all(played.count(name) == SEASONS[sport].rounds for name in SIX[sport])
 
 
 @pytest.mark.parametrize("sport", SEASONS)
-def test_only_the_seed_decides_the_rows(sport: str) -> None:
+def test_the_rows_depend_on_the_seed_alone(sport: str) -> None:
     def undated(seed: int, today: date) -> list[dict[str, Any]]:
         return [{**log, "played_on": None} for log in game_logs(sport, seed, today)]
 
@@ -66,7 +65,7 @@ def test_only_the_seed_decides_the_rows(sport: str) -> None:
     assert undated(1, TODAY) != undated(2, TODAY)
 
 
-def test_it_serves_what_is_new_since_a_day() -> None:
+def test_it_returns_the_games_since_a_day() -> None:
     since = TODAY - timedelta(days=10)
     new = game_logs("NBA", SEED, TODAY, since)
     assert new == [log for log in game_logs("NBA", SEED, TODAY) if log["played_on"] >= since.isoformat()]
@@ -81,12 +80,16 @@ def test_the_strongest_pair_of_each_statistic_is_strong(sport: str) -> None:
             strongest[statistic] = max(strongest.get(statistic, 0), abs(r))
     assert len(strongest) == 5
     assert all(0.70 <= r <= 0.85 for r in strongest.values())
-    for (of, statistic), r in STRONGEST.items():
-        assert of != sport or strongest[statistic] == r
+    for (name, statistic), r in STRONGEST.items():
+        if name == sport:
+            assert strongest[statistic] == r
 
 
-def test_the_season_recovers_what_it_states() -> None:
-    """At the default seed, at least nine of ten pairs within their 95 % interval (Fisher z), all within 99.99 %."""
+def test_the_stated_correlations_are_recovered_from_the_season() -> None:
+    """Check the default seed: nine of ten pairs are within their 95 % interval, and all within their 99.99 % interval.
+
+    The intervals are those of Fisher's z.
+    """
     distances = []
     for sport in SEASONS:
         logs = game_logs(sport, SEED, TODAY)
@@ -111,14 +114,14 @@ def test_means_and_deviations_are_the_stated_ones(sport: str) -> None:
 
 @given(st.floats(0.2, 30), st.floats(1.02, 2))
 def test_a_count_has_its_mean_and_deviation(mean: float, spread: float) -> None:
-    count = Count(mean, math.sqrt(mean * spread))
+    count = CountDistribution(mean, math.sqrt(mean * spread))
     rows = np.searchsorted(count.thresholds, np.random.default_rng(1).standard_normal(40_000))
     assert abs(rows.mean() - mean) < 6 * count.deviation / 200
     assert math.sqrt(count.variance) == pytest.approx(count.deviation, rel=1e-3)
 
 
 def test_an_underdispersed_count_is_binomial() -> None:
-    count = Count(2.8, 0.9)
+    count = CountDistribution(2.8, 0.9)
     assert len(count.thresholds) == 4
     assert math.sqrt(count.variance) == pytest.approx(0.9, rel=0.1)
 
@@ -126,14 +129,14 @@ def test_an_underdispersed_count_is_binomial() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-0.3, 0.8), st.floats(0.5, 5), st.floats(0.5, 5))
 def test_the_latent_correlation_gives_the_counts_the_stated_one(r: float, one: float, two: float) -> None:
-    counts = [Count(one, math.sqrt(1.2 * one)), Count(two, math.sqrt(1.2 * two))]
-    rows = draw(counts, latents(counts, np.array([[1, r], [r, 1]])), 100_000, np.random.default_rng(3))
+    counts = [CountDistribution(one, math.sqrt(1.2 * one)), CountDistribution(two, math.sqrt(1.2 * two))]
+    rows = draw_counts(counts, latent_matrix(counts, np.array([[1, r], [r, 1]])), 100_000, np.random.default_rng(3))
     assert float(np.corrcoef(rows.T)[0][1]) == pytest.approx(r, abs=0.02)  # type: ignore[index]
 
 
 def test_a_correlation_that_such_counts_cannot_have_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot have a correlation"):
-        latent(Count(0.1, 0.32), Count(0.1, 0.32), -0.9)
+        latent_correlation(CountDistribution(0.1, 0.32), CountDistribution(0.1, 0.32), -0.9)
 
 
 def get(url: str) -> Any:
@@ -155,6 +158,6 @@ def test_the_stub_feed_serves_it_in_pages(stub_feed: Callable[..., str]) -> None
 @pytest.mark.parametrize(
     ("query", "status"), [("sport=CURLING", 404), ("sport=NBA&since=x", 422), ("sport=NBA&page=x", 422)]
 )
-def test_it_refuses_what_it_does_not_know(query: str, status: int, stub_feed: Callable[..., str]) -> None:
+def test_it_refuses_unknown_parameters(query: str, status: int, stub_feed: Callable[..., str]) -> None:
     with pytest.raises(urllib.error.HTTPError, match=str(status)):
         get(f"{stub_feed()}/stub/v1/gamelogs?{query}")

@@ -1,4 +1,4 @@
-"""What trouble does to a fleet over several polls: errors and the way back, retries, alerts."""
+"""The effects of trouble over several polls: errors and the recovery from them, retries, alerts."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,36 +14,29 @@ from core.access.actors import SYSTEM
 from core.notices import notify
 from providers import operations
 from providers.adapters import odds_api
-from providers.choices import Outcome
+from providers.choices import PollOutcome
 from providers.fleet.backfill import Scope
 from providers.fleet.fleet_alert import watch_fleet
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
-from providers.polling import poller
+from providers.polling.claims import claim_due
 from providers.polling.ingest import record
-from providers.polling.messages import Answer, Call, Game, Line, Poll
+from providers.polling.poller import stop_poller
 from providers.stub.server import served
+from providers.upstream.messages import Answer, Call, Game, Line, Poll
 from tests.conftest import committed
-from tests.providers.polls import due_poll, flaky, poll, slot, wait
+from tests.providers.polls import due_poll, flaky_feed, poll, seconds_to_next_poll, slot
 
 pytestmark = committed
 StubFeed = Callable[..., str]
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[notify.Event]:
-    """What people were told."""
-    heard: list[notify.Event] = []
-    monkeypatch.setattr(notify, "_channels", [heard.append])
-    return heard
-
-
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 0.0)
+    monkeypatch.setattr("providers.upstream.caller.retry_delay", lambda attempt, dice: 0.0)
 
 
-def test_it_goes_to_error_and_comes_back_by_itself(
-    state: ProviderState, stub_feed: StubFeed, told: list[notify.Event]
+def test_a_state_goes_to_error_and_recovers_by_itself(
+    state: ProviderState, stub_feed: StubFeed, notices: list[notify.Event]
 ) -> None:
     ProviderState.objects.filter(pk=state.pk).update(poll_interval_seconds=30)
     operations.disable([], actor=SYSTEM)
@@ -51,7 +44,7 @@ def test_it_goes_to_error_and_comes_back_by_itself(
     waits = []
     for _ in range(5):
         due_poll()
-        waits.append(round(wait()))
+        waits.append(round(seconds_to_next_poll()))
     state.refresh_from_db()
     assert (state.status, state.consecutive_errors, slot().backoff_level) == ("error", 5, 3)
     assert waits[2:] == [60, 120, 240]
@@ -61,14 +54,15 @@ def test_it_goes_to_error_and_comes_back_by_itself(
         assert slot().backoff_level == level
     state.refresh_from_db()
     assert (state.status, state.last_error) == ("active", "")
-    assert wait() <= 45
+    assert seconds_to_next_poll() <= 45
     changes = list(StatusChange.objects.order_by("pk").values_list("from_status", "to_status", "cause", "actor"))
     why = "3 failed polls in a row: HTTP 500: INTERNAL Something broke"
-    assert changes == [("active", "error", why, "system"), ("error", "active", "it answers again", "system")]
-    assert [event.message for event in told] == [f"stub NBA is error: {why}", "stub NBA is active: it answers again"]
+    recovered = "the upstream answers again"
+    assert changes == [("active", "error", why, "system"), ("error", "active", recovered, "system")]
+    assert [event.message for event in notices] == [f"stub NBA is error: {why}", f"stub NBA is active: {recovered}"]
 
 
-def test_a_bad_key_is_not_retried_and_says_why(state: ProviderState, stub_feed: StubFeed) -> None:
+def test_a_bad_key_is_not_retried_and_is_named(state: ProviderState, stub_feed: StubFeed) -> None:
     stub_feed("401")
     due_poll()
     state.refresh_from_db()
@@ -81,10 +75,10 @@ def test_it_retries_as_often_as_allowed(
 ) -> None:
     ProviderState.objects.filter(pk=state.pk).update(max_retries=2)
     operations.disable([], actor=SYSTEM)
-    with served(flaky(failures)) as url:
+    with served(flaky_feed(failures)) as url:
         settings.STUB_FEED_URL = url
         assert due_poll().is_good == is_good
-        poller.stop_poller()
+        stop_poller()
     assert FetchAttempt.objects.count() == calls
     state.refresh_from_db()
     assert (state.total_requests, state.consecutive_errors) == (calls, 0 if is_good else 1)
@@ -93,36 +87,36 @@ def test_it_retries_as_often_as_allowed(
 def test_a_retry_stays_inside_the_time_out(
     state: ProviderState, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.polling.caller.retry_delay", lambda attempt, dice: 20.0)
-    with served(flaky(1)) as url:
+    monkeypatch.setattr("providers.upstream.caller.retry_delay", lambda attempt, dice: 20.0)
+    with served(flaky_feed(1)) as url:
         settings.STUB_FEED_URL = url
         assert not due_poll().is_good
-        poller.stop_poller()
+        stop_poller()
     assert FetchAttempt.objects.count() == 1
 
 
-def test_when_half_the_fleet_fails_there_is_one_alert(fleet: None, told: list[notify.Event]) -> None:
+def test_when_half_the_fleet_fails_there_is_one_alert(fleet: None, notices: list[notify.Event]) -> None:
     stub = ProviderState.objects.filter(provider="stub")
     ProviderState.objects.filter(is_enabled=True).update(last_fetch_attempt=Now())
     stub.update(consecutive_errors=1)
     watch_fleet()
-    assert told == []  # 4 of 12
+    assert notices == []  # 4 of 12
     ProviderState.objects.filter(provider="fanduel").update(consecutive_errors=1)
     for _ in range(3):
         watch_fleet()
-    message = "8 of 12 provider states fail at once, of 2 accounts: look on our side first"
-    assert told == [notify.Event("our_side", "fleet", message, ANY)]
+    message = "8 of 12 provider states fail at once, of 2 accounts: first check this side (network, name server, clock)"
+    assert notices == [notify.Event("our_side", "fleet", message, ANY)]
     stub.update(consecutive_errors=0)
     watch_fleet()
-    assert len(told) == 1  # 4 of 12 is not well yet
+    assert len(notices) == 1  # 4 of 12 is more than a quarter
     ProviderState.objects.filter(provider="fanduel", sport="NBA").update(consecutive_errors=0)
     for _ in range(3):
         watch_fleet()
-    assert len(told) == 2
-    assert "no longer" in told[1].message
+    assert len(notices) == 2
+    assert "no longer" in notices[1].message
 
 
-def test_a_return_to_service_starts_anew(state: ProviderState, stub_feed: StubFeed) -> None:
+def test_a_return_to_service_forgets_earlier_failures(state: ProviderState, stub_feed: StubFeed) -> None:
     ProviderState.objects.filter(pk=state.pk).update(consecutive_errors=7, status="error")
     PollSlot.objects.filter(base_url="", sport="NBA").update(backoff_level=3)
     operations.set_maintenance([state.pk], actor=SYSTEM)
@@ -134,7 +128,7 @@ def test_a_return_to_service_starts_anew(state: ProviderState, stub_feed: StubFe
     assert (state.status, state.consecutive_errors) == ("inactive", 1)
 
 
-def test_poll_by_hand_leaves_the_schedule(state: ProviderState, stub_feed: StubFeed) -> None:
+def test_a_poll_by_hand_does_not_change_the_schedule(state: ProviderState, stub_feed: StubFeed) -> None:
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now() + timedelta(minutes=4))
     before = slot().next_poll_at
     stub_feed()
@@ -144,46 +138,46 @@ def test_poll_by_hand_leaves_the_schedule(state: ProviderState, stub_feed: StubF
 
 @pytest.mark.parametrize(("interval", "expected"), [(30, 0), (100, 50), (300, 250)])
 def test_a_new_interval_counts_from_the_last_poll(state: ProviderState, interval: int, expected: int) -> None:
-    """Polled 50 s ago at an interval of 60 s."""
+    """The last poll was 50 s ago, at an interval of 60 s."""
     PollSlot.objects.filter(base_url="", sport="NBA").update(
         next_poll_at=Now() + timedelta(seconds=10), interval_seconds=60, effective_interval_seconds=60
     )
     state.poll_interval_seconds = interval
-    operations.save(state, actor=SYSTEM)
-    assert wait() == pytest.approx(expected, abs=2)
+    operations.save_configuration(state, actor=SYSTEM)
+    assert seconds_to_next_poll() == pytest.approx(expected, abs=2)
     assert slot().effective_interval_seconds == interval
 
 
 def test_a_new_interval_is_the_longest_wait(state: ProviderState) -> None:
-    """A first poll, off the grid, may be followed after one and a half intervals."""
+    """After a first poll, which is off the grid, the next one may come after one and a half intervals."""
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now() + timedelta(seconds=440))
     state.poll_interval_seconds = 30
-    operations.save(state, actor=SYSTEM)
-    assert wait() <= 30
+    operations.save_configuration(state, actor=SYSTEM)
+    assert seconds_to_next_poll() <= 30
 
 
-def test_an_answer_that_the_tables_do_not_take_is_a_failure(
+def test_an_answer_that_the_tables_refuse_is_a_failure(
     state: ProviderState, stub_feed: StubFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub_feed()
     monkeypatch.setattr(odds_api, "lines_of", lambda event: [Line(event.id, "b" * 51, "h2h", "", "H", None, 100.0)])
     poll()
     state.refresh_from_db()
-    assert state.last_error == "its answer cannot be stored: value too long for type character varying(50)"
+    assert state.last_error == "cannot store the answer: value too long for type character varying(50)"
     assert (state.consecutive_errors, PropLine.objects.count()) == (1, 0)
     assert FetchAttempt.objects.count() > 1
 
 
 def test_an_interval_edited_during_a_poll_counts_from_that_poll(state: ProviderState) -> None:
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now())
-    [claim] = poller.claim_due(scope=Scope("stub", "NBA"))
+    [claim] = claim_due(scope=Scope("stub", "NBA"))
     state.poll_interval_seconds = 60
-    operations.save(state, actor=SYSTEM)
+    operations.save_configuration(state, actor=SYSTEM)
     record(claim, Poll(problem="none"))
-    assert wait() == pytest.approx(60, abs=2)
+    assert seconds_to_next_poll() == pytest.approx(60, abs=2)
 
 
-def test_enabling_starts_anew(state: ProviderState) -> None:
+def test_enabling_forgets_earlier_failures(state: ProviderState) -> None:
     ProviderState.objects.filter(pk=state.pk).update(is_enabled=False, consecutive_errors=2)
     operations.enable([state.pk], actor=SYSTEM)
     state.refresh_from_db()
@@ -206,13 +200,13 @@ def test_two_accounts_that_list_the_same_games_do_not_deadlock(fleet: None) -> N
     games = tuple(Game(f"g{n:03}", "H", "A", now) for n in range(200))
     Provider.objects.filter(name="betmgm").update(credential_env="OTHER_API_KEY")
     operations.enable(list(ProviderState.objects.filter(provider="betmgm").values_list("pk", flat=True)), actor=SYSTEM)
-    claims = [claim for claim in poller.claim_due() if claim.source == "odds_api" and claim.sport == "NBA"]
+    claims = [claim for claim in claim_due() if claim.source == "odds_api" and claim.sport == "NBA"]
     assert len(claims) == 2
 
     def store(number: int) -> bool:
         try:
-            in_order = games if number else games[::-1]
-            poll = Poll((Call("/odds", now, 1.0, Outcome.OK),), Answer(in_order), is_good=True)
+            ordered = games if number == 1 else games[::-1]
+            poll = Poll((Call("/odds", now, 1.0, PollOutcome.OK),), Answer(ordered), is_good=True)
             return record(claims[number], poll)
         finally:
             connection.close()

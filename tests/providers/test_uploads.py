@@ -1,10 +1,10 @@
-"""Files uploaded in the admin: kept in the database, imported by whichever worker is free."""
+"""Files uploaded in the admin: kept in the database, and imported by any free worker."""
 
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,7 +16,10 @@ from django.test import Client
 from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
 from providers import operations, tasks
-from providers.gamelogs import uploads
+from providers.gamelogs import upload_parts, uploads
+from providers.gamelogs.loader import Imported
+from providers.gamelogs.operations import import_file
+from providers.gamelogs.upload_progress import Progress, read_progress, report_progress
 from providers.models import GameLog, GameLogUpload, UploadedPart
 from tests.conftest import committed
 from tests.providers.test_game_logs import LEBRON, NFL_HEADER, PLAIN, SCHEDULE
@@ -32,14 +35,14 @@ def _fleet(fleet: None) -> None: ...
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PART_BYTES", 64)
+    monkeypatch.setattr(upload_parts, "PART_BYTES", 64)
 
 
 def keep(text: str = PLAIN, *, skip_bad: bool = False) -> GameLogUpload:
     return uploads.upload("logs.csv", [text.encode()], "NBA", actor=SYSTEM, skip_bad=skip_bad)
 
 
-def test_a_worker_imports_it_and_its_bytes_go() -> None:
+def test_a_worker_imports_it_and_deletes_its_bytes() -> None:
     made = keep()
     assert made.parts.count() > 2
     assert made.size_bytes == len(PLAIN)
@@ -51,24 +54,23 @@ def test_a_worker_imports_it_and_its_bytes_go() -> None:
     assert UploadedPart.objects.count() == 0
 
 
-def test_a_large_one_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PART_BYTES", 4096)
+def test_a_large_file_is_imported_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_parts, "PART_BYTES", 4096)
     rows = [LEBRON.replace("g1", f"g{n}").replace("lj", f"p{n}") for n in range(5000)]
     made = keep("\n".join([PLAIN, *rows]))
-    seen: list[uploads.Progress | None] = []
-    report = uploads._report
+    reported: list[Progress | None] = []
 
-    def watch(found: GameLogUpload, file: uploads.Parts, rows: int) -> None:
-        report(found, file, rows)
-        seen.append(uploads.progress(made))
+    def watch(upload: GameLogUpload, rows: int, read_bytes: int) -> None:
+        report_progress(upload, rows, read_bytes)
+        reported.append(read_progress(made))
 
-    monkeypatch.setattr(uploads, "_report", watch)
+    monkeypatch.setattr(uploads, "report_progress", watch)
     tasks.import_uploads()
     assert GameLog.objects.count() == 5002
-    assert [progress.rows for progress in seen if progress] == [2000, 4000, 5002]
-    assert [progress.share for progress in seen if progress] == sorted(p.share for p in seen if p)
+    assert [progress.rows for progress in reported if progress] == [2000, 4000, 5002]
+    assert [progress.share for progress in reported if progress] == sorted(p.share for p in reported if p)
     made.refresh_from_db()
-    assert uploads.progress(made) is None
+    assert read_progress(made) is None
 
 
 def test_a_bad_row_stores_nothing_and_is_kept_with_its_place() -> None:
@@ -76,42 +78,48 @@ def test_a_bad_row_stores_nothing_and_is_kept_with_its_place() -> None:
     uploads.import_waiting()
     made.refresh_from_db()
     assert (made.state, GameLog.objects.count()) == ("failed", 0)
-    assert made.problem.startswith("1 bad row, nothing stored: line 4, column points: 'many' is no number")
+    problem = "1 bad row, nothing stored: line 4, column points: must be a number (got 'many')"
+    assert made.problem.startswith(f"cannot import the file: {problem}")
     assert made.outcome["bad"][0]["line"] == 4
 
 
-def test_one_that_breaks_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken, good = keep(), keep()
-    whole = uploads._import
+def test_an_unexpected_error_keeps_no_other_file_from_its_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, good = keep(skip_bad=True), keep()
 
-    def _import(found: GameLogUpload) -> dict[str, object]:
-        if found.pk == broken.pk:
+    def break_one(file: BinaryIO, sport: str, *, skip_bad: bool, **options: Any) -> Imported:
+        if skip_bad:
             raise KeyError
-        return whole(found)
+        return import_file(file, sport, **options)
 
-    monkeypatch.setattr(uploads, "_import", _import)
+    monkeypatch.setattr(uploads, "import_file", break_one)
     assert uploads.import_waiting() == 2
     broken.refresh_from_db()
     good.refresh_from_db()
-    assert (broken.state, broken.problem) == ("failed", "unexpected KeyError; look at the worker's log")
+    problem = "cannot import the file: unexpected KeyError; look at the worker's log"
+    assert (broken.state, broken.problem) == ("failed", problem)
     assert good.state == "done"
 
 
-def test_one_whose_worker_dies_each_time_does_not_come_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_worker_dies_each_time_fails_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     made = keep()
 
-    def killed(pk: int) -> bool:
-        return False  # the transaction is gone with its worker; the row is as it was
+    def die(*args: Any, **options: Any) -> Imported:
+        raise SystemExit  # the import's transaction ends with its worker, and the row is as it was
 
-    monkeypatch.setattr(uploads, "_import_one", killed)
-    for _ in range(uploads.ATTEMPTS + 1):
-        uploads.import_waiting()
+    monkeypatch.setattr(uploads, "import_file", die)
+    for _ in range(uploads.ATTEMPTS):
+        with pytest.raises(SystemExit):
+            uploads.import_waiting()
     made.refresh_from_db()
-    assert (made.state, made.problem) == ("failed", "its worker died 3 times; look at the worker's log")
+    assert (made.state, made.attempts) == ("waiting", uploads.ATTEMPTS)
+    uploads.import_waiting()
+    made.refresh_from_db()
+    problem = "cannot import the file: its worker died 3 times; look at the worker's log"
+    assert (made.state, made.problem) == ("failed", problem)
     assert made.parts.count() == 0
 
 
-def test_bad_bytes_in_a_reason_hold_up_no_other() -> None:
+def test_bad_bytes_in_a_reason_keep_no_other_file_from_its_import() -> None:
     text = f"{NFL_HEADER}\n00-1,Derrick Henry,RB,RB,BAL,2024,1\0,KC,2,1,0,0,0,0"
     uploads.upload("bad.csv", [text.encode()], "NFL", actor=SYSTEM, schedule=[SCHEDULE.encode()])
     good = keep()
@@ -120,7 +128,7 @@ def test_bad_bytes_in_a_reason_hold_up_no_other() -> None:
     assert good.state == "done"
 
 
-def test_ended_ones_go_after_their_time() -> None:
+def test_ended_uploads_are_deleted_after_their_retention() -> None:
     old, waiting = keep(), keep()
     uploads.import_waiting()
     GameLogUpload.objects.filter(pk=waiting.pk).update(state="waiting")
@@ -129,7 +137,7 @@ def test_ended_ones_go_after_their_time() -> None:
     assert list(GameLogUpload.objects.values_list("pk", flat=True)) == [waiting.pk] != [old.pk]
 
 
-def test_one_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MAX_BYTES", 100)
     with pytest.raises(WrongInput, match="larger than"):
         keep()
@@ -137,7 +145,7 @@ def test_one_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @committed
-def test_several_workers_never_take_the_same(fleet: None) -> None:
+def test_several_workers_never_import_the_same_file(fleet: None) -> None:
     for _ in range(6):
         keep()
 
@@ -153,8 +161,8 @@ def test_several_workers_never_take_the_same(fleet: None) -> None:
     assert sum(made.outcome["created"] for made in GameLogUpload.objects.all()) == 2
 
 
-def form(text: str = PLAIN, sport: str = "NBA", **more: Any) -> dict[str, Any]:
-    return {"file": SimpleUploadedFile("logs.csv", text.encode()), "sport": sport} | more
+def form(text: str = PLAIN, sport: str = "NBA", **fields: Any) -> dict[str, Any]:
+    return {"file": SimpleUploadedFile("logs.csv", text.encode()), "sport": sport} | fields
 
 
 def test_the_form_takes_a_file(browse: Callable[[str], Client]) -> None:
@@ -184,16 +192,16 @@ def test_the_form_takes_a_schedule(browse: Callable[[str], Client]) -> None:
         ({"file": ""}, "required"),
         ({"mapping": "["}, "valid JSON"),
         ({"mapping": "[1]"}, "columns to statistics"),
-        ({"mapping": '{"a": "b\\u0000"}'}, "names no statistic"),
+        ({"mapping": NUL}, "the statistic of column a must be"),
     ],
 )
-def test_the_form_says_what_is_wrong(change: dict[str, Any], problem: str, browse: Callable[[str], Client]) -> None:
+def test_the_form_names_the_problem(change: dict[str, Any], problem: str, browse: Callable[[str], Client]) -> None:
     answer = browse("Operator").post(f"{LIST}add/", form(**change))
     assert problem in answer.content.decode()
     assert GameLogUpload.objects.count() == 0
 
 
-def test_a_viewer_only_looks(browse: Callable[[str], Client]) -> None:
+def test_a_viewer_cannot_upload(browse: Callable[[str], Client]) -> None:
     client = browse("Viewer")
     assert client.get(LIST).status_code == 200
     assert client.get(f"{LIST}add/").status_code == 403
@@ -202,15 +210,13 @@ def test_a_viewer_only_looks(browse: Callable[[str], Client]) -> None:
         uploads.upload("x", [b""], "NBA", actor=User.objects.get(username="viewer"))
 
 
-def test_the_list_shows_how_far_it_is(browse: Callable[[str], Client]) -> None:
+def test_the_list_shows_how_far_the_import_is(browse: Callable[[str], Client]) -> None:
     made = keep()
-    uploads._report(made, parts := uploads.Parts(made.pk, UploadedPart.Kind.LOGS), 1)
-    parts.read_bytes = made.size_bytes // 2
-    uploads._report(made, parts, 1)
+    report_progress(made, rows=1, read_bytes=made.size_bytes // 2)
     client = browse("Viewer")
     page = client.get(LIST).content.decode()
     assert "<progress" in page
     assert "1 rows" in page
-    assert 'hx-trigger="every 3s' in page  # until it has ended
+    assert 'hx-trigger="every 3s' in page  # the page is refreshed until the import has ended
     uploads.import_waiting()
     assert 'hx-trigger="every 3s' not in client.get(LIST).content.decode()

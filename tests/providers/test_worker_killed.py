@@ -1,4 +1,4 @@
-"""A real Celery worker, killed in the middle of a poll."""
+"""A real Celery worker that is killed during a poll."""
 
 import asyncio
 import os
@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.db.models.functions import Now
 from pytest_django import Settings
 
+from config.celery import app
 from core.access.actors import SYSTEM
 from providers import operations
 from providers.fleet.backfill import Scope
@@ -23,13 +24,14 @@ from providers.models import FetchAttempt, PollSlot, PropLine, ProviderState
 from providers.stub.server import served
 from tests import databases
 from tests.conftest import committed
+from tests.providers.polls import feed
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
 def worker(stub_feed_url: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker on this test's database and queues."""
+    """Run a worker on this test's database and queues."""
     environment = os.environ | {
         "DATABASE_URL": databases.address(),
         "REDIS_URL": django_settings.REDIS_URL,
@@ -43,25 +45,21 @@ def worker(stub_feed_url: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @committed
-def test_its_slot_is_polled_again_after_the_lease(
+def test_the_slot_of_a_killed_worker_is_polled_again_after_its_lease(
     state: ProviderState, stub_feed: Callable[..., str], settings: Settings
 ) -> None:
-    from config.celery import app
-
-    asked = threading.Event()
+    was_called = threading.Event()
 
     async def hang(request: web.Request) -> web.Response:
-        asked.set()
+        was_called.set()
         await asyncio.sleep(60)
         return web.Response()
 
-    feed = web.Application()
-    feed.router.add_get("/{path:.*}", hang)
     ProviderState.objects.exclude(pk=state.pk).update(is_enabled=False)
-    operations.disable([], actor=SYSTEM)  # brings the slots up to date
-    with served(feed) as url, worker(url) as process:
+    operations.disable([], actor=SYSTEM)  # makes the slots match
+    with served(feed(hang)) as url, worker(url) as process:
         app.send_task("providers.poll_due", queue="polls")
-        assert asked.wait(30)
+        assert was_called.wait(30)
         process.send_signal(signal.SIGKILL)
         process.wait()
 

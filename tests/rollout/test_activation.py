@@ -18,6 +18,6 @@ def test_a_part_without_a_row_is_off() -> None:
     assert Activation.objects.allows(Part.SERVING)
 
 
-def test_it_names_what_is_switched_off() -> None:
+def test_it_names_the_parts_that_are_off() -> None:
     Activation.objects.filter(part=Part.WARMING).update(is_on=False)
     assert [str(part) for part in Activation.objects.switched_off()] == ["Warming: off"]

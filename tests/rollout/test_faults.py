@@ -1,11 +1,10 @@
-"""What may go wrong around a rollout: servers gone, a worker killed, two operators at once, clocks that jump."""
+"""Faults around a rollout: servers down, a worker killed, two operators at the same time, clocks that jump."""
 
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +15,6 @@ from pytest_django import Settings
 
 from core.access.actors import SYSTEM, Machine
 from core.errors import SlipwayError
-from core.redis import client
 from rollout.choices import Stage, Verdict
 from rollout.control import loop
 from rollout.decisions.stages import Arm
@@ -26,6 +24,7 @@ from rollout.operations import lifecycle
 from tests import databases
 from tests.conftest import committed
 from tests.databases import ROOT
+from tests.rollout.outages import no_redis
 
 NAME = "derived-data"
 ANNA = Machine("anna")
@@ -36,76 +35,69 @@ def rollout() -> Rollout:
     return Rollout.objects.get(name=NAME)
 
 
-@contextmanager
-def no_redis(settings: Settings) -> Iterator[None]:
-    there, settings.REDIS_URL = settings.REDIS_URL, "unix:///nowhere/redis.sock"
-    client.cache_clear()
-    try:
-        yield
-    finally:
-        settings.REDIS_URL = there
-        client.cache_clear()
-
-
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    own = runtime.own()
-    own.views.check()
+    shared = runtime.shared()
+    shared.states.refresh()
     for number in range(requests):
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
-    own.flush()
+    shared.flush()
 
 
 def time_passes(minutes: float) -> None:
     Rollout.objects.update(percent_entered_at=F("percent_entered_at") - timedelta(minutes=minutes))
 
 
+def verdicts() -> dict[str, Verdict]:
+    return {judgment.guard.value: judgment.verdict for judgment in loop.assess(rollout()).judgments}
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.DISABLED])
-def test_redis_gone_at_a_stage(at_stage: Stages, settings: Settings, stage: Stage) -> None:
-    """What it served goes on for 30 s, then control; nothing advances, and a guard never says PASS."""
+def test_without_redis_each_stage_serves_for_a_while_and_does_not_advance(
+    at_stage: Stages, settings: Settings, stage: Stage
+) -> None:
+    """Its arms hold for 30 s, then control is served. Nothing advances, and no guard has the verdict PASS."""
     at_stage(stage, percent=100 if stage is Stage.FULL_ACTIVE else 50)
     traffic()
     time_passes(60)
-    own, asked = runtime.own(), gate(NAME)
-    served = asked.decide("user-6")
+    shared, flag = runtime.shared(), gate(NAME)
+    arm_before = flag.decide("user-6")
     with no_redis(settings):
         traffic(errors=6)
-        assert asked.decide("user-6") is served
-        assert asked.run("user-6", control=lambda: 1, candidate=lambda: 1) == 1
+        assert flag.decide("user-6") is arm_before
+        assert flag.run("user-6", control=lambda: 1, candidate=lambda: 1) == 1
         assert loop.tick() == 0
-        verdicts = {one.guard: one.verdict for one in loop.look(rollout()).judged if one.guard.value != "feed_health"}
-        assert set(verdicts.values()) == {Verdict.ERROR}
-        own.views._until -= 31
-        own.views.check()
-        assert asked.decide("user-6") is Arm.CONTROL
-        assert asked.run("user-6", control=lambda: 1, candidate=lambda: 2) == 1
-    own.flush()  # what was counted meanwhile
-    own.views.check()
+        assert {verdict for guard, verdict in verdicts().items() if guard != "feed_health"} == {Verdict.ERROR}
+        shared.states.expire()
+        shared.states.refresh()
+        assert flag.decide("user-6") is Arm.CONTROL
+        assert flag.run("user-6", control=lambda: 1, candidate=lambda: 2) == 1
+    shared.flush()  # the counts of the outage
+    shared.states.refresh()
     loop.tick()
     assert (rollout().stage == "DISABLED") is (stage is not Stage.DARK_MODE)
 
 
 @pytest.mark.django_db
-def test_what_redis_did_not_take_for_too_long_is_dropped_and_said(
+def test_guards_report_that_observations_were_dropped_in_a_long_outage(
     at_stage: Stages, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollout.gate.counters.KEPT_AT_MOST", 50)
+    monkeypatch.setattr("rollout.gate.counters.UNSENT_AT_MOST", 50)
     at_stage("FULL_ACTIVE")
     with no_redis(settings):
         traffic(60)
-    runtime.own().flush()
-    judged = {one.guard.value: one.verdict for one in loop.look(rollout()).judged}
-    assert {judged[name] for name in ("errors", "p95_ms", "hit_rate")} == {Verdict.ERROR}
+    runtime.shared().flush()
+    assert {verdicts()[name] for name in ("errors", "p95_ms", "hit_rate")} == {Verdict.ERROR}
 
 
 @pytest.mark.django_db
-def test_an_advance_that_races_a_fall_loses(at_stage: Stages) -> None:
+def test_an_advance_that_races_a_trip_loses(at_stage: Stages) -> None:
     at_stage("SHADOW_MODE")
     traffic()
-    seen, judged = rollout(), loop.look(rollout()).judged
+    seen, judgments = rollout(), loop.assess(rollout()).judgments
     traffic(6, errors=6)
-    lifecycle.advance(seen, judged, actor=ANNA, reason="it looked good")
-    runtime.own().views.check()
+    lifecycle.advance(seen, judgments, actor=ANNA, reason="it looked good")
+    runtime.shared().states.refresh()
     assert gate(NAME).decide("user-6") is Arm.CONTROL
     assert loop.tick() == 1
     assert (rollout().stage, rollout().run_state) == ("DISABLED", "cooling")
@@ -113,30 +105,30 @@ def test_an_advance_that_races_a_fall_loses(at_stage: Stages) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("days", [-400, 400])
-def test_a_clock_that_jumps_moves_nothing(at_stage: Stages, days: int) -> None:
+def test_a_clock_that_jumps_moves_no_rollout(at_stage: Stages, days: int) -> None:
     lifecycle.start(rollout(), actor=ANNA, reason="")
     heartbeat.beat()
     traffic()
     with time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True):
-        runtime.own().views.check()
+        runtime.shared().states.refresh()
         assert loop.tick() == 0
-        assert loop.look(rollout()).decision.reasons[0].endswith("s are left")
+        assert loop.assess(rollout()).decision.reasons[0].endswith("s are left")
         time_passes(11)
         assert loop.tick() == 1
     assert rollout().stage == "SHADOW_MODE"
 
 
 @committed
-def test_two_operators_at_once_are_one(at_stage: Stages) -> None:
+def test_of_four_operators_at_the_same_time_one_advances_it(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     traffic()
-    judged, together = loop.look(rollout()).judged, threading.Barrier(4)
+    judgments, barrier = loop.assess(rollout()).judgments, threading.Barrier(4)
     outcomes: list[str] = []
 
     def advance(seen: Rollout) -> None:
-        together.wait()
+        barrier.wait()
         try:
-            outcomes.append(lifecycle.advance(seen, judged, actor=ANNA, reason="").to_stage)
+            outcomes.append(lifecycle.advance(seen, judgments, actor=ANNA, reason="").to_stage)
         except lifecycle.Overtaken:
             outcomes.append("overtaken")
         finally:
@@ -155,13 +147,13 @@ KILLED = """
 import os, django; django.setup()
 from rollout.control import loop
 from rollout.models import Rollout, Transition
-Transition.objects.create = lambda **kwargs: os.kill(os.getpid(), 9)  # after the guard, amid the transition
+Transition.objects.create = lambda **kwargs: os.kill(os.getpid(), 9)  # after the judgment, within the transition
 loop.tick()
 """
 
 
 @committed
-def test_a_worker_killed_between_guard_and_transition_leaves_it_to_the_next(at_stage: Stages) -> None:
+def test_the_next_tick_does_the_work_of_a_worker_that_was_killed(at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
     traffic(errors=6)
     seen = rollout()
@@ -170,21 +162,21 @@ def test_a_worker_killed_between_guard_and_transition_leaves_it_to_the_next(at_s
     assert killed.returncode == -9
     assert (rollout().stage, rollout().epoch) == ("FULL_ACTIVE", seen.epoch)
     assert not Transition.objects.exists()
-    runtime.own().views.check()
-    assert gate(NAME).decide("user-6") is Arm.CONTROL  # meanwhile too
+    runtime.shared().states.refresh()
+    assert gate(NAME).decide("user-6") is Arm.CONTROL  # before any transition too
     assert loop.tick() == 1
     assert Transition.objects.get().verb == "trip"
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["", "none", "a b/c", "\x00", "\ud800", "x" * 10_000, "дерби"])
-def test_an_odd_name_is_control(at_stage: Stages, name: str) -> None:
+def test_a_gate_of_an_odd_name_answers_control(at_stage: Stages, name: str) -> None:
     at_stage("FULL_ACTIVE")
     odd = gate(name)
     assert odd.decide("user-6") is Arm.CONTROL
     assert odd.run("user-6", control=lambda: "control", candidate=lambda: "candidate") == "control"
     odd.observe(Arm.CANDIDATE, 1.0, is_error=True)
-    runtime.own().flush()
+    runtime.shared().flush()
 
 
 @pytest.mark.django_db
@@ -195,17 +187,17 @@ def test_an_odd_targeting_key_is_a_key(at_stage: Stages, key: str) -> None:
 
 
 @pytest.mark.django_db
-def test_an_action_of_another_epoch_does_nothing(at_stage: Stages) -> None:
+def test_a_verb_of_an_older_epoch_does_nothing(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     seen = rollout()
     lifecycle.pause(seen, actor=ANNA, reason="")
-    late: list[Callable[[], object]] = [
+    late_verbs: list[Callable[[], object]] = [
         lambda: lifecycle.pause(seen, actor=ANNA, reason=""),
         lambda: lifecycle.abort(seen, actor=ANNA, reason=""),
         lambda: lifecycle.trip(seen, Stage.DISABLED, [], actor=SYSTEM, reason=""),
         lambda: lifecycle.step(seen, 1, [], actor=SYSTEM, reason=""),
     ]
-    for act in late:
+    for verb in late_verbs:
         with pytest.raises(SlipwayError):
-            act()
+            verb()
     assert rollout().run_state == "paused"

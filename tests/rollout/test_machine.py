@@ -1,4 +1,4 @@
-"""Operators, ticks, traffic and outages in any order: what holds whatever happens."""
+"""Operators, ticks, traffic and outages in any order, and the invariants that hold in each of them."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,10 +27,10 @@ from core.errors import SlipwayError
 from core.redis import client, key
 from rollout.choices import Stage
 from rollout.control import loop
-from rollout.decisions.guards import Judged
+from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ORDER, Arm
 from rollout.gate import Gate, heartbeat
-from rollout.gate.runtime import Process
+from rollout.gate.runtime import GateRuntime
 from rollout.models import Rollout, StagePolicy, Transition
 from rollout.operations import lifecycle
 
@@ -46,22 +46,26 @@ def now() -> Rollout:
 
 
 class World(RuleBasedStateMachine):
-    """What was counted in this stage visit is kept beside, to be compared with what the rollout makes of it."""
+    """A rollout, its process and its traffic.
+
+    counted: what was counted in the present stage visit, to be compared with what becomes of the rollout.
+    must_trip: the hard limit was exceeded, and no tick has recorded the trip yet.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.atomic = transaction.atomic()
         self.atomic.__enter__()
-        for found in client().scan_iter(key("*"), count=1000):
-            client().delete(found)
-        self.there = django_settings.REDIS_URL
-        self.process = Process()
-        own = self.process
-        self.gate = Gate(NAME, own.views, own.metrics, own.shadows, own.in_flight)
-        self.judged: list[Judged] = []
-        self.before = now()
+        for name in client().scan_iter(key("*"), count=1000):
+            client().delete(name)
+        self.redis_url = django_settings.REDIS_URL
+        self.process = process = GateRuntime()
+        self.gate = Gate(NAME, process.states, process.counters, process.shadow_runs, process.in_flight)
+        self.judgments: list[Judgment] = []
+        self.seen = now()
+        self.visit_epoch = 0
         self.counted = {"requests": 0, "errors": 0, "misses": 0}
-        self.must_fall = False  # a hard limit fell, and no tick has written it down yet
+        self.must_trip = False
         heartbeat.beat()
 
     def teardown(self) -> None:
@@ -70,23 +74,23 @@ class World(RuleBasedStateMachine):
         self.atomic.__exit__(None, None, None)
 
     def redis(self, is_up: bool) -> None:
-        django_settings.REDIS_URL = self.there if is_up else NOWHERE
+        django_settings.REDIS_URL = self.redis_url if is_up else NOWHERE
         client.cache_clear()
 
     @property
     def is_up(self) -> bool:
-        return bool(self.there == django_settings.REDIS_URL)
+        return bool(self.redis_url == django_settings.REDIS_URL)
 
-    def act(self, verb: Callable[..., Any], *args: Any, **more: Any) -> None:
+    def act(self, verb: Callable[..., Any], *args: Any, **options: Any) -> None:
         with suppress(SlipwayError):
-            verb(*args, actor=ANNA, reason="a reason", **more)
+            verb(*args, actor=ANNA, reason="a reason", **options)
 
-    @initialize(stretches=st.integers(0, 6))
-    def begin_somewhere(self, stretches: int) -> None:
-        """Or most examples would never leave dark mode."""
-        if stretches:
+    @initialize(stages=st.integers(0, 6))
+    def begin_in_some_stage(self, stages: int) -> None:
+        """Advance first, because most examples would never leave dark mode otherwise."""
+        if stages:
             self.start(1.0)
-        for _ in range(stretches):
+        for _ in range(stages):
             self.goes_well()
 
     @rule()
@@ -123,16 +127,16 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: now().stage != Stage.DISABLED)
     @rule()
     def read_the_guards(self) -> None:
-        """As an operator does, who acts on it later."""
-        self.judged, self.before = list(loop.look(now()).judged), now()
+        """Read the rollout as an operator does who acts on it later."""
+        self.judgments, self.seen = list(loop.assess(now()).judgments), now()
 
     @rule()
     def advance_on_what_was_read(self) -> None:
-        self.act(lifecycle.advance, self.before, self.judged)
+        self.act(lifecycle.advance, self.seen, self.judgments)
 
     @precondition(lambda self: now().stage in ERRORS_JUDGED and self.is_up)
     @rule()
-    def an_advance_races_a_fall(self) -> None:
+    def an_advance_races_a_trip(self) -> None:
         self.traffic(60, 0, 0)
         self.read_the_guards()
         self.traffic(6, 6, 0)
@@ -142,7 +146,7 @@ class World(RuleBasedStateMachine):
         self.tick()
 
     @rule(is_needed=st.booleans())
-    def ask_for_approvals(self, is_needed: bool) -> None:
+    def require_approvals(self, is_needed: bool) -> None:
         StagePolicy.objects.update(needs_approval=is_needed)
 
     @rule(minutes=st.sampled_from([1, 7, 30]))
@@ -159,16 +163,16 @@ class World(RuleBasedStateMachine):
         requests=st.sampled_from([1, 40, 60]), errors=st.sampled_from([0, 0, 0, 2, 6]), misses=st.sampled_from([0, 9])
     )
     def traffic(self, requests: int, errors: int, misses: int) -> None:
-        self.process.views.check()
-        stage, view = now().stage, self.process.views.get(NAME)
-        if view is None:
+        self.process.states.refresh()
+        stage = now().stage
+        if self.process.states.find(NAME) is None:
             return
         for number in range(requests):
             is_same = True if stage == Stage.SHADOW_MODE else None
             self.gate.observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=number >= misses, is_same=is_same)
-        sent = (requests, min(errors, requests), min(misses, requests))
-        for name, more in zip(self.counted, sent, strict=True):
-            self.counted[name] += more
+        self.counted["requests"] += requests
+        self.counted["errors"] += min(errors, requests)
+        self.counted["misses"] += min(misses, requests)
         self.process.flush()
 
     @rule(is_up=st.booleans())
@@ -180,41 +184,41 @@ class World(RuleBasedStateMachine):
     def tick(self) -> None:
         self.process.flush()
         stage = Stage(now().stage)
-        lost = self.counted["misses"] / max(1, self.counted["requests"])
-        is_bad = self.counted["requests"] >= 50 and lost > 0.3 and stage != Stage.DISABLED
-        must_fall = self.is_up and stage != Stage.DISABLED and (self.must_fall or is_bad)
+        miss_share = self.counted["misses"] / max(1, self.counted["requests"])
+        is_bad = self.counted["requests"] >= 50 and miss_share > 0.3 and stage != Stage.DISABLED
+        must_trip = self.is_up and stage != Stage.DISABLED and (self.must_trip or is_bad)
         loop.tick()
-        if must_fall:
+        if must_trip:
             assert now().stage == Stage.DISABLED
-            self.must_fall = False
+            self.must_trip = False
 
     @invariant()
     def a_violation_is_not_forgotten(self) -> None:
         rollout = now()
-        self.visit()
+        self.follow_visit()
         if rollout.stage in ERRORS_JUDGED and self.counted["errors"] > 5 and self.is_up:
-            self.must_fall = True
-        if self.must_fall and self.is_up:
+            self.must_trip = True
+        if self.must_trip and self.is_up:
             self.process.flush()
-            self.process.views.check()
+            self.process.states.refresh()
             assert self.gate.decide(EARLY) is Arm.CONTROL
 
-    def visit(self) -> None:
-        """A new one begins to count anew; one that a person took to disabled is over."""
+    def follow_visit(self) -> None:
+        """Count from zero in a new stage visit, and expect no trip of a rollout that an operator disabled."""
         rollout = now()
-        if rollout.stage_epoch != getattr(self, "_visit", 0):
-            self._visit = rollout.stage_epoch
+        if rollout.stage_epoch != self.visit_epoch:
+            self.visit_epoch = rollout.stage_epoch
             self.counted = dict.fromkeys(self.counted, 0)
         if rollout.stage == Stage.DISABLED:
-            self.must_fall = False
+            self.must_trip = False
 
     @invariant()
-    def history_is_complete_and_tells_where_it_stands(self) -> None:
-        moves = list(Transition.objects.filter(rollout__name=NAME).order_by("epoch"))
+    def the_history_is_complete_and_leads_to_the_present_stage(self) -> None:
+        transitions = list(Transition.objects.filter(rollout__name=NAME).order_by("epoch"))
         rollout = now()
-        assert [move.epoch for move in moves] == list(range(1, rollout.epoch + 1))
-        stages = [Stage.DISABLED.value, *(move.to_stage for move in moves)]
-        assert [move.from_stage for move in moves] == stages[:-1]
+        assert [transition.epoch for transition in transitions] == list(range(1, rollout.epoch + 1))
+        stages = [Stage.DISABLED.value, *(transition.to_stage for transition in transitions)]
+        assert [transition.from_stage for transition in transitions] == stages[:-1]
         assert rollout.stage == stages[-1]
 
     @invariant()
@@ -223,30 +227,30 @@ class World(RuleBasedStateMachine):
         if last is None or last.verb != "advance":
             return
         steps = ORDER.index(Stage(last.to_stage)) - ORDER.index(Stage(last.from_stage))
-        judged = [one for one in last.evidence if one["leads"] != "warn"]
+        binding = [judgment for judgment in last.evidence if judgment["leads"] != "warn"]
         assert steps == 1
-        assert judged
-        assert all(one["verdict"] == "PASS" and one["samples"] >= 50 for one in judged)
+        assert binding
+        assert all(judgment["verdict"] == "PASS" and judgment["samples"] >= 50 for judgment in binding)
 
     @invariant()
     def a_share_shrinks_only_when_it_is_taken_back(self) -> None:
-        moves = list(Transition.objects.filter(rollout__name=NAME).order_by("epoch"))
-        for before, after in pairwise(moves):
+        transitions = list(Transition.objects.filter(rollout__name=NAME).order_by("epoch"))
+        for before, after in pairwise(transitions):
             assert after.percent >= before.percent or after.verb in ("trip", "abort")
 
     @invariant()
-    def who_is_served_the_candidate_follows_from_the_stage(self) -> None:
-        self.process.views.check()
-        rollout, view = now(), self.process.views.get(NAME)
-        if view is not None and not view.has_tripped:
-            share = rollout.percent if rollout.stage in (Stage.PARTIAL_ACTIVE, Stage.FULL_ACTIVE) else 0
-            assert view.serves.percent == share
+    def the_share_of_the_candidate_follows_from_the_stage(self) -> None:
+        self.process.states.refresh()
+        rollout, state = now(), self.process.states.find(NAME)
+        if state is not None and not state.has_tripped:
+            percent = rollout.percent if rollout.stage in (Stage.PARTIAL_ACTIVE, Stage.FULL_ACTIVE) else 0
+            assert state.serving.percent == percent
 
 
 @pytest.mark.django_db
-def test_whatever_happens_in_whatever_order() -> None:
+def test_the_invariants_hold_in_any_order_of_events() -> None:
     assert Rollout.objects.filter(stage_entered_at__lte=Now()).exists()
-    few = settings(
+    few_examples = settings(
         max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
-    run_state_machine_as_test(World, settings=few)
+    run_state_machine_as_test(World, settings=few_examples)

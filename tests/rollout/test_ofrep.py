@@ -1,4 +1,4 @@
-"""OpenFeature Remote Evaluation: by hand, and with OpenFeature's own client."""
+"""OpenFeature Remote Evaluation, called directly and with OpenFeature's own client."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,19 +20,19 @@ from tests.conftest import committed
 
 pytestmark = pytest.mark.django_db
 URL = "/ofrep/v1/evaluate/flags"
-ONE = f"{URL}/derived-data"
-IN, OUT = "user-6", "user-1"  # below 10 %, and above 50 %
+FLAG_URL = f"{URL}/derived-data"
+IN, OUT = "user-6", "user-1"  # targeting keys below 10 % and above 50 %
 Stages = Callable[..., None]
 
 
-def ask(url: str = ONE, body: Any = None, key: str = IN, **headers: str) -> Any:
+def ask(url: str = FLAG_URL, body: Any = None, key: str = IN, **headers: str) -> Any:
     sent = body if isinstance(body, bytes | str) else json.dumps({"context": {"targetingKey": key}} | (body or {}))
     token = {"Authorization": "Bearer let-me-in"}
     return Client().post(url, sent, content_type="application/json", headers=token | headers)
 
 
 @pytest.mark.parametrize(
-    ("stage", "reason", "of_in", "of_out"),
+    ("stage", "reason", "for_in", "for_out"),
     [
         ("DISABLED", "DISABLED", "control", "control"),
         ("DARK_MODE", "STATIC", "control", "control"),
@@ -41,11 +41,11 @@ def ask(url: str = ONE, body: Any = None, key: str = IN, **headers: str) -> Any:
         ("FULL_ACTIVE", "STATIC", "candidate", "candidate"),
     ],
 )
-def test_a_flag_is_true_for_whom_the_candidate_serves(
-    at_stage: Stages, stage: str, reason: str, of_in: str, of_out: str
+def test_a_flag_is_true_for_the_keys_of_the_candidate(
+    at_stage: Stages, stage: str, reason: str, for_in: str, for_out: str
 ) -> None:
     at_stage(stage, percent=10)
-    for key, variant in ((IN, of_in), (OUT, of_out)):
+    for key, variant in ((IN, for_in), (OUT, for_out)):
         answer = ask(key=key)
         assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
         assert answer.json() == {
@@ -57,16 +57,16 @@ def test_a_flag_is_true_for_whom_the_candidate_serves(
         }
 
 
-def test_what_is_off_is_control(at_stage: Stages) -> None:
+def test_a_flag_that_is_stale_or_switched_off_is_control(at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    runtime.own().views._until = 0.0
+    runtime.shared().states.expire()
     assert (ask().json()["variant"], ask().json()["reason"]) == ("control", "STALE")
     Activation.objects.filter(part="serving").update(is_on=False)
     at_stage("FULL_ACTIVE")
     assert (ask().json()["variant"], ask().json()["reason"]) == ("control", "DISABLED")
 
 
-def test_all_flags_at_once_are_sent_again_only_when_they_differ(at_stage: Stages) -> None:
+def test_all_flags_are_sent_again_only_if_they_changed(at_stage: Stages) -> None:
     Rollout.objects.create(name="another")
     at_stage("FULL_ACTIVE")
     answer = ask(URL)
@@ -98,8 +98,8 @@ def test_all_flags_at_once_are_sent_again_only_when_they_differ(at_stage: Stages
         (b'{"context": {"targetingKey": "\xff"}}', "PARSE_ERROR"),
     ],
 )
-@pytest.mark.parametrize("url", [ONE, URL])
-def test_a_wrong_body_is_told_what_is_wrong(at_stage: Stages, url: str, body: Any, code: str) -> None:
+@pytest.mark.parametrize("url", [FLAG_URL, URL])
+def test_a_wrong_body_gets_a_code_and_details(at_stage: Stages, url: str, body: Any, code: str) -> None:
     at_stage("FULL_ACTIVE")
     sent = body if not isinstance(body, dict) else json.dumps(body)
     if len(sent) > 64_000:
@@ -107,7 +107,7 @@ def test_a_wrong_body_is_told_what_is_wrong(at_stage: Stages, url: str, body: An
     answer = ask(url, sent)
     assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
     assert answer.json()["errorDetails"]
-    assert answer.json().get("key") == ("derived-data" if url == ONE else None)
+    assert answer.json().get("key") == ("derived-data" if url == FLAG_URL else None)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_a_wrong_body_is_told_what_is_wrong(at_stage: Stages, url: str, body: An
         '{"context": {"targetingKey": "\U0001f600"}}',
     ],
 )
-def test_what_else_the_context_holds_does_not_matter(at_stage: Stages, body: str) -> None:
+def test_other_fields_of_the_context_are_ignored(at_stage: Stages, body: str) -> None:
     at_stage("FULL_ACTIVE")
-    assert ask(ONE, body).json()["value"] is True
+    assert ask(FLAG_URL, body).json()["value"] is True
 
 
 @pytest.mark.parametrize("flag", ["none", "a%2Fb", "a/b", "%00", "%FF%FE", "%0A", "\U0001f600", "x" * 5000, "..%2F"])
@@ -132,7 +132,7 @@ def test_an_odd_flag_is_not_found(at_stage: Stages, flag: str) -> None:
 
 def test_a_large_body_is_not_read(at_stage: Stages) -> None:
     at_stage("FULL_ACTIVE")
-    assert ask(ONE, {"more": "x" * 70_000}).status_code == 413
+    assert ask(FLAG_URL, {"more": "x" * 70_000}).status_code == 413
 
 
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "Bearer \xe9\xff", "Basic let-me-in"])
@@ -140,21 +140,21 @@ def test_it_needs_a_token(at_stage: Stages, token: str) -> None:
     at_stage("FULL_ACTIVE")
     answer = ask(Authorization=token)
     assert (answer.status_code, answer["WWW-Authenticate"]) == (401, "Bearer")
-    assert Client().get(ONE).status_code == 405
+    assert Client().get(FLAG_URL).status_code == 405
 
 
-def test_before_the_rollouts_are_known_it_says_when_to_come_back(db: None) -> None:
+def test_before_the_rollouts_are_known_it_answers_when_to_retry(db: None) -> None:
     answer = ask()
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
 
 
-def test_pages_of_known_origins_may_ask(at_stage: Stages, settings: Settings) -> None:
+def test_pages_of_known_origins_may_call_it(at_stage: Stages, settings: Settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
     at_stage("FULL_ACTIVE")
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "if-none-match"}
-    first = Client().options(URL, headers=asks | {"Origin": "https://app.example.com"})
-    assert first["Access-Control-Allow-Origin"] == "https://app.example.com"
-    assert "if-none-match" in first["Access-Control-Allow-Headers"]
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "if-none-match"}
+    preflight_answer = Client().options(URL, headers=preflight | {"Origin": "https://app.example.com"})
+    assert preflight_answer["Access-Control-Allow-Origin"] == "https://app.example.com"
+    assert "if-none-match" in preflight_answer["Access-Control-Allow-Headers"]
     answer = ask(URL, Origin="https://app.example.com")
     assert "ETag" in answer["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in ask(URL, Origin="https://evil.example.com")
@@ -171,11 +171,11 @@ def provider(live_server: LiveServer, at_stage: Stages) -> Iterator[OFREPProvide
 
 
 @committed
-def test_openfeatures_client_understands_it(provider: OFREPProvider) -> None:
-    found = provider.resolve_boolean_details("derived-data", False, EvaluationContext(IN))
-    assert (found.value, found.variant, found.reason) == (True, "candidate", Reason.SPLIT)
-    found = provider.resolve_boolean_details("derived-data", True, EvaluationContext(OUT, {"plan": "free"}))
-    assert (found.value, found.variant, found.flag_metadata) == (False, "control", {"stage": "PARTIAL_ACTIVE"})
+def test_the_client_of_openfeature_understands_it(provider: OFREPProvider) -> None:
+    details = provider.resolve_boolean_details("derived-data", False, EvaluationContext(IN))
+    assert (details.value, details.variant, details.reason) == (True, "candidate", Reason.SPLIT)
+    details = provider.resolve_boolean_details("derived-data", True, EvaluationContext(OUT, {"plan": "free"}))
+    assert (details.value, details.variant, details.flag_metadata) == (False, "control", {"stage": "PARTIAL_ACTIVE"})
     with pytest.raises(FlagNotFoundError):
         provider.resolve_boolean_details("none", False, EvaluationContext(IN))
     with pytest.raises(TargetingKeyMissingError):

@@ -1,4 +1,4 @@
-"""What operators and ticks do with a rollout: who may, who is faster, and what is on record."""
+"""The verbs of a rollout: their permissions, races between actors, and what is recorded."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,14 +15,14 @@ from core.db.append_only import FLAG
 from core.errors import Refused, WrongInput
 from core.switches import Part
 from rollout.choices import Guard, RunState, Stage, Verdict
-from rollout.decisions.guards import Judged
+from rollout.decisions.guards import Judgment
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
 from rollout.operations import lifecycle
 from rollout.operations.lifecycle import Overtaken
 
 pytestmark = pytest.mark.django_db
-PASSED = [Judged(Guard.HIT_RATE, 0.9, 0.7, 100, Verdict.PASS)]
-FELL = [Judged(Guard.ERRORS, 6, 5, 10, Verdict.VIOLATION)]
+PASSED = [Judgment(Guard.HIT_RATE, 0.9, 0.7, 100, Verdict.PASS)]
+VIOLATED = [Judgment(Guard.ERRORS, 6, 5, 10, Verdict.VIOLATION)]
 ANNA = Machine("anna")
 
 
@@ -51,7 +51,7 @@ def test_there_is_one_rollout_with_a_policy_for_each_stage(rollout: Rollout) -> 
     }
 
 
-def test_it_goes_through_its_stages_and_every_step_is_on_record(rollout: Rollout) -> None:
+def test_it_passes_through_its_stages_and_every_step_is_recorded(rollout: Rollout) -> None:
     lifecycle.start(rollout, actor=ANNA, reason="quiet night", pace=0.05)
     for _ in range(2):
         lifecycle.advance(now(rollout), PASSED, actor=SYSTEM, reason="time and guards")
@@ -78,7 +78,7 @@ def test_it_goes_through_its_stages_and_every_step_is_on_record(rollout: Rollout
     assert done.transitions.all()[1].evidence[0]["verdict"] == "PASS"
 
 
-def test_it_yields_to_whoever_was_faster(rollout: Rollout) -> None:
+def test_the_faster_of_two_actors_wins(rollout: Rollout) -> None:
     lifecycle.start(rollout, actor=ANNA, reason="")
     seen = now(rollout)
     lifecycle.advance(seen, PASSED, actor=ANNA, reason="")
@@ -87,14 +87,14 @@ def test_it_yields_to_whoever_was_faster(rollout: Rollout) -> None:
     assert (now(rollout).stage, Transition.objects.count()) == ("SHADOW_MODE", 2)
 
 
-@pytest.mark.parametrize("judged", [[], FELL, [Judged(Guard.P95_MS, None, 1000, 3, Verdict.INCONCLUSIVE)]])
-def test_without_a_pass_nobody_advances_it(rollout: Rollout, judged: list[Judged]) -> None:
+@pytest.mark.parametrize("judgments", [[], VIOLATED, [Judgment(Guard.P95_MS, None, 1000, 3, Verdict.INCONCLUSIVE)]])
+def test_without_a_pass_it_is_not_advanced(rollout: Rollout, judgments: list[Judgment]) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
     with pytest.raises(Refused, match="do not pass"):
-        lifecycle.advance(dark, judged, actor=ANNA, reason="please")
+        lifecycle.advance(dark, judgments, actor=ANNA, reason="please")
     full = in_stage(rollout, Stage.FULL_ACTIVE)
-    with pytest.raises(Refused, match="not done"):
-        lifecycle.finish(full, judged, actor=ANNA, reason="please")
+    with pytest.raises(Refused, match="cannot finish derived-data"):
+        lifecycle.finish(full, judgments, actor=ANNA, reason="please")
 
 
 def test_a_share_only_grows(rollout: Rollout) -> None:
@@ -104,13 +104,13 @@ def test_a_share_only_grows(rollout: Rollout) -> None:
             lifecycle.step(partial, percent, PASSED, actor=SYSTEM, reason="")
 
 
-def test_a_trip_cools_down_and_a_person_says_why_it_may_run_again(rollout: Rollout) -> None:
+def test_after_a_trip_it_cools_down_and_a_restart_needs_a_reason(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
-    fallen = lifecycle.trip(partial, Stage.DISABLED, FELL, actor=SYSTEM, reason="errors 6, limit 5")
-    assert (fallen.from_stage, fallen.to_stage, fallen.percent) == ("PARTIAL_ACTIVE", "DISABLED", 0)
-    assert fallen.evidence[0] | {"guard": "errors", "value": 6, "verdict": "VIOLATION"} == fallen.evidence[0]
+    trip = lifecycle.trip(partial, Stage.DISABLED, VIOLATED, actor=SYSTEM, reason="errors 6 (limit ≤ 5)")
+    assert (trip.from_stage, trip.to_stage, trip.percent) == ("PARTIAL_ACTIVE", "DISABLED", 0)
+    assert trip.evidence[0] | {"guard": "errors", "value": 6, "verdict": "VIOLATION"} == trip.evidence[0]
     cooling = now(rollout)
-    with pytest.raises(Refused, match="a person"):
+    with pytest.raises(Refused, match=r"an operator must run: manage\.py rollout start"):
         lifecycle.start(cooling, actor=SYSTEM, reason="again")
     with pytest.raises(WrongInput, match="--reason"):
         lifecycle.start(cooling, actor=ANNA, reason=" ")
@@ -123,13 +123,13 @@ def test_a_trip_cools_down_and_a_person_says_why_it_may_run_again(rollout: Rollo
 
 def test_a_trip_may_lead_one_stage_back(rollout: Rollout) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, percent=25)
-    lifecycle.trip(partial, Stage.SHADOW_MODE, FELL, actor=SYSTEM, reason="errors")
+    lifecycle.trip(partial, Stage.SHADOW_MODE, VIOLATED, actor=SYSTEM, reason="errors")
     assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("SHADOW_MODE", "paused", 0)
     lifecycle.resume(now(rollout), actor=ANNA, reason="mended")
     assert now(rollout).run_state == "running"
 
 
-def test_a_pause_is_added_up(rollout: Rollout) -> None:
+def test_pauses_are_added_up(rollout: Rollout) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
     lifecycle.pause(dark, actor=ANNA, reason="lunch")
     Rollout.objects.update(paused_at=F("paused_at") - timedelta(seconds=90))
@@ -142,9 +142,9 @@ def test_a_pause_is_added_up(rollout: Rollout) -> None:
     assert now(rollout).paused_seconds == 0
 
 
-def test_an_approval_is_for_what_waits_now(rollout: Rollout) -> None:
+def test_an_approval_is_for_the_present_wait(rollout: Rollout) -> None:
     dark = in_stage(rollout, Stage.DARK_MODE)
-    with pytest.raises(Refused, match="is running; to approve it has to be waits for approval"):
+    with pytest.raises(Refused, match="cannot approve derived-data: it is running, not waiting"):
         lifecycle.approve(dark, actor=ANNA, reason="go")
     lifecycle.wait(dark, PASSED, actor=SYSTEM)
     lifecycle.approve(now(rollout), actor=ANNA, reason="go")
@@ -155,15 +155,15 @@ def test_an_approval_is_for_what_waits_now(rollout: Rollout) -> None:
 
 
 @pytest.mark.parametrize("run_state", ["running", "waiting", "done", "cooling"])
-def test_whatever_runs_can_be_aborted(rollout: Rollout, run_state: str) -> None:
+def test_a_rollout_can_be_aborted_in_every_state(rollout: Rollout, run_state: str) -> None:
     partial = in_stage(rollout, Stage.PARTIAL_ACTIVE, run_state=run_state, percent=50)
     lifecycle.abort(partial, actor=ANNA, reason="a complaint")
     assert (now(rollout).stage, now(rollout).run_state, now(rollout).percent) == ("DISABLED", "idle", 0)
-    with pytest.raises(Refused, match="nothing to abort"):
+    with pytest.raises(Refused, match="cannot abort derived-data: it is disabled already"):
         lifecycle.abort(now(rollout), actor=ANNA, reason="")
 
 
-def test_frozen_is_the_part_advancing_switched_off(db: None) -> None:
+def test_freezing_switches_the_part_advancing_off(db: None) -> None:
     assert lifecycle.freeze(actor=ANNA, reason="a holiday") is True
     assert lifecycle.freeze(actor=ANNA, reason="again") is False
     row = Activation.objects.get(part=Part.ADVANCING)
@@ -182,7 +182,7 @@ VERBS: dict[str, Callable[[Rollout, Actor], object]] = {
     "pause": lambda seen, actor: lifecycle.pause(seen, actor=actor, reason=""),
     "resume": lambda seen, actor: lifecycle.resume(seen, actor=actor, reason=""),
     "abort": lambda seen, actor: lifecycle.abort(seen, actor=actor, reason=""),
-    "trip": lambda seen, actor: lifecycle.trip(seen, Stage.DISABLED, FELL, actor=actor, reason=""),
+    "trip": lambda seen, actor: lifecycle.trip(seen, Stage.DISABLED, VIOLATED, actor=actor, reason=""),
     "freeze": lambda seen, actor: lifecycle.freeze(actor=actor, reason=""),
     "unfreeze": lambda seen, actor: lifecycle.unfreeze(actor=actor, reason=""),
 }
@@ -208,7 +208,7 @@ def test_each_verb_needs_its_permission(rollout: Rollout, verb: str, member: Cal
         (Rollout, {"run_state": "paused"}),
     ],
 )
-def test_a_policy_that_cannot_be_meant_is_refused(
+def test_a_value_that_makes_no_sense_is_refused(
     table: type[StagePolicy | GuardPolicy | Rollout], changes: dict[str, object], rollout: Rollout
 ) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -216,14 +216,14 @@ def test_a_policy_that_cannot_be_meant_is_refused(
 
 
 @pytest.mark.parametrize("percents", [[50, 25], [10, 10], [0, 50], [50, 101]])
-def test_shares_that_do_not_rise_are_refused(percents: list[int], rollout: Rollout) -> None:
+def test_shares_that_do_not_increase_are_refused(percents: list[int], rollout: Rollout) -> None:
     policy = rollout.policies.get(stage="PARTIAL_ACTIVE")
     policy.percents = percents
-    with pytest.raises(ValidationError, match="shares have to rise"):
+    with pytest.raises(ValidationError, match="traffic shares must increase"):
         policy.full_clean()
 
 
-def test_the_history_is_only_added_to(rollout: Rollout) -> None:
+def test_the_history_is_append_only(rollout: Rollout) -> None:
     lifecycle.start(rollout, actor=ANNA, reason="")
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL {FLAG} = off")

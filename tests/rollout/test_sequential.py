@@ -1,4 +1,4 @@
-"""The relative error-rate test: its level is kept at any number of looks, and a sick candidate is found."""
+"""The test of the error rate against control: its level is kept at any number of looks; a bad candidate is found."""
 
 import math
 import random
@@ -9,30 +9,31 @@ from hypothesis import strategies as st
 
 from rollout.decisions.sequential import divergence, evidence, is_worse, upper_bound
 
-ALPHA = 0.05  # higher than in use, so that few runs show whether it is kept
+ALPHA = 0.05  # higher than the default, so that few runs show whether it is kept
 
 
-def alarms(rate: float, control_rate: float, *, requests: int, runs: int, looks: int = 20) -> float:
-    """The share of runs in which one of the looks, made every so many requests, says that it is worse."""
-    chance, found = random.Random(7), 0  # noqa: S311
+def alarm_share(rate: float, control_rate: float, *, requests: int, runs: int, look_interval: int = 20) -> float:
+    """Return the share of runs in which at least one look, made every `look_interval` requests, raises an alarm."""
+    chance, alarms = random.Random(7), 0  # noqa: S311
     for _ in range(runs):
-        control = sum(chance.random() < control_rate for _ in range(requests))
+        control_errors = sum(chance.random() < control_rate for _ in range(requests))
         errors = 0
         for done in range(1, requests + 1):
-            errors += chance.random() < rate
-            if done % looks == 0 and is_worse(errors, done, control, requests, ALPHA):
-                found += 1
+            if chance.random() < rate:
+                errors += 1
+            if done % look_interval == 0 and is_worse(errors, done, control_errors, requests, ALPHA):
+                alarms += 1
                 break
-    return found / runs
+    return alarms / runs
 
 
 @pytest.mark.parametrize("rate", [0.005, 0.05, 0.5])
 def test_at_many_looks_false_alarms_stay_below_their_level(rate: float) -> None:
-    assert alarms(rate, rate, requests=400, runs=150) <= ALPHA
+    assert alarm_share(rate, rate, requests=400, runs=150) <= ALPHA
 
 
 def test_ten_times_the_errors_are_found() -> None:
-    assert alarms(0.05, 0.005, requests=800, runs=60) > 0.9
+    assert alarm_share(0.05, 0.005, requests=800, runs=60) > 0.9
 
 
 def test_without_a_sample_nothing_is_shown() -> None:
@@ -43,7 +44,7 @@ def test_without_a_sample_nothing_is_shown() -> None:
 
 
 @given(st.integers(0, 200), st.integers(1, 5000))
-def test_the_bound_lies_above_the_rate_and_closes_in(errors: int, requests: int) -> None:
+def test_the_bound_is_above_the_rate_and_approaches_it_with_the_sample(errors: int, requests: int) -> None:
     errors = min(errors, requests)
     bound = upper_bound(errors, requests, ALPHA)
     assert errors / requests <= bound <= 1
@@ -53,5 +54,6 @@ def test_the_bound_lies_above_the_rate_and_closes_in(errors: int, requests: int)
 
 
 @given(st.floats(0.001, 0.5), st.integers(0, 40), st.integers(1, 300))
-def test_an_error_more_is_evidence_more(p0: float, errors: int, good: int) -> None:
-    assert evidence(errors + 1, errors + good + 1, p0) >= evidence(errors, errors + good + 1, p0) - 1e-9
+def test_an_additional_error_is_additional_evidence(p0: float, errors: int, successes: int) -> None:
+    more = evidence(errors + 1, errors + successes + 1, p0)
+    assert more >= evidence(errors, errors + successes + 1, p0) - 1e-9

@@ -1,11 +1,14 @@
 """A registry of a test's own."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from core import health_checks
+from core.health_checks import empty_registry
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the checks that come with Slipway."""
-    monkeypatch.setattr(health_checks, "_checks", {})
+def registry() -> Iterator[None]:
+    """A registry without the checks that come with Slipway."""
+    with empty_registry():
+        yield

@@ -1,4 +1,4 @@
-"""Validation in the admin and in /metrics: the board, the strips, and running it."""
+"""Validation in the admin and in /metrics: the board, the history of each check, and starting a run."""
 
 from collections.abc import Callable
 
@@ -30,11 +30,12 @@ BAD = judged(
 
 @pytest.fixture
 def findings(registry: None) -> dict[str, Finding]:
-    found = {"one": GOOD, "two": GOOD}
-    check("one", "first")(lambda view: found["one"])
-    check("two", "second")(lambda view: found["two"])
+    """Return the findings of the checks "one" and "two" of the exit suite, which a test may replace."""
+    findings = {"one": GOOD, "two": GOOD}
+    check("one", "first")(lambda view: findings["one"])
+    check("two", "second")(lambda view: findings["two"])
     check("three", "third", Suite.EXTENDED)(lambda view: GOOD)
-    return found
+    return findings
 
 
 def page(browser: Client, address: str = LIST) -> str:
@@ -43,30 +44,30 @@ def page(browser: Client, address: str = LIST) -> str:
     return " ".join(answer.content.decode().split())
 
 
-def test_before_the_first_run_it_says_how_to_get_one(browse: Browse) -> None:
-    shown = page(browse("Viewer"))
-    assert "Not run yet." in shown
-    assert "python manage.py validate" in shown
-    assert "Run now" not in shown
+def test_before_the_first_run_the_page_names_the_command(browse: Browse) -> None:
+    html = page(browse("Viewer"))
+    assert "Not run yet." in html
+    assert "python manage.py validate" in html
+    assert "Run now" not in html
 
 
-def test_the_board_names_what_is_wrong_with_a_way_there(findings: dict[str, Finding], browse: Browse) -> None:
+def test_the_board_names_the_offending_rows_and_links_to_them(findings: dict[str, Finding], browse: Browse) -> None:
     operations.validate(actor=SYSTEM)
     findings["two"] = BAD
     operations.validate(actor=SYSTEM)
     viewer = browse("Viewer")
-    shown = page(viewer)
-    assert "1 of 2 passed" in shown
-    assert '<a href="/admin/providers/providerstate/1/change/">stub &lt;NBA&gt;</a>' in shown
-    assert "<li>and 28 more</li>" in shown
-    assert "→ mend it" in shown
-    assert 'aria-label="two: 1 of the last 2 runs failed"' in shown
-    assert 'aria-label="one: 0 of the last 2 runs failed"' in shown
+    html = page(viewer)
+    assert "1 of 2 passed" in html
+    assert '<a href="/admin/providers/providerstate/1/change/">stub &lt;NBA&gt;</a>' in html
+    assert "<li>and 28 more</li>" in html
+    assert "→ mend it" in html
+    assert 'aria-label="two: 1 of the last 2 runs failed"' in html
+    assert 'aria-label="one: 0 of the last 2 runs failed"' in html
     run = ValidationRun.objects.latest("pk")
     assert "one is wrong" in page(viewer, f"{LIST}{run.pk}/change/")
 
 
-def test_whoever_may_runs_it(findings: dict[str, Finding], browse: Browse) -> None:
+def test_only_a_user_with_the_permission_starts_a_run(findings: dict[str, Finding], browse: Browse) -> None:
     operator = browse("Operator")
     assert "2 checks look at the database" in page(operator, RUN)
     assert not ValidationRun.objects.exists()
@@ -82,7 +83,7 @@ def test_whoever_may_runs_it(findings: dict[str, Finding], browse: Browse) -> No
 def test_prometheus_reads_the_newest_results(findings: dict[str, Finding], client: Client) -> None:
     findings["two"] = BAD
     operations.validate(actor=SYSTEM)
-    told = client.get("/metrics").content.decode()
-    assert 'slipway_check_passed{category="first",check="one",suite="exit"} 1.0' in told
-    assert 'slipway_check_passed{category="second",check="two",suite="exit"} 0.0' in told
-    assert 'slipway_validation_run_timestamp_seconds{suite="exit"}' in told
+    exported = client.get("/metrics").content.decode()
+    assert 'slipway_check_passed{category="first",check="one",suite="exit"} 1.0' in exported
+    assert 'slipway_check_passed{category="second",check="two",suite="exit"} 0.0' in exported
+    assert 'slipway_validation_run_timestamp_seconds{suite="exit"}' in exported

@@ -1,4 +1,4 @@
-"""Each fault, put into a real database, is found by the check that is for it, and by no unrelated one."""
+"""Each fault in a real database makes the check for it fail, and no unrelated one."""
 
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -23,13 +23,13 @@ ORPHAN = (
 RIGHT_HASH = "data_hash = encode(sha256(convert_to({}, 'UTF8')), 'hex')"
 
 
-def found(suite: Suite = Suite.EXIT) -> dict[str, str]:
-    """What each check says, by its id, of those that fail."""
-    outcomes = run_checks([each for each in checks(suite) if each.when()])[1]
+def failures(suite: Suite = Suite.EXIT) -> dict[str, str]:
+    """Run the suite. Return the message and the offending rows of each check that fails, by its id."""
+    outcomes = run_checks([check for check in checks(suite) if check.when()]).outcomes
     return {
-        each.check.id: f"{each.finding.message} {each.finding.offending}"
-        for each in outcomes
-        if each.finding.result in BAD
+        outcome.check.id: f"{outcome.finding.message} {outcome.finding.offending}"
+        for outcome in outcomes
+        if outcome.finding.result in BAD
     }
 
 
@@ -47,12 +47,13 @@ def foreign_key() -> str:
         return str(cursor.fetchone()[0])
 
 
-def test_a_whole_installation_passes(installation: None) -> None:
-    outcomes = run_checks(checks(Suite.EXIT), is_full=True)[1]
-    assert [(each.check.id, each.finding.message) for each in outcomes if each.finding.result is not Result.PASS] == []
+def test_a_complete_installation_passes(installation: None) -> None:
+    outcomes = run_checks(checks(Suite.EXIT), is_full=True).outcomes
+    not_passed = [outcome for outcome in outcomes if outcome.finding.result is not Result.PASS]
+    assert [(outcome.check.id, outcome.finding.message) for outcome in not_passed] == []
     assert len(outcomes) == 18
-    assert found(Suite.POST_ROLLBACK) == {}
-    assert found(Suite.EXTENDED) == {}
+    assert failures(Suite.POST_ROLLBACK) == {}
+    assert failures(Suite.EXTENDED) == {}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_whole_installation_passes(installation: None) -> None:
         ("ALTER TABLE provider_states DISABLE TRIGGER USER", {"table_exists_provider_states"}),
         (ORPHAN, {"table_exists_provider_states", "database_integrity", "provider_sports_validity"}),
         (
-            "CREATE UNIQUE INDEX CONCURRENTLY twice ON provider_states (sport)",  # fails, and leaves it behind
+            "CREATE UNIQUE INDEX CONCURRENTLY twice ON provider_states (sport)",  # leaves an invalid index behind
             {"table_exists_provider_states", "database_integrity"},
         ),
         (
@@ -149,7 +150,7 @@ def test_a_whole_installation_passes(installation: None) -> None:
         (
             "UPDATE caching_cachetarget SET is_enabled = false; UPDATE portfolio_rationales "
             "SET soft_expires_at = now() - interval '2 h', expires_at = now() - interval '1 h'",
-            set(),  # which nobody serves any more
+            set(),  # entries without an enabled target are not served
         ),
         (
             "UPDATE provider_states SET consecutive_errors = 9, status = 'maintenance' WHERE sport = 'NHL' AND "
@@ -199,50 +200,51 @@ def test_a_whole_installation_passes(installation: None) -> None:
         ),
     ],
 )
-def test_a_fault_in_the_database_is_found(installation: None, statement: str, expected: set[str]) -> None:
+def test_a_fault_in_the_database_fails_its_check(installation: None, statement: str, expected: set[str]) -> None:
     with suppress(Error) if "CONCURRENTLY" in statement else nullcontext():
         execute(statement.replace("{fk}", foreign_key()))
-    assert set(found()) == expected
+    assert set(failures()) == expected
 
 
-def test_the_fault_is_named_with_a_remedy(installation: None) -> None:
+def test_the_finding_names_the_fault_and_a_remedy(installation: None) -> None:
     execute("ALTER TABLE provider_states DROP COLUMN capabilities CASCADE")
-    [outcome] = [each for each in run_checks(checks(Suite.EXIT))[1] if each.check.id == "table_exists_provider_states"]
+    chosen = [check for check in checks(Suite.EXIT) if check.id == "table_exists_provider_states"]
+    [outcome] = run_checks(chosen).outcomes
     assert "the column capabilities is missing" in outcome.finding.offending
     assert outcome.finding.value == "21 columns"
     assert "manage.py migrate" in outcome.finding.remedy
 
 
-def test_a_model_that_was_edited_without_a_migration(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = Sport._meta.get_field("name")
+def test_a_model_edited_without_a_migration_fails(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, game_number = Sport._meta.get_field("name"), GameLog._meta.get_field("game_number")
     monkeypatch.setattr(name, "max_length", 51)
-    assert set(found()) == {"model_imports_overall"}
+    assert set(failures()) == {"model_imports_overall"}
     monkeypatch.setattr(name, "max_length", 50)
-    monkeypatch.setattr(GameLog._meta.get_field("game_number"), "null", not GameLog._meta.get_field("game_number").null)
-    assert set(found()) == {"model_imports_overall"}
+    monkeypatch.setattr(game_number, "null", not game_number.null)
+    assert set(failures()) == {"model_imports_overall"}
 
 
-def test_a_model_under_another_name(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alias_of_another_model_fails(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching.models, "PortfolioRationale", caching.models.CacheValue)
-    assert set(found()) == {"import_PortfolioRationale"}
+    assert set(failures()) == {"import_PortfolioRationale"}
 
 
-def test_a_site_that_does_not_answer(installation: None, settings: Settings) -> None:
+def test_a_site_that_is_not_ready_fails(installation: None, settings: Settings) -> None:
     for Site.status, Site.body in ((503, b""), (200, b"maintenance"), (200, b'{"ready": false}'), (200, b"[]")):
-        assert set(found()) == {"api_health"}
+        assert set(failures()) == {"api_health"}
     settings.SITE_URL = "http://127.0.0.1:9"
-    assert set(found()) == {"api_health"}
+    assert set(failures()) == {"api_health"}
 
 
-def test_a_database_that_takes_no_write(installation: None) -> None:
+def test_a_read_only_database_fails(installation: None) -> None:
     execute(f"ALTER DATABASE {connection.settings_dict['NAME']} SET default_transaction_read_only = on")
     connection.close()
-    assert set(found()) == {"database_connection"}
+    assert set(failures()) == {"database_connection"}
 
 
 @pytest.mark.parametrize("is_full", [True, False])
-def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bool) -> None:
-    """Past the sample only a full run, or one since the last full one, has to see it."""
+def test_one_changed_byte_among_many_entries_is_found(installation: None, is_full: bool) -> None:
+    """In a large table a full run finds it, and so does a later run, because the entry changed after the full run."""
     long_ago = datetime.now(UTC) - timedelta(days=1)
     execute(
         "INSERT INTO portfolio_rationales (cache_key, cache_type, data_json, sport, subject, model_version, data_hash,"
@@ -255,7 +257,7 @@ def test_a_byte_that_changed_is_found_among_many(installation: None, is_full: bo
     )
     execute("ANALYZE portfolio_rationales")
     execute("UPDATE portfolio_rationales SET data_json = data_json || ' ' WHERE cache_key = 'factor:nba:model:v2.1'")
-    chosen = [each for each in checks(Suite.EXIT) if each.id == "cache_json_validity"]
-    [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago)[1]
+    chosen = [check for check in checks(Suite.EXIT) if check.id == "cache_json_validity"]
+    [outcome] = run_checks(chosen, is_full=is_full, since=None if is_full else long_ago).outcomes
     assert outcome.finding.result is Result.FAIL
     assert len(outcome.finding.offending) == 1

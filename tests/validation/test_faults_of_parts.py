@@ -1,4 +1,4 @@
-"""Faults that the extended suite, and the one after a rollback, are for."""
+"""The faults that the extended and the post-rollback suite find."""
 
 import os
 import socket
@@ -15,23 +15,26 @@ from core.health_checks import Suite, checks
 from core.redis import client, key
 from rollout.gate import runtime
 from rollout.models import RecoveryRun, Snapshot
-from tests.validation.test_faults import execute, found
+from tests.validation.test_faults import execute, failures
 from validation.checks.extended import EXAMPLE_TOKEN
 from validation.runner import run_checks
 
 
 def hold_another_value() -> None:
-    about = "factor:nba:model"
-    record = ENTRIES.get(about).record
-    ENTRIES.memory.put(about, record._replace(data=b"{}"), record.gone_at, ENTRIES.memory.mark(about))
+    """Put a value into this process's tier that PostgreSQL does not hold."""
+    name = "factor:nba:model"
+    record = ENTRIES.get(name).record
+    ENTRIES.memory.put(name, record._replace(data=b"{}"), record.gone_at, ENTRIES.memory.generation(name))
 
 
 @pytest.mark.parametrize(
     ("key", "tokens"), [("replace-me-with-fifty", {"x": "x"}), ("good", {}), ("good", {EXAMPLE_TOKEN: "c"})]
 )
-def test_secrets_that_are_none(installation: None, settings: Settings, key: str, tokens: dict[str, str]) -> None:
+def test_missing_and_example_secrets_fail(
+    installation: None, settings: Settings, key: str, tokens: dict[str, str]
+) -> None:
     settings.SECRET_KEY, settings.API_TOKENS = key, tokens
-    assert set(found(Suite.EXTENDED)) == {"secrets_set"}
+    assert set(failures(Suite.EXTENDED)) == {"secrets_set"}
 
 
 def no_redis(settings: Settings) -> None:
@@ -51,7 +54,7 @@ EXTENDED: list[tuple[Callable[[], object], set[str]]] = [
     ),
     (
         lambda: execute("UPDATE providers_pollslot SET lease_until = now() - interval '2 h', next_poll_at = NULL"),
-        set(),  # nobody wants it polled
+        set(),  # no enabled provider state needs these slots
     ),
     (hold_another_value, {"tiers_agree"}),
     (lambda: execute("UPDATE rollout_rollout SET epoch = 3, stage = 'DARK_MODE'"), {"rollout_history_whole"}),
@@ -78,65 +81,66 @@ EXTENDED: list[tuple[Callable[[], object], set[str]]] = [
 
 
 @pytest.mark.parametrize(("fault", "expected"), EXTENDED)
-def test_a_fault_in_the_parts_is_found(installation: None, fault: Callable[[], object], expected: set[str]) -> None:
+def test_a_fault_of_a_part_fails_its_check(installation: None, fault: Callable[[], object], expected: set[str]) -> None:
     fault()
-    assert set(found(Suite.EXTENDED)) == expected
+    assert set(failures(Suite.EXTENDED)) == expected
 
 
-def test_redis_gone(installation: None, settings: Settings) -> None:
-    there = settings.REDIS_URL
+def test_without_redis_only_the_heartbeat_fails(installation: None, settings: Settings) -> None:
+    address = settings.REDIS_URL
     no_redis(settings)
     try:
-        assert set(found(Suite.EXTENDED)) == {"beat_alive"}
-        assert found() == {}
+        assert set(failures(Suite.EXTENDED)) == {"beat_alive"}
+        assert failures() == {}
     finally:
-        settings.REDIS_URL = there
+        settings.REDIS_URL = address
         client.cache_clear()
 
 
-def test_a_clock_off_by_a_minute(installation: None) -> None:
+def test_a_clock_that_is_60_s_ahead_fails(installation: None) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60), tick=True):
-        assert set(found(Suite.EXTENDED)) == {"clocks_agree"}
+        assert set(failures(Suite.EXTENDED)) == {"clocks_agree"}
 
 
-def test_the_clock_of_another_process(installation: None) -> None:
+def test_the_clock_of_another_process_fails(installation: None) -> None:
     now = client().time()[0]
     client().hset(key("clocks"), mapping={"web-2:17": f"-2.5 {now}", "web-3:9": f"70 {now - 61}"})
-    assert "web-2:17 is -2.5 s off" in found(Suite.EXTENDED)["clocks_agree"]
-    assert "web-3" not in found(Suite.EXTENDED)["clocks_agree"]
+    assert "web-2:17 is -2.5 s off" in failures(Suite.EXTENDED)["clocks_agree"]
+    assert "web-3" not in failures(Suite.EXTENDED)["clocks_agree"]
     client().hdel(key("clocks"), "web-2:17")
-    runtime.own().views.check()
-    assert found(Suite.EXTENDED) == {}
+    runtime.shared().states.refresh()
+    assert failures(Suite.EXTENDED) == {}
     assert f"{socket.gethostname()}:{os.getpid()}".encode() in client().hkeys(key("clocks"))
 
 
-def test_what_a_rollback_has_to_leave(installation: None) -> None:
+def test_an_active_rollout_and_a_pending_trip_fail_after_a_rollback(installation: None) -> None:
     execute("UPDATE rollout_rollout SET stage = 'FULL_ACTIVE', run_state = 'running', percent = 100, epoch = 7")
-    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
+    assert set(failures(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
     client().set(key("trip:derived-data"), "7:6")
-    assert set(found(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}
+    assert set(failures(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}
 
 
 def results() -> dict[str, str]:
-    outcomes = run_checks([each for each in checks(Suite.EXTENDED) if each.category == "recovery"])[1]
-    return {each.check.id: f"{each.finding.result.value} {each.finding.message}" for each in outcomes}
+    """Run the checks of the category recovery. Return the result and the message of each, by its id."""
+    outcomes = run_checks(checks(Suite.EXTENDED, "recovery")).outcomes
+    return {outcome.check.id: f"{outcome.finding.result.value} {outcome.finding.message}" for outcome in outcomes}
 
 
-def test_what_one_could_go_back_to(installation: None) -> None:
-    assert results()["snapshot_recent"] == "WARN there is no snapshot"
+def test_the_newest_snapshot_must_be_recent_and_read_back(installation: None) -> None:
+    assert results()["snapshot_recent"] == "WARN no snapshot exists"
     made = {"name": "a", "host": "h", "folder": "f", "tables": 1, "rows": 1, "size_bytes": 1, "seconds": 1.0}
     snapshot = Snapshot.objects.create(**made)
     assert results()["snapshot_recent"] == "WARN a: it was not read back"
     Snapshot.objects.update(verified_at=Now())
-    assert results()["snapshot_recent"] == "PASS a is recent and whole"
+    assert results()["snapshot_recent"] == "PASS a is recent and complete"
     Snapshot.objects.update(created_at=Now() - timedelta(days=3))
     assert results()["snapshot_recent"] == "FAIL a: it is 3 days old"
     Snapshot.objects.filter(pk=snapshot.pk).update(problem="it was cut", created_at=Now())
     assert results()["snapshot_recent"] == "FAIL a: it was cut"
 
 
-def test_whether_somebody_tried_the_way(installation: None) -> None:
-    assert results()["levels_rehearsed"] == "WARN 3 levels are not rehearsed"
+def test_each_level_needs_a_good_rehearsal(installation: None) -> None:
+    assert results()["levels_rehearsed"] == "WARN 3 levels lack a good rehearsal"
     done = {"outcome": "done", "is_rehearsal": True, "actor": "a", "ended_at": Now(), "promised_seconds": 900}
     for level in ("emergency", "standard", "gradual"):
         RecoveryRun.objects.create(kind=level, **done)
@@ -144,4 +148,4 @@ def test_whether_somebody_tried_the_way(installation: None) -> None:
     RecoveryRun.objects.filter(kind="standard").update(outcome="failed")
     old = Now() - timedelta(days=31)
     RecoveryRun.objects.filter(kind="gradual").update(started_at=old, ended_at=old)
-    assert results()["levels_rehearsed"] == "WARN 2 levels are not rehearsed"
+    assert results()["levels_rehearsed"] == "WARN 2 levels lack a good rehearsal"

@@ -1,4 +1,4 @@
-"""Running checks: side by side, each within its time, kept, told of once, and printed for people and for programs."""
+"""Runs: checks run side by side within their time limits, and a run is stored, printed, and notified of once."""
 
 import json
 import threading
@@ -13,18 +13,17 @@ from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
 from core.errors import Refused, WrongInput
-from core.health_checks import Check, Finding, Result, Skipped, Suite, View, check, checks, judged
-from core.notices import notify
+from core.health_checks import Check, CheckFunction, Finding, Result, Skipped, Suite, View, check, checks, judged
+from core.notices.notify import Event
 from tests.conftest import committed
 from validation import operations
 from validation.models import CheckResult, ValidationRun
 from validation.runner import run_checks
 
-Looks = Callable[[View], Finding]
 GOOD = Finding(Result.PASS, "1", "1", "fine")
 
 
-def made(name: str, run: Looks, seconds: float = 10.0) -> Check:
+def make_check(name: str, run: CheckFunction, seconds: float = 10.0) -> Check:
     return Check(name, "a category", Suite.EXTENDED, run, seconds)
 
 
@@ -44,13 +43,21 @@ def skips(view: View) -> Finding:
     raise Skipped("nothing to look at", "make something")
 
 
+def skips_without_remedy(view: View) -> Finding:
+    raise Skipped("a reason without a remedy")
+
+
+def returns_nothing(view: View) -> Finding:
+    return None  # type: ignore[return-value]
+
+
 def writes(view: View) -> Finding:
     view.rows("UPDATE rollout_rollout SET percent = 50 RETURNING 1")
     return GOOD
 
 
 @committed
-def test_one_that_breaks_hangs_or_writes_is_an_error_and_the_rest_goes_on() -> None:
+def test_a_check_that_breaks_hangs_or_writes_is_an_error_and_stops_no_other() -> None:
     hold = threading.Event()
 
     def hangs(view: View) -> Finding:
@@ -61,22 +68,31 @@ def test_one_that_breaks_hangs_or_writes_is_an_error_and_the_rest_goes_on() -> N
         view.rows("SELECT pg_sleep(60)")
         return GOOD
 
-    chosen = [made("hangs", hangs, 0.3), made("sleeps", sleeps, 0.3), made("breaks", breaks), made("exits", exits)]
-    chosen += [made("skips", skips), made("writes", writes), *(made(f"good {n}", good) for n in range(6))]
-    outcomes = {each.check.id: each.finding for each in run_checks(chosen)[1]}
+    chosen = [
+        make_check("hangs", hangs, 0.3),
+        make_check("sleeps", sleeps, 0.3),
+        make_check("breaks", breaks),
+        make_check("exits", exits),
+    ]
+    chosen += [
+        make_check("skips", skips),
+        make_check("writes", writes),
+        *(make_check(f"good {n}", good) for n in range(6)),
+    ]
+    findings = {outcome.check.id: outcome.finding for outcome in run_checks(chosen).outcomes}
     hold.set()
-    assert list(outcomes) == [each.id for each in chosen]
-    results = {name: finding.result for name, finding in outcomes.items()}
+    assert list(findings) == [chosen_check.id for chosen_check in chosen]
+    results = {name: finding.result for name, finding in findings.items()}
     assert {results[name] for name in ("hangs", "sleeps", "breaks", "exits", "writes")} == {Result.ERROR}
     assert results["skips"] is Result.SKIP
     assert {results[f"good {n}"] for n in range(6)} == {Result.PASS}
-    assert outcomes["hangs"].message == "no answer within 0.3 s"
-    assert "read-only transaction" in outcomes["writes"].message
-    assert outcomes["breaks"].message.startswith("the check broke: ZeroDivisionError")
+    assert findings["hangs"].message == "no answer within 0.3 s"
+    assert "read-only transaction" in findings["writes"].message
+    assert findings["breaks"].message.startswith("the check broke: ZeroDivisionError")
 
 
 @committed
-def test_all_see_the_database_as_it_was_when_the_run_began() -> None:
+def test_all_checks_see_the_database_as_it_was_when_the_run_began() -> None:
     first, seen = threading.Event(), []
 
     def changes(view: View) -> Finding:
@@ -96,17 +112,17 @@ def test_all_see_the_database_as_it_was_when_the_run_began() -> None:
         ValidationRun.objects.create()
         connection.close()
 
-    run_checks([made("changes", changes), made("looks", looks)])[1]
+    run_checks([make_check("changes", changes), make_check("looks", looks)])
     assert (seen, ValidationRun.objects.count()) == ([0], 1)
 
 
-def test_any_app_may_register_checks(registry: None) -> None:
+def test_any_app_can_register_checks(registry: None) -> None:
     check("mine", "mine", Suite.EXTENDED)(good)
     check("another", "other", Suite.EXIT)(skips)
-    assert [each.id for each in checks()] == ["mine", "another"]
-    assert [each.id for each in checks(Suite.EXIT)] == ["another"]
-    assert [each.id for each in checks(category="mine")] == ["mine"]
-    with pytest.raises(ValueError, match="there is a check mine already"):
+    assert [registered.id for registered in checks()] == ["mine", "another"]
+    assert [registered.id for registered in checks(Suite.EXIT)] == ["another"]
+    assert [registered.id for registered in checks(category="mine")] == ["mine"]
+    with pytest.raises(ValueError, match="cannot register the check mine: its id is taken"):
         check("mine", "mine")(skips)
 
 
@@ -121,7 +137,7 @@ def run(*args: str) -> tuple[int, str, str]:
 
 @pytest.fixture
 def few(registry: None) -> dict[str, Finding]:
-    """Two checks of the exit suite, whose findings a test sets."""
+    """Return the findings of two checks of the exit suite, which a test may replace."""
     findings = {"one": GOOD, "two": GOOD}
     check("one", "first")(lambda view: findings["one"])
     check("two", "second")(lambda view: findings["two"])
@@ -132,7 +148,7 @@ BAD = judged(False, 1, 0, "it is wrong", remedy="mend it", offending=["a"])
 
 
 @committed
-def test_the_exit_code_is_what_was_found(few: dict[str, Finding]) -> None:
+def test_the_exit_code_follows_from_the_overall_result(few: dict[str, Finding]) -> None:
     assert run()[0] == 0
     few["one"] = BAD
     code, out, _ = run("--format", "json")
@@ -164,19 +180,15 @@ def test_without_a_database_no_check_runs(few: dict[str, Finding]) -> None:
     connection.close()
     connection.settings_dict["HOST"] = "/nowhere"
     try:
-        with pytest.raises(CommandError, match="the database does not answer") as gone:
+        with pytest.raises(CommandError, match="the database does not answer") as failed:
             run()
     finally:
         connection.settings_dict["HOST"] = host
-    assert gone.value.returncode == 3
+    assert failed.value.returncode == 3
 
 
 @committed
-def test_a_run_that_cannot_be_stored_is_printed_and_says_so(
-    few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+def test_a_run_that_cannot_be_stored_is_printed_with_a_note(few: dict[str, Finding], notice_kinds: list[str]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE validation_checkresult RENAME TO elsewhere")
     try:
@@ -187,26 +199,24 @@ def test_a_run_that_cannot_be_stored_is_printed_and_says_so(
     assert code == 0
     assert "PASS: 2 of 2 passed" in out
     assert "this run could not be stored" in err
-    assert told == ["validation_not_stored"]
+    assert notice_kinds == ["validation_not_stored"]
     assert not ValidationRun.objects.exists()
 
 
 @committed
-def test_a_check_that_turns_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, str]] = []
-    monkeypatch.setattr(notify, "_channels", [lambda event: told.append((event.kind, event.subject))])
+def test_a_check_that_changes_is_notified_of_once(few: dict[str, Finding], notices: list[Event]) -> None:
     for finding in (GOOD, BAD, BAD, GOOD, GOOD):
         few["one"] = finding
         operations.validate(actor=SYSTEM)
-    assert told == [("check_failed", "one"), ("check_recovered", "one")]
-    kept = CheckResult.objects.filter(check_id="one").order_by("pk").values_list("result", flat=True)
-    assert list(kept) == ["PASS", "FAIL", "FAIL", "PASS", "PASS"]
+    assert [(event.kind, event.subject) for event in notices] == [("check_failed", "one"), ("check_recovered", "one")]
+    stored = CheckResult.objects.filter(check_id="one").order_by("pk").values_list("result", flat=True)
+    assert list(stored) == ["PASS", "FAIL", "FAIL", "PASS", "PASS"]
     newest = ValidationRun.objects.latest("pk")
     assert (newest.overall, newest.total, newest.passed, newest.requested_by) == ("PASS", 2, 2, "system")
 
 
 @committed
-def test_only_who_may_validates(few: dict[str, Finding], member: Callable[[str], object]) -> None:
+def test_only_an_actor_with_the_permission_validates(few: dict[str, Finding], member: Callable[[str], object]) -> None:
     with pytest.raises(Refused, match=r"validation\.run_validationrun"):
         operations.validate(actor=member("Viewer"))  # type: ignore[arg-type]
     assert operations.validate(actor=member("Operator")).overall is Result.PASS  # type: ignore[arg-type]
@@ -215,7 +225,7 @@ def test_only_who_may_validates(few: dict[str, Finding], member: Callable[[str],
 
 
 @pytest.mark.django_db
-def test_old_runs_are_forgotten() -> None:
+def test_runs_past_their_retention_are_deleted() -> None:
     old = ValidationRun.objects.create(started_at=Now() - timedelta(days=91))
     CheckResult.objects.create(run=old, check_id="c", category_name="c", result="PASS", value="", limit="", ms=1)
     ValidationRun.objects.create()
@@ -224,11 +234,7 @@ def test_old_runs_are_forgotten() -> None:
 
 
 @committed
-def test_what_only_a_full_run_sees_stands_until_a_full_run_passes(
-    registry: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+def test_a_fault_of_a_full_run_holds_until_a_full_run_passes(registry: None, notice_kinds: list[str]) -> None:
     is_mended = False
     check("one", "first", is_sampled=True)(lambda view: BAD if view.is_full and not is_mended else GOOD)
     assert operations.validate(actor=SYSTEM).overall is Result.PASS
@@ -240,11 +246,11 @@ def test_what_only_a_full_run_sees_stands_until_a_full_run_passes(
     is_mended = True
     assert operations.validate(is_full=True, actor=SYSTEM).overall is Result.PASS
     assert operations.validate(actor=SYSTEM).overall is Result.PASS
-    assert told == ["check_failed", "check_recovered"]
+    assert notice_kinds == ["check_failed", "check_recovered"]
 
 
 @committed
-def test_a_full_run_saw_what_there_was_when_it_began(registry: None) -> None:
+def test_a_run_gets_the_start_of_the_last_full_run(registry: None) -> None:
     seen = []
 
     def looks(view: View) -> Finding:
@@ -260,39 +266,31 @@ def test_a_full_run_saw_what_there_was_when_it_began(registry: None) -> None:
 
 
 @committed
-def test_one_category_and_then_all_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
+def test_a_failure_in_one_category_is_notified_once(few: dict[str, Finding], notice_kinds: list[str]) -> None:
     few["one"] = BAD
     operations.validate(category="first", actor=SYSTEM)
     operations.validate(actor=SYSTEM)
-    assert told == ["check_failed"]
+    assert notice_kinds == ["check_failed"]
 
 
 @committed
-def test_a_run_that_did_not_come_is_told_of_once(few: dict[str, Finding], monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(notify, "_channels", [lambda event: told.append(event.kind)])
-    operations.watch()
+def test_a_missed_run_is_notified_of_once(few: dict[str, Finding], notice_kinds: list[str]) -> None:
+    operations.notify_if_overdue()
     operations.validate(actor=SYSTEM)
-    operations.watch()
-    assert told == []
+    operations.notify_if_overdue()
+    assert notice_kinds == []
     ValidationRun.objects.update(started_at=Now() - timedelta(minutes=21))
-    operations.watch()
-    operations.watch()
-    assert told == ["validation_missed"]
+    operations.notify_if_overdue()
+    operations.notify_if_overdue()
+    assert notice_kinds == ["validation_missed"]
     operations.validate(actor=SYSTEM)
     ValidationRun.objects.update(started_at=Now() - timedelta(minutes=21))
-    operations.watch()
-    assert told == ["validation_missed"] * 2
+    operations.notify_if_overdue()
+    assert notice_kinds == ["validation_missed"] * 2
 
 
 @committed
-def test_a_check_that_answers_nonsense_stops_no_other() -> None:
-    chosen = [made("none", lambda view: None), made("short", lambda view: _skip()), made("good", good)]  # type: ignore[arg-type, return-value]
-    results = [each.finding.result for each in run_checks(chosen)[1]]
+def test_a_check_that_returns_no_finding_stops_no_other() -> None:
+    chosen = [make_check("none", returns_nothing), make_check("short", skips_without_remedy), make_check("good", good)]
+    results = [outcome.finding.result for outcome in run_checks(chosen).outcomes]
     assert results == [Result.ERROR, Result.SKIP, Result.PASS]
-
-
-def _skip() -> Finding:
-    raise Skipped("only why")

@@ -1,4 +1,6 @@
-"""database-schema: the tables are what the models say, and what is in them holds together."""
+"""The category database-schema: the tables match their models, and their contents are consistent."""
+
+from collections.abc import Collection
 
 from django.apps import apps
 from django.db import models
@@ -7,87 +9,109 @@ from caching.models import CacheEntry
 from core.health_checks import Finding, View, check, judged
 from providers.models import ProviderState
 from validation import sql
-from validation.checks.schema import columns_of, differences, foreign_keys, missing
+from validation.checks.schema import columns_of, foreign_keys, missing_parts, table_differences
 
-MAIN = (ProviderState, CacheEntry)
-OURS = ("rollout", "providers", "caching", "validation")
 CATEGORY = "database-schema"
-WAYS = ("seqscan", "indexscan", "indexonlyscan", "bitmapscan")  # of reading, for the planner
-LARGE = 300_000  # rows; of larger tables a full run alone looks at each foreign key
+MAIN_MODELS = (ProviderState, CacheEntry)
+SLIPWAY_APPS = ("rollout", "providers", "caching", "validation")
+SCANS = ("seqscan", "indexscan", "indexonlyscan", "bitmapscan")  # the planner's ways to read a table
+TABLE_SCAN, INDEX_SCANS = SCANS[:1], SCANS[1:]
+LARGE = 300_000  # rows; only a full run checks the foreign keys of a larger table
 
 
 @check("table_exists_provider_states", CATEGORY)
 def table_exists_provider_states(view: View) -> Finding:
-    return _table(ProviderState, 22, view)
+    """Compare the table provider_states with its model. Limit: 22 columns, and no difference."""
+    return _compare_table(ProviderState, 22, view)
 
 
 @check("table_exists_portfolio_rationales", CATEGORY)
 def table_exists_portfolio_rationales(view: View) -> Finding:
-    return _table(CacheEntry, 24, view)
+    """Compare the table portfolio_rationales with its model. Limit: 24 columns, and no difference."""
+    return _compare_table(CacheEntry, 24, view)
 
 
-def _table(model: type[models.Model], columns: int, view: View) -> Finding:
-    table, wrong = model._meta.db_table, differences(model, view)
-    found = len(columns_of(table, view))
+def _compare_table(model: type[models.Model], columns: int, view: View) -> Finding:
+    table = model._meta.db_table
+    differences = table_differences(model, view)
+    actual_columns = len(columns_of(table, view))
+    message = f"{table} differs from its model in {len(differences)} places" if differences else f"{table} is complete"
     return judged(
-        not wrong and found == columns,
-        f"{found} columns",
+        not differences and actual_columns == columns,
+        f"{actual_columns} columns",
         f"{columns} columns",
-        f"{table} is as its model says" if not wrong else f"{table} differs from its model in {len(wrong)} places",
-        remedy="run: manage.py migrate; where it says that nothing is to be done, restore the table from a snapshot",
-        offending=wrong,
+        message,
+        remedy=f"run: manage.py migrate; if it has nothing to do, run: manage.py restore --latest --table {table}",
+        offending=differences,
     )
 
 
 @check("database_integrity", CATEGORY, seconds=60, is_sampled=True)
 def database_integrity(view: View) -> Finding:
-    wrong = [f"never validated: {name}" for (name,) in view.rows(sql.UNVALIDATED)]
-    wrong += [f"invalid index: {name}" for (name,) in view.rows(sql.INVALID)]
-    wrong += _orphans(view)
-    wrong += [each for model in _ours() if model not in MAIN for each in missing(model, view)]
-    wrong += [each for model in MAIN for each in _counted_both_ways(model, view)]
+    """Count the faults of all tables. Limit: 0.
+
+    A fault is a constraint that was never validated, an invalid index, a foreign key that references no row, a missing
+    table, column or foreign key, and a table whose index holds another number of rows than the table.
+    """
+    faults = [f"constraint never validated: {name}" for (name,) in view.rows(sql.UNVALIDATED_CONSTRAINTS)]
+    faults += [f"invalid index: {name}" for (name,) in view.rows(sql.INVALID_INDEXES)]
+    faults += _orphans(view)
+    for model in _slipway_models():
+        if model not in MAIN_MODELS:  # the two checks above compare these in every detail
+            faults += missing_parts(model, view)
+    for model in MAIN_MODELS:
+        faults += _count_differences(model, view)
     return judged(
-        not wrong,
-        f"{len(wrong)} faults",
+        not faults,
+        f"{len(faults)} faults",
         "0 faults",
-        "constraints are validated, foreign keys whole, indexes valid and complete"
-        if not wrong
-        else f"the database does not hold together in {len(wrong)} places",
-        remedy="repair the rows named, then: ALTER TABLE ... VALIDATE CONSTRAINT ...; or REINDEX INDEX ...",
-        offending=wrong,
+        f"the database has {len(faults)} inconsistencies"
+        if faults
+        else "all constraints are validated, all foreign keys reference a row, all indexes are valid and complete",
+        remedy="repair the named rows; then run in psql: ALTER TABLE ... VALIDATE CONSTRAINT ...; or REINDEX INDEX ...",
+        offending=faults,
     )
 
 
-def _ours() -> list[type[models.Model]]:
-    return [model for app in OURS for model in apps.get_app_config(app).get_models()]
+def _slipway_models() -> list[type[models.Model]]:
+    return [model for app in SLIPWAY_APPS for model in apps.get_app_config(app).get_models()]
 
 
 def _orphans(view: View) -> list[str]:
-    found = []
-    for model in _ours():
+    """Return the foreign keys that reference missing rows. A missing table or column is left to the other checks."""
+    orphans = []
+    for model in _slipway_models():
         table = model._meta.db_table
-        rows = view.rows(sql.ESTIMATED_ROWS, [table])
-        if not rows or (rows[0][0] > LARGE and not view.is_full):
+        estimate = view.rows(sql.ESTIMATED_ROWS, [table])
+        if not estimate or (estimate[0][0] > LARGE and not view.is_full):
             continue
         for column, parent in foreign_keys(model):
             target = parent._meta
+            if not view.rows(sql.ESTIMATED_ROWS, [target.db_table]) or column not in columns_of(table, view):
+                continue
             names = {"table": table, "column": column, "target": target.db_table, "key": target.pk.column}
-            if view.rows(sql.ESTIMATED_ROWS, [target.db_table]) and column in columns_of(table, view):
-                count = view.value(sql.ORPHANS.format(**names))
-                found += [f"{count} rows of {table} whose {column} leads nowhere"] if count else []
-    return found
+            if count := view.value(sql.ORPHANS.format(**names)):
+                orphans.append(f"{count} rows of {table} reference a missing row in {column}")
+    return orphans
 
 
-def _counted_both_ways(model: type[models.Model], view: View) -> list[str]:
-    """By reading the table, and by its primary key's index."""
+def _count_differences(model: type[models.Model], view: View) -> list[str]:
+    """Compare the rows of the table with those of its primary key's index."""
     table, key = model._meta.db_table, model._meta.pk.column
     if key not in columns_of(table, view):
         return []
-    counts = []
-    for by_table in (True, False):
-        for way in WAYS:
-            view.rows("SELECT set_config(%s, %s, true)", [f"enable_{way}", str((way == "seqscan") is by_table)])
-        counts.append(view.value(f"SELECT count(*) FROM {table} WHERE {key} > 0"))
-    for way in WAYS:
-        view.rows("SELECT set_config(%s, 'on', true)", [f"enable_{way}"])
-    return [f"{table}: {counts[0]} rows in the table, {counts[1]} in its index"] if counts[0] != counts[1] else []
+    in_table = _count_with(TABLE_SCAN, table, key, view)
+    in_index = _count_with(INDEX_SCANS, table, key, view)
+    _allow_scans(SCANS, view)
+    return [f"{table}: {in_table} rows in the table, {in_index} rows in its index"] if in_table != in_index else []
+
+
+def _count_with(scans: Collection[str], table: str, key: str, view: View) -> int:
+    """Return the table's rows as the planner counts them by these ways of reading alone."""
+    _allow_scans(scans, view)
+    return int(view.value(sql.COUNT_BY_KEY.format(table=table, key=key)))
+
+
+def _allow_scans(scans: Collection[str], view: View) -> None:
+    for scan in SCANS:
+        view.rows(sql.SET_SCAN, [f"enable_{scan}", "on" if scan in scans else "off"])

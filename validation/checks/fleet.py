@@ -1,4 +1,4 @@
-"""provider-states: the fleet is there, and polled."""
+"""The category provider-states: the fleet is complete, and it is polled."""
 
 from django.db.models import F
 from django.urls import reverse
@@ -11,29 +11,27 @@ CATEGORY = "provider-states"
 BACKFILL = "run: manage.py backfill_providers"
 SPORTS = ("MLB", "NBA", "NFL", "NHL")
 PROVIDERS = ("stub", "draftkings", "fanduel")
-STATES, ACTIVE, ERRORS = 24, 4, 3
-
-
-def _page(state: ProviderState) -> str:
-    return reverse("admin:providers_providerstate_change", args=[state.pk])
+STATES_AT_LEAST, ACTIVE_AT_LEAST, ERRORS_AT_MOST = 24, 4, 3
 
 
 @check("provider_states_count", CATEGORY)
 def provider_states_count(view: View) -> Finding:
+    """Count the provider states. Limit: at least 24."""
     count = ProviderState.objects.count()
-    return judged(count >= STATES, count, f"at least {STATES}", f"{count} provider states", remedy=BACKFILL)
+    message = f"the fleet has {count} provider states"
+    return judged(count >= STATES_AT_LEAST, count, f"at least {STATES_AT_LEAST}", message, remedy=BACKFILL)
 
 
 @check("sports_coverage", CATEGORY)
 def sports_coverage(view: View) -> Finding:
-    found = set(ProviderState.objects.order_by().values_list("sport_id", flat=True).distinct())
-    missing = [sport for sport in SPORTS if sport not in found]
-    said = f"no provider state of {', '.join(missing)}" if missing else "each sport has provider states"
+    """Count the sports that have a provider state. Limit: MLB, NBA, NFL and NHL."""
+    covered = set(ProviderState.objects.order_by().values_list("sport_id", flat=True).distinct())
+    missing = [sport for sport in SPORTS if sport not in covered]
     return judged(
         not missing,
         f"{len(SPORTS) - len(missing)} sports",
         f"{len(SPORTS)} sports",
-        said,
+        f"no provider state of {', '.join(missing)}" if missing else "every sport has provider states",
         remedy=BACKFILL,
         offending=missing,
     )
@@ -41,14 +39,14 @@ def sports_coverage(view: View) -> Finding:
 
 @check("provider_types_coverage", CATEGORY)
 def provider_types_coverage(view: View) -> Finding:
-    found = set(ProviderState.objects.order_by().values_list("provider_id", flat=True).distinct())
-    missing = [name for name in PROVIDERS if name not in found]
-    said = f"no provider state of {', '.join(missing)}" if missing else f"{', '.join(PROVIDERS)} are there"
+    """Count the priority providers that have a provider state. Limit: stub, draftkings and fanduel."""
+    covered = set(ProviderState.objects.order_by().values_list("provider_id", flat=True).distinct())
+    missing = [name for name in PROVIDERS if name not in covered]
     return judged(
         not missing,
-        f"{len(PROVIDERS) - len(missing)} of them",
-        f"all {len(PROVIDERS)}",
-        said,
+        f"{len(PROVIDERS) - len(missing)} providers",
+        f"{len(PROVIDERS)} providers",
+        f"no provider state of {', '.join(missing)}" if missing else f"{', '.join(PROVIDERS)} have provider states",
         remedy=BACKFILL,
         offending=missing,
     )
@@ -56,23 +54,30 @@ def provider_types_coverage(view: View) -> Finding:
 
 @check("active_providers_count", CATEGORY)
 def active_providers_count(view: View) -> Finding:
+    """Count the enabled provider states whose status is active. Limit: at least 4."""
     count = ProviderState.objects.filter(is_enabled=True, status=Status.ACTIVE).count()
-    remedy = "look at the last errors under Provider states, and enable those that are to be polled"
-    return judged(count >= ACTIVE, count, f"at least {ACTIVE}", f"{count} enabled states are active", remedy=remedy)
+    return judged(
+        count >= ACTIVE_AT_LEAST,
+        count,
+        f"at least {ACTIVE_AT_LEAST}",
+        f"{count} enabled provider states are active",
+        remedy="see the last errors under Provider states in the admin, and enable the states that should be polled",
+    )
 
 
 @check("provider_error_rates", CATEGORY)
 def provider_error_rates(view: View) -> Finding:
-    enabled = ProviderState.objects.pollable().only("provider", "sport", "consecutive_errors", "last_error")
-    failing = enabled.filter(consecutive_errors__gt=ERRORS).order_by("provider", "sport")
-    names = {f"{state}: {state.consecutive_errors} errors in a row, {state.last_error}": state for state in failing}
-    most = enabled.order_by(F("consecutive_errors").desc()).first()
+    """Find the most consecutive errors of a polled provider state. Limit: at most 3."""
+    polled = ProviderState.objects.pollable().only("provider", "sport", "consecutive_errors", "last_error")
+    failing = polled.filter(consecutive_errors__gt=ERRORS_AT_MOST).order_by("provider", "sport")
+    names = {f"{state}: {state.consecutive_errors} consecutive errors, {state.last_error}": state for state in failing}
+    worst = polled.order_by(F("consecutive_errors").desc()).first()
     return judged(
         not names,
-        f"{most.consecutive_errors if most else 0} in a row",
-        f"at most {ERRORS}",
-        f"{len(names)} enabled states fail again and again" if names else "no enabled state fails again and again",
-        remedy="see what each one's last error says; set it to maintenance if its upstream is down for long",
+        f"{worst.consecutive_errors if worst else 0} consecutive errors",
+        f"at most {ERRORS_AT_MOST}",
+        f"{len(names)} polled provider states keep failing" if names else "no polled provider state keeps failing",
+        remedy="see the last error of each; if an upstream is down for long, set its state to maintenance in the admin",
         offending=list(names),
-        links={name: _page(state) for name, state in names.items()},
+        links={name: reverse("admin:providers_providerstate_change", args=[state.pk]) for name, state in names.items()},
     )

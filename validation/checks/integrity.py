@@ -1,7 +1,8 @@
-"""data-integrity: what is stored is what was meant to be."""
+"""The category data-integrity: the stored rows are as Slipway wrote them."""
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from django.urls import reverse
 
@@ -9,29 +10,44 @@ from core.health_checks import OFFENDING_AT_MOST, Finding, View, check, judged
 from providers.adapters import UPSTREAMS
 from providers.models import ProviderState
 from validation import sql
-from validation.checks.payloads import problem
+from validation.checks.payloads import payload_problem
 
 CATEGORY = "data-integrity"
-SAMPLE, AT_ONCE = 10_000, 5_000  # rows
-Entry = tuple[int, str, str, str, str]
+SAMPLE, PAGE = 10_000, 5_000  # rows
+
+
+class StoredEntry(NamedTuple):
+    """The columns of a cache entry that the check reads."""
+
+    pk: int
+    cache_key: str
+    cache_type: str
+    data: str
+    data_hash: str
 
 
 @check("provider_sports_validity", CATEGORY)
 def provider_sports_validity(view: View) -> Finding:
-    """Each state's sport and provider exist, and what is enabled is a sport that its adapter can ask for."""
-    wrong = {f"{provider} {sport}: unknown": pk for pk, provider, sport in view.rows(sql.ADRIFT)}
-    named = ("sport", "provider__name", "provider__adapter")
-    for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*named):
-        if state.pk in wrong.values():
+    """Count the provider states that name a missing sport or provider, or a sport that their adapter lacks. Limit: 0.
+
+    Only enabled states are compared with their adapter.
+    """
+    rows = view.rows(sql.STATES_WITHOUT_PARENT)
+    wrong = {f"{provider} {sport}: no such provider or sport": pk for pk, provider, sport in rows}
+    broken = set(wrong.values())
+    columns = ("sport", "provider__name", "provider__adapter")
+    for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*columns):
+        if state.pk in broken:
             continue
-        if state.provider.adapter not in UPSTREAMS or state.sport_id not in UPSTREAMS[state.provider.adapter].sports:
-            wrong[f"{state}: {state.provider.adapter} has no {state.sport_id}"] = state.pk
+        adapter = state.provider.adapter
+        if adapter not in UPSTREAMS or state.sport_id not in UPSTREAMS[adapter].sports:
+            wrong[f"{state}: the adapter {adapter} has no {state.sport_id}"] = state.pk
     return judged(
         not wrong,
         f"{len(wrong)} states",
         "0 states",
-        f"{len(wrong)} provider states name what does not exist" if wrong else "provider states name what exists",
-        remedy="disable them, or give their provider another adapter; manage.py backfill_providers",
+        f"{len(wrong)} provider states cannot be polled" if wrong else "every enabled provider state can be polled",
+        remedy="disable the states or give their provider another adapter; then run: manage.py backfill_providers",
         offending=list(wrong),
         links={name: reverse("admin:providers_providerstate_change", args=[pk]) for name, pk in wrong.items()},
     )
@@ -39,52 +55,62 @@ def provider_sports_validity(view: View) -> Finding:
 
 @check("cache_json_validity", CATEGORY, seconds=600, is_sampled=True)
 def cache_json_validity(view: View) -> Finding:
-    """All with a full run; else what changed since the last one, and a sample."""
-    looked: set[int] = set()
-    wrong: dict[str, int] = {}
+    """Count the cache entries whose payload is invalid or does not match its stored hash. Limit: 0.
+
+    A full run reads every entry. Another run reads a sample of about 10,000 entries, and the entries that changed since
+    the last full run.
+    """
+    seen: set[int] = set()
+    named: dict[str, int] = {}
     count = 0
-    for pk, key, cache_type, data, digest in _entries(view):
-        if pk in looked:
+    for entry in _entries(view):
+        if entry.pk in seen:  # a changed entry may also be in the sample
             continue
-        looked.add(pk)
-        said = data.encode()
-        found = problem(cache_type, said)
-        if not found and hashlib.sha256(said).hexdigest() != digest:
-            found = "it is not what its hash was made of"
-        if found:
+        seen.add(entry.pk)
+        if problem := _entry_problem(entry):
             count += 1
-            if len(wrong) < OFFENDING_AT_MOST:
-                wrong[f"{key}: {found}"] = pk
+            if len(named) < OFFENDING_AT_MOST:
+                named[f"{entry.cache_key}: {problem}"] = entry.pk
     return judged(
         not count,
-        f"{count} of {len(looked):,} entries",
+        f"{count} of {len(seen):,} entries",
         "0 entries",
-        f"{count} entries are not what was computed" if count else f"{len(looked):,} are what was computed",
-        remedy="compute them again: manage.py warm_caches --force; find out who writes to portfolio_rationales",
-        offending=list(wrong),
+        f"{count} entries are not as they were computed"
+        if count
+        else f"{len(seen):,} entries are as they were computed",
+        remedy="run: manage.py warm_caches --force; then find out which process writes to portfolio_rationales",
+        offending=list(named),
         count=count,
-        links={name: reverse("admin:caching_cacheentry_change", args=[pk]) for name, pk in wrong.items()},
+        links={name: reverse("admin:caching_cacheentry_change", args=[pk]) for name, pk in named.items()},
     )
 
 
-def _entries(view: View) -> Iterator[Entry]:
-    if view.is_full:
-        yield from _paged(view, sql.ALL_ENTRIES)
+def _entry_problem(entry: StoredEntry) -> str:
+    """Return what is wrong with the entry; empty if nothing is."""
+    data = entry.data.encode()
+    if problem := payload_problem(entry.cache_type, data):
+        return problem
+    return "" if hashlib.sha256(data).hexdigest() == entry.data_hash else "the payload does not match its hash"
+
+
+def _entries(view: View) -> Iterator[StoredEntry]:
+    """Yield all entries, or a sample and the changed entries if the table is large. An entry may come twice."""
+    estimate = 0 if view.is_full else view.value(sql.ESTIMATED_ENTRIES)
+    if estimate <= SAMPLE:
+        yield from _pages(view, sql.ALL_ENTRIES)
         return
-    rows = view.value(sql.ESTIMATED_ENTRIES)
-    if rows <= SAMPLE:
-        yield from _paged(view, sql.ALL_ENTRIES)
-        return
-    yield from view.rows(sql.SAMPLED_ENTRIES, {"percent": min(100.0, 100.0 * SAMPLE / rows)})
+    sampled = view.rows(sql.SAMPLED_ENTRIES, {"percent": min(100.0, 100.0 * SAMPLE / estimate)})
+    yield from map(StoredEntry._make, sampled)
     if view.since is not None:
-        yield from _paged(view, sql.CHANGED_ENTRIES)
+        yield from _pages(view, sql.CHANGED_ENTRIES)
 
 
-def _paged(view: View, statement: str) -> Iterator[Entry]:
+def _pages(view: View, statement: str) -> Iterator[StoredEntry]:
+    """Yield the rows of the statement, PAGE (5,000) at a time, in the order of their ids."""
     after = 0
     while True:
-        rows = view.rows(statement, {"after": after, "limit": AT_ONCE, "since": view.since})
-        yield from rows
-        if len(rows) < AT_ONCE:
+        rows = view.rows(statement, {"after": after, "limit": PAGE, "since": view.since})
+        yield from map(StoredEntry._make, rows)
+        if len(rows) < PAGE:
             return
         after = rows[-1][0]

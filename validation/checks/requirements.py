@@ -1,4 +1,4 @@
-"""What checks can do nothing without."""
+"""The things without which a check has nothing to look at."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from core.health_checks import Skipped
 
 
 @contextmanager
-def needing_redis() -> Iterator[None]:
-    """Without Redis there is nothing to look at, which `beat_alive` fails for."""
+def skipping_without_redis() -> Iterator[None]:
+    """Skip the check if Redis does not answer within the block. The check `beat_alive` fails for that."""
     try:
         yield
     except redis.RedisError as error:
-        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start it, and check REDIS_URL") from error
+        raise Skipped(f"Redis does not answer: {type(error).__name__}", "start Redis, and check REDIS_URL") from error

@@ -1,4 +1,4 @@
-"""manage.py expire_caches"""
+"""The command manage.py expire_caches."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ class Command(SlipwayCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--batch-size", type=int, default=PRUNE_BATCH, help="rows per transaction")
-        parser.add_argument("--dry-run", action="store_true", help="count them, delete none")
+        parser.add_argument("--dry-run", action="store_true", help="count the entries, delete none")
 
     def handle(self, *args: Any, batch_size: int, dry_run: bool, **options: Any) -> None:
         count = operations.expirable()
         if not dry_run:
-            count = operations.expire(max(1, batch_size), actor=self.actor, progress=self.bar(count))
-        did = "would be deleted" if dry_run else "deleted"
-        self.report({"expired": count, "dry_run": dry_run}, f"{count} entries {did}; flagged ones stay")
+            count = operations.expire(max(1, batch_size), actor=self.actor, progress=self.progress_bar(count))
+        deleted = "would be deleted" if dry_run else "deleted"
+        self.report({"expired": count, "dry_run": dry_run}, f"{count} entries {deleted}; flagged entries are kept")

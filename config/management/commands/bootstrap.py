@@ -1,4 +1,4 @@
-"""manage.py bootstrap"""
+"""The command manage.py bootstrap."""
 
 from typing import Any
 
@@ -7,14 +7,17 @@ from core.commands import SlipwayCommand
 
 
 class Command(SlipwayCommand):
-    help = "Make a new or upgraded machine ready; run it as often as you like. Example: manage.py bootstrap"
+    help = "Prepare a new or upgraded machine; it is safe to run again. Example: manage.py bootstrap"
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = bootstrap(actor=self.actor)
-        admin = {"username": ADMIN, "password": done.password}
         text = "Ready."
         if done.password:
             text += f" Admin user: {ADMIN}   password: {done.password}   (shown this once)"
-        made = {"states_created": done.states_created, "game_logs_created": done.game_logs_created}
-        made |= {"entries_warmed": done.entries_warmed}
-        self.report(made | {"admin": admin}, text)
+        document = {
+            "states_created": done.states_created,
+            "game_logs_created": done.game_logs_created,
+            "entries_warmed": done.entries_warmed,
+            "admin": {"username": ADMIN, "password": done.password},
+        }
+        self.report(document, text)

@@ -1,4 +1,4 @@
-"""A read-only field's value as people would write it, as the theme's template asks for it."""
+"""The filter that shows the value of a read-only field; the theme's template of such fields uses it."""
 
 import json
 from datetime import datetime
@@ -16,9 +16,9 @@ register = template.Library()
 
 @register.filter
 def plain_value(field: Any) -> Any:
-    """field: the theme's read-only field. What has a way of its own to be shown keeps it."""
-    found = field.resolved_field
-    column, _, value = found if found else (None, None, None)
+    """Return the value of the theme's read-only field as text. Fields that render themselves keep their rendering."""
+    resolved = field.resolved_field
+    column, _, value = resolved if resolved else (None, None, None)
     if column is None:
         return field.contents()
     if isinstance(value, datetime):

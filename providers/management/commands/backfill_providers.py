@@ -1,4 +1,4 @@
-"""manage.py backfill_providers"""
+"""Command `backfill_providers`: create the rows of the catalogue."""
 
 from pathlib import Path
 from typing import Any
@@ -7,25 +7,28 @@ from django.core.management.base import CommandParser
 
 from core.commands import SlipwayCommand
 from core.errors import WrongInput
-from providers.fleet.backfill import CATALOGUE, Scope, backfill
+from providers.fleet.backfill import CATALOGUE, BackfillResult, Scope, backfill
 
 
 class Command(SlipwayCommand):
-    help = "Create the catalogue's provider states. Example: manage.py backfill_providers --sport NBA --dry-run"
+    help = (
+        "Create the sports, providers and provider states of the catalogue that do not exist yet. Rows that operators "
+        "edited stay as they are, unless --reset is given. Example: manage.py backfill_providers --sport NBA --dry-run"
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--sport", help="only this sport, as NBA", type=str.upper)
-        parser.add_argument("--provider", help="only this provider, as draftkings", type=str.lower)
+        parser.add_argument("--sport", help="only this sport, for example NBA", type=str.upper)
+        parser.add_argument("--provider", help="only this provider, for example draftkings", type=str.lower)
         parser.add_argument("--file", type=Path, default=CATALOGUE, help="a JSON catalogue instead of the built-in one")
         parser.add_argument("--reset", action="store_true", help="set edited configuration back to the catalogue")
-        parser.add_argument("--dry-run", action="store_true", help="show what would be done")
+        parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         try:
             text = file.read_bytes()
         except OSError as error:
-            raise WrongInput(f"cannot read {file} ({error.strerror})", "check the path") from error
+            raise WrongInput(f"cannot read {file}: {error.strerror}", "check the path") from error
         done = backfill(
             text,
             actor=self.actor,
@@ -33,8 +36,14 @@ class Command(SlipwayCommand):
             reset=options["reset"],
             dry_run=options["dry_run"],
         )
-        lines = ["Nothing was changed; this would be done:"] if done.dry_run else []
-        lines += [f"+ {name}" for name in done.created] + [f"~ {name}" for name in done.updated]
-        lines += [f"? {name} is not in the catalogue" for name in done.unknown]
-        lines += [f"{len(done.created)} created, {len(done.updated)} updated, {len(done.unchanged)} unchanged"]
-        self.report(done.document(), "\n".join(lines))
+        self.report(done.document(), describe_backfill(done))
+
+
+def describe_backfill(done: BackfillResult) -> str:
+    """Return a line for each state that is created (+), updated (~) or unknown to the catalogue (?), and the counts."""
+    lines = ["Dry run: nothing was changed. This would be done:"] if done.dry_run else []
+    lines += [f"+ {name}" for name in done.created]
+    lines += [f"~ {name}" for name in done.updated]
+    lines += [f"? {name} is not in the catalogue" for name in done.unknown]
+    lines.append(f"{len(done.created)} created, {len(done.updated)} updated, {len(done.unchanged)} unchanged")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""manage.py poll_providers"""
+"""Command `poll_providers`: poll in the foreground."""
 
 import signal
 import time
@@ -16,32 +16,37 @@ from providers.polling import poller
 from providers.polling.poller import Polled
 
 TICK_SECONDS = 5.0
-COLUMNS = "{:<9} {:<34} {:<5} {:>5} {:>7} {:>8}  {}"
+COLUMNS = ("outcome", "providers", "sport", "calls", "lines", "ms", "problem")
+ROW = "{:<9} {:<34} {:<5} {:>5} {:>7} {:>8}  {}"
 
 
 class Command(SlipwayCommand):
-    help = "Poll in the foreground. Example: manage.py poll_providers --once --sport NBA"
+    help = (
+        "Poll enabled providers in this terminal, beside the workers or without them. With --once, poll each one now "
+        "and print the result; exit code 1 means that a poll failed. Without --once, poll each one when it is due, "
+        "until Ctrl-C. Example: manage.py poll_providers --once --sport NBA"
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--once", action="store_true", help="one round of all that is enabled, due or not")
-        parser.add_argument("--provider", help="only this provider, as stub", type=str.lower)
-        parser.add_argument("--sport", help="only this sport, as NBA", type=str.upper)
+        parser.add_argument("--once", action="store_true", help="poll every enabled provider once, due or not")
+        parser.add_argument("--provider", help="with --once: only this provider, for example stub", type=str.lower)
+        parser.add_argument("--sport", help="with --once: only this sport, for example NBA", type=str.upper)
 
     def handle(self, *args: Any, once: bool, provider: str | None, sport: str | None, **options: Any) -> None:
         try:
             if once:
-                self.one_round(Scope(provider, sport))
+                self.poll_once(Scope(provider, sport))
             elif provider or sport:
-                raise WrongInput("--provider and --sport belong to --once", "add --once, or leave them out")
+                raise WrongInput("--provider and --sport need --once", "add --once, or leave them out")
             else:
                 self.keep_polling()
         finally:
             poller.stop_poller()
 
-    def one_round(self, scope: Scope) -> None:
+    def poll_once(self, scope: Scope) -> None:
         polls = [future.result() for future in operations.poll_round(scope, actor=self.actor)]
-        self.report({"polls": [document(polled) for polled in polls]}, table(polls))
+        self.report({"polls": [poll_document(polled) for polled in polls]}, poll_table(polls))
         if any(polled.poll.calls and not polled.poll.is_good for polled in polls):
             raise SystemExit(1)
 
@@ -53,20 +58,21 @@ class Command(SlipwayCommand):
                 try:
                     operations.poll_due()
                 except DatabaseError as error:
-                    said = redact(first_line(error, "no answer"))
-                    self.stderr.write(f"the database did not answer, trying again: {said}")
+                    cause = redact(first_line(error, "it gave no reason"))
+                    self.stderr.write(f"cannot query the database: {cause}; trying again in {TICK_SECONDS:.0f} s")
                     close_old_connections()
                 time.sleep(TICK_SECONDS)
         except KeyboardInterrupt:
             self.stderr.write("stopped")
 
 
-def document(polled: Polled) -> dict[str, Any]:
+def poll_document(polled: Polled) -> dict[str, Any]:
+    """Return the JSON object of one poll."""
     poll = polled.poll
     return {
         "providers": sorted(polled.claim.members),
         "sport": polled.claim.sport,
-        "outcome": outcome(polled),
+        "outcome": poll_outcome(polled),
         "calls": len(poll.calls),
         "lines": len(poll.answer.lines),
         "ms": round(sum(call.duration_ms for call in poll.calls)),
@@ -74,7 +80,8 @@ def document(polled: Polled) -> dict[str, Any]:
     }
 
 
-def outcome(polled: Polled) -> str:
+def poll_outcome(polled: Polled) -> str:
+    """Return good or failed; `skipped` if no call could be made, `lost` if the claim was lost before the storing."""
     if not polled.is_stored:
         return "lost"
     if not polled.poll.calls:
@@ -82,14 +89,13 @@ def outcome(polled: Polled) -> str:
     return "good" if polled.poll.is_good else "failed"
 
 
-def table(polls: list[Polled]) -> str:
+def poll_table(polls: list[Polled]) -> str:
+    """Return the polls as a table with one row each."""
     if not polls:
-        return "Nothing to poll: no enabled provider matches, or a worker is at it this moment."
-    rows = [COLUMNS.format("outcome", "providers", "sport", "calls", "lines", "ms", "")]
+        return "Nothing to poll: no enabled provider matches, or a worker polls them at this moment."
+    rows = [ROW.format(*COLUMNS[:-1], "")]  # the problem needs no title
     for polled in polls:
-        row = document(polled)
-        row["providers"] = ", ".join(row["providers"])
-        rows.append(
-            COLUMNS.format(*(row[k] for k in ("outcome", "providers", "sport", "calls", "lines", "ms", "problem")))
-        )
-    return "\n".join(line.rstrip() for line in rows)
+        document = poll_document(polled)
+        document["providers"] = ", ".join(document["providers"])
+        rows.append(ROW.format(*(document[column] for column in COLUMNS)))
+    return "\n".join(row.rstrip() for row in rows)

@@ -1,4 +1,4 @@
-"""manage.py stub_feed"""
+"""Command `stub_feed`: serve a synthetic upstream."""
 
 import errno
 import http.client
@@ -11,54 +11,72 @@ from django.core.management.base import CommandParser
 
 from core.commands import SlipwayCommand
 from core.errors import SlipwayError
-from providers.stub.faults import CONTROL, KINDS, Fault
+from providers.stub.faults import FAULT_PATH, KINDS, Fault
 from providers.stub.server import SEED, make_app
 
 
 class Command(SlipwayCommand):
-    help = "Serve a made-up odds feed on 127.0.0.1. Example: manage.py stub_feed --fault timeout:0.2"
+    help = (
+        "Serve a synthetic odds feed on 127.0.0.1, for machines without credentials. If a stub feed already runs on "
+        "the port and --fault is given, that feed misbehaves until this command ends. Example: manage.py stub_feed "
+        "--fault timeout:0.2 (one request in five gets no answer)"
+    )
     has_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         port = urlsplit(settings.STUB_FEED_URL).port or 8001
-        parser.add_argument("--port", type=int, default=port, help="default: that of STUB_FEED_URL, else 8001")
-        parser.add_argument("--seed", type=int, default=SEED, help="another seed is another world")
-        parser.add_argument("--fault", metavar="KIND[:RATE]", help=f"one of {', '.join(KINDS)}")
+        parser.add_argument("--port", type=int, default=port, help="default: the port of STUB_FEED_URL, else 8001")
+        parser.add_argument("--seed", type=int, default=SEED, help="each seed gives other games, prices and seasons")
+        parser.add_argument(
+            "--fault", metavar="KIND[:RATE]", help=f"one of {', '.join(KINDS)}; RATE is a share of requests, 0 to 1"
+        )
 
     def handle(self, *args: Any, port: int, seed: int, fault: str | None, **options: Any) -> None:
-        wanted = Fault.parse(fault) if fault else None
+        parsed = Fault.parse(fault) if fault else None
         try:
             web.run_app(
-                make_app(seed, wanted),
+                make_app(seed, parsed),
                 host="127.0.0.1",
                 port=port,
                 access_log=None,
                 shutdown_timeout=1,
-                print=lambda line: self.stdout.write(f"stub feed on http://127.0.0.1:{port}"),
+                print=self.announce,
             )
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not fault:
-                problem = f"cannot listen on port {port} ({error.strerror})"
-                raise SlipwayError(problem, "take another --port") from error
-            self.spoil(port, fault)
+                raise SlipwayError(
+                    f"cannot listen on port {port}: {error.strerror}", "choose another port with --port"
+                ) from error
+            self.disturb(port, fault)
 
-    def spoil(self, port: int, fault: str) -> None:
-        """Have the stub feed that runs there misbehave for as long as this command runs."""
+    def announce(self, banner: str) -> None:
+        """Print the first line of the server's banner, which names the address."""
+        self.stdout.write(f"stub feed: {banner.splitlines()[0].strip('= ')}")
+
+    def disturb(self, port: int, fault: str) -> None:
+        """Let the stub feed that runs on the port misbehave until this command ends.
+
+        The feed keeps the fault as long as this connection is open, so it ends even if this process is killed.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            connection.request("POST", f"{CONTROL}?{urlencode({'fault': fault})}")
+            connection.request("POST", f"{FAULT_PATH}?{urlencode({'fault': fault})}")
             response = connection.getresponse()
             if response.status != 200:
-                raise SlipwayError(f"port {port} is taken, and not by a stub feed", "take another --port")
+                raise SlipwayError(
+                    f"cannot use port {port}: it is taken, and not by a stub feed", "choose another port with --port"
+                )
             self.stdout.write(f"the stub feed that runs on port {port} misbehaves ({fault}) until Ctrl-C")
             self.stdout.flush()
             while response.read(1):
                 pass
-            raise SlipwayError("the stub feed has gone", "start it again")
+            raise SlipwayError(f"the stub feed on port {port} has ended", "start it again: manage.py stub_feed")
         except (OSError, http.client.HTTPException) as error:
-            raise SlipwayError(f"the stub feed on port {port} does not answer: {error}", "start it again") from error
+            raise SlipwayError(
+                f"the stub feed on port {port} does not answer: {error}", "start it again: manage.py stub_feed"
+            ) from error
         except KeyboardInterrupt:
-            self.stdout.write("it behaves again")
+            self.stdout.write("the stub feed behaves well again")
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""manage.py reactivate"""
+"""The command `manage.py reactivate`."""
 
 from typing import Any
 
@@ -10,15 +10,17 @@ from rollout.recovery.reactivate import reactivate
 
 
 class Command(SlipwayCommand):
-    help = "Switch parts on again that were switched off. Example: manage.py reactivate polling --reason 'it is back'"
+    help = "Switch parts on that were switched off. Example: manage.py reactivate polling --reason 'the feed is back'"
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        known = [*Part.values, []]  # argparse takes none at all for a choice
-        parser.add_argument("parts", nargs="*", metavar="PART", choices=known, help=", ".join(Part.values))
-        parser.add_argument("--reason", default="", help="why, for the record")
+        choices = [*Part.values, []]  # argparse compares the empty list with the choices if no part is named
+        parser.add_argument(
+            "parts", nargs="*", metavar="PART", choices=choices, help=f"{', '.join(Part.values)}; all if none is named"
+        )
+        parser.add_argument("--reason", default="", help="why; it is recorded with each part")
 
     def handle(self, *args: Any, parts: list[str], reason: str, **options: Any) -> None:
-        changed = reactivate([Part(part) for part in parts], actor=self.actor, reason=reason)
-        names = [part.value for part in changed]
-        self.report({"switched_on": names}, f"switched on: {', '.join(names)}" if names else "nothing was off")
+        switched_on = reactivate([Part(part) for part in parts], actor=self.actor, reason=reason)
+        names = [part.value for part in switched_on]
+        self.report({"switched_on": names}, f"switched on: {', '.join(names)}" if names else "no part was off")

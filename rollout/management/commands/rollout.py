@@ -1,4 +1,4 @@
-"""manage.py rollout"""
+"""The command `manage.py rollout`: the status and the history of a rollout, and its verbs."""
 
 import sys
 import time
@@ -11,144 +11,171 @@ from core.commands import SlipwayCommand
 from core.errors import WrongInput, first_line
 from core.redaction import redact
 from rollout.choices import RunState, Stage
-from rollout.control.dispatch import act
-from rollout.decisions.stages import ORDER, ROLLED_OUT
+from rollout.control.dispatch import apply_verb
+from rollout.decisions.guards import format_limit, format_value
+from rollout.decisions.stages import DEFAULT_ROLLOUT, ORDER
 from rollout.models import Rollout, Transition
 from rollout.operations import lifecycle
-from rollout.status import Status, named, shown_limit, shown_value, status
+from rollout.status import Status, find_rollout, read_status
 
 VERBS = ["status", "start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze", "history"]
-ONLY = {"to": "advance", "pace": "start", "watch": "status"}
+OPTION_VERBS = {"to": "advance", "pace": "start", "watch": "status"}  # the verb that takes each option
 WATCH_SECONDS = 2.0
-GUARD = "{:<14} {:>9} {:>11} {:>8}  {}"
-MOVE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<33} {:<14} {}"
-CLEAR = "\x1b[H\x1b[J"
+GUARD_LINE = "{:<14} {:>9} {:>11} {:>8}  {}"
+TRANSITION_LINE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<33} {:<14} {}"
+CLEAR_SCREEN = "\x1b[H\x1b[J"
+TRANSITION_FIELDS = ("epoch", "verb", "percent", "run_state", "pace", "actor", "reason", "evidence")
 
 
 class Command(SlipwayCommand):
     help = (
-        "See a rollout, and act on it. Examples: manage.py rollout status --watch; "
+        "Show a rollout, or carry out a verb on it. Examples: manage.py rollout status --watch; "
         "manage.py rollout start derived-data --pace 0.05; manage.py rollout abort --reason 'wrong odds'"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("verb", choices=VERBS)
-        parser.add_argument("name", nargs="?", default="", help=f"of the rollout; {ROLLED_OUT} if left out")
+        parser.add_argument("name", nargs="?", default="", help=f"the rollout's name; default: {DEFAULT_ROLLOUT}")
         parser.add_argument("--to", choices=[stage.value for stage in Stage], help="the stage to advance to")
-        parser.add_argument("--pace", type=float, help="0.05 makes ten minutes half a minute, for a trial")
-        parser.add_argument("--reason", default="", help="why, for the history")
-        parser.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
+        parser.add_argument("--pace", type=float, help="0.05 shortens ten minutes to half a minute, for a trial")
+        parser.add_argument("--reason", default="", help="the reason, for the history")
+        parser.add_argument("--watch", action="store_true", help="show the status repeatedly, until Ctrl-C")
 
     def handle(self, *args: Any, verb: str, name: str, reason: str, **options: Any) -> None:
-        for option, its_verb in ONLY.items():
+        for option, its_verb in OPTION_VERBS.items():
             if options[option] and verb != its_verb:
-                raise WrongInput(f"--{option} says nothing to {verb}", f"it belongs to {its_verb}")
+                raise WrongInput(f"cannot use --{option} with {verb}", f"it is an option of {its_verb}")
         if verb in ("freeze", "unfreeze"):
             if name:
-                raise WrongInput(f"{verb} is for all rollouts", f"leave {name} out, or pause it alone")
-            self._freeze(verb, reason)
+                raise WrongInput(
+                    f"cannot {verb} one rollout: {verb} applies to all rollouts",
+                    f"leave {name} out, or run: manage.py rollout pause {name}",
+                )
+            self._switch(verb, reason)
             return
-        name = name or ROLLED_OUT
+        name = name or DEFAULT_ROLLOUT
         if verb == "history":
-            self._history(named(name))
+            self._history(find_rollout(name))
         elif verb == "status" and options["watch"]:
             self._watch(name)
         elif verb == "status":
-            seen = status(named(name))
-            self.report(seen.document(), shown(seen))
+            status = read_status(find_rollout(name))
+            self.report(status.as_json(), status_text(status))
         else:
-            self._act(verb, named(name), reason, options)
+            self._act(verb, find_rollout(name), reason, options["to"], options["pace"])
 
-    def _act(self, verb: str, rollout: Rollout, reason: str, options: dict[str, Any]) -> None:
-        _require_next(rollout, options["to"])
-        pace = 1.0 if options["pace"] is None else options["pace"]
-        moved = act(verb, rollout, actor=self.actor, reason=reason, pace=pace)
-        self.report(
-            document(moved), f"{rollout.name}: {_moved(moved)}, {RunState(moved.run_state).label}, epoch {moved.epoch}"
-        )
+    def _act(self, verb: str, rollout: Rollout, reason: str, to: str | None, pace: float | None) -> None:
+        _require_next(rollout, to)
+        pace = 1.0 if pace is None else pace
+        transition = apply_verb(verb, rollout, actor=self.actor, reason=reason, pace=pace)
+        state = RunState(transition.run_state).label
+        text = f"{rollout.name}: {_describe_move(transition)}, {state}, epoch {transition.epoch}"
+        self.report(transition_json(transition), text)
 
-    def _freeze(self, verb: str, reason: str) -> None:
-        act = lifecycle.freeze if verb == "freeze" else lifecycle.unfreeze
-        changed = act(actor=self.actor, reason=reason)
-        now = "frozen; rollbacks are not" if verb == "freeze" else "on"
-        self.report(
-            {"changed": changed, "frozen": verb == "freeze"},
-            f"automatic advances are {now}{'' if changed else ', as they were'}",
-        )
+    def _switch(self, verb: str, reason: str) -> None:
+        is_frozen = verb == "freeze"
+        operation = lifecycle.freeze if is_frozen else lifecycle.unfreeze
+        has_changed = operation(actor=self.actor, reason=reason)
+        state = "frozen; guards still take rollouts back" if is_frozen else "on"
+        text = f"automatic advances are {state}" if has_changed else f"automatic advances were already {state}"
+        self.report({"changed": has_changed, "frozen": is_frozen}, text)
 
     def _history(self, rollout: Rollout) -> None:
-        moves = list(rollout.transitions.all())
-        lines = [
-            MOVE.format(move.at, move.epoch, move.verb, _moved(move), move.actor[:14], move.reason).rstrip()
-            for move in moves
-        ]
-        text = "\n".join(lines) or f"{rollout.name} was never moved"
-        self.report({"name": rollout.name, "history": [document(move) for move in moves]}, text)
+        transitions = list(rollout.transitions.all())
+        document = {"name": rollout.name, "history": [transition_json(transition) for transition in transitions]}
+        text = "\n".join(map(_transition_line, transitions)) or f"{rollout.name} has no transitions yet"
+        self.report(document, text)
 
     def _watch(self, name: str) -> None:
-        """In a terminal in place; elsewhere once more with each change."""
-        before: object = None
+        """Show the status repeatedly: in a terminal in place, elsewhere once more with each change."""
         try:
+            shown: object = None
             while True:
                 try:
-                    seen = status(named(name))
-                except DatabaseError as error:  # just then somebody wants to go on watching
+                    status = read_status(find_rollout(name))
+                except DatabaseError as error:  # an outage is when an operator needs to continue to watch
                     self.stderr.write(f"the database does not answer: {redact(first_line(error, 'no answer'))}")
-                    time.sleep(WATCH_SECONDS)
-                    continue
-                if self.as_json:
-                    self.report(seen.document(), "")
-                elif sys.stdout.isatty():
-                    self.stdout.write(CLEAR + shown(seen))
-                elif before != (now := _gist(seen)):
-                    self.stdout.write(f"{shown(seen)}\n")
-                    before = now
-                self.stdout.flush()
+                else:
+                    shown = self._show(status, shown)
                 time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             return
 
+    def _show(self, status: Status, shown: object) -> object:
+        """Print the status. Return what was printed last, in short.
+
+        shown: what the last call returned. In a pipe the status is printed only if it differs from that.
+        """
+        summary = _summary(status)
+        if self.as_json:
+            self.report(status.as_json(), "")
+        elif sys.stdout.isatty():
+            self.stdout.write(CLEAR_SCREEN + status_text(status))
+        elif summary != shown:
+            self.stdout.write(f"{status_text(status)}\n")
+        self.stdout.flush()
+        return summary
+
 
 def _require_next(rollout: Rollout, to: str | None) -> None:
-    """Raises WrongInput for a stage that does not follow."""
-    following = ORDER[ORDER.index(Stage(rollout.stage)) + 1 :][:1]
-    if to and [Stage(to)] != following:
-        only = f"only {following[0].value} does" if following else "nothing does"
-        raise WrongInput(f"{to} does not follow {rollout.stage}", f"{only}: no stage is skipped")
+    """Raise WrongInput if a stage is given that does not follow the present one."""
+    next_stages = ORDER[ORDER.index(Stage(rollout.stage)) + 1 :][:1]
+    if to and [Stage(to)] != next_stages:
+        remedy = f"use --to {next_stages[0].value}" if next_stages else "no stage follows"
+        raise WrongInput(f"cannot advance {rollout.name} from {rollout.stage} to {to}: no stage is skipped", remedy)
 
 
-def _gist(seen: Status) -> object:
-    rollout = seen.rollout
-    return rollout.epoch, [(one.guard, one.verdict) for one in seen.judged], seen.feeds, seen.is_frozen
+def _summary(status: Status) -> object:
+    """Return what makes a status worth printing again."""
+    verdicts = [(judgment.guard, judgment.verdict) for judgment in status.judgments]
+    return status.rollout.epoch, verdicts, status.feeds, status.is_frozen
 
 
-def shown(seen: Status) -> str:
-    rollout, stage, feeds = seen.rollout, Stage(seen.rollout.stage), seen.feeds
-    head = [f"{rollout.name}  {stage.symbol} {stage.value}", RunState(rollout.run_state).label.lower()]
-    head += [f"{rollout.percent} %", f"epoch {rollout.epoch}"] + ([f"pace {rollout.pace:g}"] * (rollout.pace != 1))
-    time_left = "" if seen.seconds_left is None else f", {seen.seconds_left:.0f} s left"
-    lines = ["  ".join(head), f"in this stage for {seen.seconds_in_stage:.0f} s{time_left}", f"next: {seen.next}"]
-    if seen.is_frozen:
-        lines.append("automatic advances are frozen; rollbacks are not")
-    if seen.judged:
-        lines += ["", GUARD.format("guard", "value", "limit", "samples", "verdict")]
-        lines += [
-            GUARD.format(
-                one.guard.value, shown_value(one.guard, one.value), shown_limit(one), one.samples, one.verdict.value
-            )
-            for one in seen.judged
-        ]
-    told = f"{feeds.healthy} healthy, {feeds.failing} failing, {feeds.inactive} inactive"
-    return "\n".join([*lines, "", f"providers watched: {feeds.watched}: {told}"])
+def status_text(status: Status) -> str:
+    """Return the status as an operator reads it in a terminal."""
+    rollout, stage, feeds = status.rollout, Stage(status.rollout.stage), status.feeds
+    head = [
+        f"{rollout.name}  {stage.symbol} {stage.value}",
+        RunState(rollout.run_state).label.lower(),
+        f"{rollout.percent} %",
+        f"epoch {rollout.epoch}",
+    ]
+    if rollout.pace != 1:
+        head.append(f"pace {rollout.pace:g}")
+    left = "" if status.seconds_left is None else f", {status.seconds_left:.0f} s left"
+    lines = ["  ".join(head), f"in this stage for {status.seconds_in_stage:.0f} s{left}", f"next: {status.next}"]
+    if status.is_frozen:
+        lines.append("automatic advances are frozen; guards still take rollouts back")
+    if status.judgments:
+        lines += ["", GUARD_LINE.format("guard", "value", "limit", "samples", "verdict")]
+    for judgment in status.judgments:
+        value, limit = format_value(judgment.guard, judgment.value), format_limit(judgment)
+        lines.append(GUARD_LINE.format(judgment.guard.value, value, limit, judgment.samples, judgment.verdict.value))
+    states = f"{feeds.healthy} healthy, {feeds.failing} failing, {feeds.inactive} inactive"
+    return "\n".join([*lines, "", f"providers watched: {feeds.watched}: {states}"])
 
 
-def _moved(move: Transition) -> str:
-    share = f" {move.percent} %" if move.to_stage == Stage.PARTIAL_ACTIVE else ""
-    return f"{move.from_stage} → {move.to_stage}{share}" if move.from_stage != move.to_stage else move.to_stage + share
+def _transition_line(transition: Transition) -> str:
+    return TRANSITION_LINE.format(
+        transition.at,
+        transition.epoch,
+        transition.verb,
+        _describe_move(transition),
+        transition.actor[:14],
+        transition.reason,
+    ).rstrip()
 
 
-def document(move: Transition) -> dict[str, Any]:
-    told = ("epoch", "verb", "percent", "run_state", "pace", "actor", "reason", "evidence")
-    stages = {"from": move.from_stage, "to": move.to_stage, "at": move.at.isoformat()}
-    return {name: getattr(move, name) for name in told} | stages
+def _describe_move(transition: Transition) -> str:
+    """Return the stages of a transition, as `DARK_MODE → SHADOW_MODE`."""
+    share = f" {transition.percent} %" if transition.to_stage == Stage.PARTIAL_ACTIVE else ""
+    if transition.from_stage == transition.to_stage:
+        return transition.to_stage + share
+    return f"{transition.from_stage} → {transition.to_stage}{share}"
+
+
+def transition_json(transition: Transition) -> dict[str, Any]:
+    """Return a transition as the JSON documents of this command have it."""
+    stages = {"from": transition.from_stage, "to": transition.to_stage, "at": transition.at.isoformat()}
+    return {name: getattr(transition, name) for name in TRANSITION_FIELDS} | stages

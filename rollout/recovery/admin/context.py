@@ -1,4 +1,4 @@
-"""What the admin shows of recovery: the three levels with their last rehearsal, and a run's steps. Reads only."""
+"""The context of recovery's pages: the levels with their last rehearsal, and a run's steps. Reads only."""
 
 import json
 from typing import Any
@@ -12,103 +12,115 @@ from core.text import duration
 from rollout.choices import RunKind, RunOutcome
 from rollout.models import LEVELS, RecoveryRun, RecoveryStep
 from rollout.recovery import operations
-from rollout.recovery.rollback import gradual, levels, quarantine
+from rollout.recovery.rollback import gradual, quarantine
+from rollout.recovery.rollback.plan import describe_estimate, plan_level
+from rollout.recovery.rollback.rehearsal import rehearsal_fault
 from rollout.recovery.runner import PROMISED
 
-SAYS = {
-    RunKind.EMERGENCY: "All rollouts off, polling, warming and serving off, the data out of service; nothing is lost.",
-    RunKind.STANDARD: "All rollouts off, a snapshot, then entries go and provider states go back to a backfill's.",
-    RunKind.GRADUAL: "Down step by step, the guards watching; no data is touched.",
+EFFECTS = {
+    RunKind.EMERGENCY: "Disables all rollouts, switches off polling, warming and serving, and takes the data out of "
+    "service. Nothing is lost.",
+    RunKind.STANDARD: "Disables all rollouts, takes a snapshot, deletes the cache entries, and resets the provider "
+    "states to a backfill's.",
+    RunKind.GRADUAL: "Moves the rollouts down step by step while the guards watch. Changes no data.",
 }
 
 
 def level_cards() -> list[dict[str, Any]]:
-    return [_card(level) for level in LEVELS]
+    return [_level_card(level) for level in LEVELS]
 
 
-def _card(level: RunKind) -> dict[str, Any]:
-    found = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
-    tried, last = found.filter(is_rehearsal=True).first(), found.filter(is_rehearsal=False).first()
+def _level_card(level: RunKind) -> dict[str, Any]:
+    ended = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
+    rehearsal, last = ended.filter(is_rehearsal=True).first(), ended.filter(is_rehearsal=False).first()
     return {
         "level": level.value,
         "badge": badge(level),
-        "says": SAYS[level],
+        "effect": EFFECTS[level],
         "promise": duration(PROMISED[level]),
-        "rehearsed": rehearsed(tried),
+        "rehearsed": describe_rehearsal(rehearsal),
         "last": ago(last.ended_at, "never") if last else "never",
     }
 
 
-def rehearsed(run: RecoveryRun | None) -> SafeString:
-    """When a level was rehearsed last; red where that is long ago, or broke its promise."""
+def describe_rehearsal(run: RecoveryRun | None) -> SafeString:
+    """Return when the level was last rehearsed; in red if that is too long ago or took longer than promised."""
     if run is None or run.ended_at is None:
         return format_html('<span class="sw-red">✕ {}</span>', "never rehearsed")
-    is_good = not levels.rehearsal_fault(run, timezone.now())
+    is_good = not rehearsal_fault(run, timezone.now())
     holds = f" and {duration(run.waived_seconds)} of holds" if run.waived_seconds else ""
-    said = f"{duration(run.actual_seconds or 0)}{holds}"
-    mark, color = ("✓", "green") if is_good else ("✕", "red")
-    failed = "" if run.outcome == RunOutcome.DONE else " and failed"
-    html = '<span class="sw-{}">{} rehearsed {}{}, took {}</span>'
-    return format_html(html, color, mark, ago(run.ended_at), failed, said)
+    symbol, color = ("✓", "green") if is_good else ("✕", "red")
+    return format_html(
+        '<span class="sw-{}">{} rehearsed {}{}, took {}{}</span>',
+        color,
+        symbol,
+        ago(run.ended_at),
+        "" if run.outcome == RunOutcome.DONE else " and failed",
+        duration(run.actual_seconds or 0),
+        holds,
+    )
 
 
-def promise_kept(run: RecoveryRun) -> SafeString | str:
-    kept = run.has_kept_promise
-    return "–" if kept is None else on_off(kept, "kept", "not kept")
+def promise_badge(run: RecoveryRun) -> SafeString | str:
+    has_kept = run.has_kept_promise
+    return "–" if has_kept is None else on_off(has_kept, "kept", "not kept")
 
 
-def took(run: RecoveryRun) -> str:
+def describe_promise(run: RecoveryRun) -> str:
+    return "–" if run.promised_seconds is None else duration(run.promised_seconds)
+
+
+def describe_duration(run: RecoveryRun) -> str:
+    """Return how long the run took, or has taken so far."""
     if run.actual_seconds is None:
         return f"{duration((timezone.now() - run.started_at).total_seconds())} so far"
     return duration(run.actual_seconds)
 
 
-def timeline(run: RecoveryRun) -> list[dict[str, Any]]:
-    done = {step.name: step for step in run.steps.order_by("pk")}
-    shown = [_step(step) for step in done.values()]
+def steps_context(run: RecoveryRun) -> list[dict[str, Any]]:
+    """Return the steps that the run has begun; if it is an open rollback, also those that are to come."""
+    begun = {step.name: step for step in run.steps.order_by("pk")}
+    steps = [_step_context(step) for step in begun.values()]
     if run.ended_at is None and run.level in LEVELS:
-        coming = [each for each in levels.plan(run.level, run.pace) if each.name not in done]
-        shown += [
-            {"name": called(each.name), "badge": "", "took": usually(each.seconds), "says": each.says}
-            for each in coming
+        to_come = [step for step in plan_level(run.level, run.pace) if step.name not in begun]
+        steps += [
+            {
+                "name": step_label(step.name),
+                "badge": "",
+                "took": describe_estimate(step.seconds),
+                "description": step.summary,
+            }
+            for step in to_come
         ]
-    return shown
+    return steps
 
 
-def called(step: str) -> str:
-    """A step's name, in an operator's words."""
-    return gradual.LABELS.get(step) or step.replace("_", " ").capitalize()
+def step_label(name: str) -> str:
+    """Return the name of the step as an operator reads it."""
+    return gradual.LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
-def usually(seconds: float | None) -> str:
-    """How long a step took so far, as its plan says it."""
-    if seconds is None:
-        return "no time known yet"
-    return duration(seconds) if seconds < 0.1 else f"about {duration(seconds)}"
-
-
-def _step(step: RecoveryStep) -> dict[str, Any]:
-    problem = step.evidence.get("problem", "")
+def _step_context(step: RecoveryStep) -> dict[str, Any]:
     return {
-        "name": called(step.name),
+        "name": step_label(step.name),
         "badge": badge(RunOutcome(step.outcome)),
         "took": ago(step.started_at) if step.seconds is None else duration(step.seconds),
-        "says": problem,
-        # Of a step that has ended it stays as it is, and open where somebody opened it.
+        "description": step.evidence.get("problem", ""),
+        # The page keeps the evidence of an ended step as it is, open if its reader opened it.
         "key": f"evidence-{step.pk}" if step.ended_at else "",
         "evidence": json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
     }
 
 
-def verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
-    """What this user may do of it: verb and label."""
-    found = []
+def allowed_verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
+    """Return the verbs that this user may apply to the run now, each with its label."""
+    verbs = []
     if run.kind == RunKind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):
-        found.append(("pause", "Pause…") if run.outcome == RunOutcome.RUNNING else ("resume", "Resume…"))
-    is_over = run.kind in (RunKind.EMERGENCY, RunKind.STANDARD) and run.ended_at and not run.is_rehearsal
-    if is_over and user.has_perm("rollout.restore_recoveryrun") and operations.is_undoable(run):
-        found.append(("undo", "Undo…"))
+        verbs.append(("pause", "Pause…") if run.outcome == RunOutcome.RUNNING else ("resume", "Resume…"))
+    has_ended = run.kind in (RunKind.EMERGENCY, RunKind.STANDARD) and run.ended_at and not run.is_rehearsal
+    if has_ended and user.has_perm("rollout.restore_recoveryrun") and operations.is_undoable(run):
+        verbs.append(("undo", "Undo…"))
     may_purge = user.has_perm("rollout.purge_recoveryrun")
-    if run.kind == RunKind.EMERGENCY and is_over and may_purge and quarantine.is_held(run):
-        found.append(("purge", "Purge the quarantine…"))
-    return found
+    if run.kind == RunKind.EMERGENCY and has_ended and may_purge and quarantine.is_held(run):
+        verbs.append(("purge", "Purge the quarantine…"))
+    return verbs

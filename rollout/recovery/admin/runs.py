@@ -1,6 +1,7 @@
-"""Recovery runs: the three levels to begin, and each run step by step."""
+"""The admin of recovery runs: the three levels that can be begun, and each run step by step."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
@@ -12,7 +13,7 @@ from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 
 from core.console.badges import ago, badge
-from core.console.confirm import typed, verb_page
+from core.console.confirm import confirmation_form, verb_page
 from core.console.keyset import KeysetAdmin
 from core.switches import Part
 from core.text import duration
@@ -20,17 +21,17 @@ from rollout.choices import RunKind, RunOutcome
 from rollout.models import LEVELS, RecoveryRun
 from rollout.recovery import background, operations, reactivate
 from rollout.recovery.admin import context
-from rollout.recovery.rollback import levels
+from rollout.recovery.rollback.plan import PlannedStep, describe_estimate, plan_level
 from rollout.recovery.runner import PROMISED
-from rollout.status import switched_off
+from rollout.status import switched_off_banners
 
 LIST = "admin:rollout_recoveryrun_changelist"
 
 
 @admin.register(RecoveryRun)
 class RecoveryRunAdmin(KeysetAdmin):
-    intro = "The ways back, what each promises, and every time one was taken or rehearsed."
-    when_empty = "None was needed yet. Rehearse one:"
+    intro = "The ways back, the time that each promises, and every run and rehearsal so far."
+    when_empty = "There is no run yet. Rehearse a level:"
     command = "python manage.py rollback --level standard --rehearse"
     list_before_template = "console/recovery_runs.html"
     change_form_outer_before_template = "console/recovery_run.html"
@@ -40,94 +41,112 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         name = "rollout_recoveryrun_{}".format
-        own = [self.page(f"begin/{level.value}/", self._beginning(level), name(level.value)) for level in LEVELS]
-        own += [self.page(f"<int:pk>/{verb}/", self._acting(verb), name(verb)) for verb in VERBS]
-        own.append(self.page("reactivate/", self.reactivate, name("reactivate")))
-        own.append(self.page("<int:pk>/live/", self.live, name("live")))
-        return own + super().get_urls()  # type: ignore[no-any-return]
+        urls = [self.page(f"begin/{level.value}/", self._begin_page(level), name(level.value)) for level in LEVELS]
+        urls += [self.page(f"<int:pk>/{verb}/", self._verb_page(verb), name(verb)) for verb in VERBS]
+        urls.append(self.page("reactivate/", self.reactivate, name("reactivate")))
+        urls.append(self.page("<int:pk>/live/", self.live, name("live")))
+        return urls + super().get_urls()  # type: ignore[no-any-return]
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
-        more = {"levels": [self._level(request, card) for card in context.level_cards()], "banners": switched_off()}
-        if more["banners"] and request.user.has_perm("rollout.reactivate_activation"):
-            more["reactivate"] = [reverse("admin:rollout_recoveryrun_reactivate")]
-        return more
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        banners = switched_off_banners()
+        may_reactivate = banners and request.user.has_perm("rollout.reactivate_activation")
+        return {
+            "levels": [self._level_context(request, card) for card in context.level_cards()],
+            "banners": banners,
+            "reactivate": [reverse("admin:rollout_recoveryrun_reactivate")] if may_reactivate else [],
+        }
 
-    def _level(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
-        may = request.user.has_perm(f"rollout.{card['level']}_recoveryrun")
-        return card | {"may": may, "begin": reverse(f"admin:rollout_recoveryrun_{card['level']}")}
+    def _level_context(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
+        may_begin = request.user.has_perm(f"rollout.{card['level']}_recoveryrun")
+        return card | {"may": may_begin, "begin": reverse(f"admin:rollout_recoveryrun_{card['level']}")}
 
-    def of_row(self, request: HttpRequest, row: RecoveryRun) -> dict[str, Any]:
-        return self._shown(request, row)
+    def row_context(self, request: HttpRequest, row: RecoveryRun) -> dict[str, Any]:
+        return self._run_context(request, row)
 
     def reactivate(self, request: HttpRequest) -> HttpResponse:
-        """All parts that are off."""
-        off = switched_off()
+        """Ask for a confirmation, and switch on all parts that are off."""
+        off = switched_off_banners()
+
+        def switch_on(filled: dict[str, Any]) -> str:
+            return _describe_switched_on(reactivate.reactivate([], actor=request.user, reason=filled["reason"]))
+
         return verb_page(
             self,
             request,
             label="Reactivate",
             subject="all parts that are off",
             permission="rollout.reactivate_activation",
-            plan=[*off, "They are switched on; rollouts stay where they are."],
-            act=lambda filled: _switched_on(reactivate.reactivate([], actor=request.user, reason=filled["reason"])),
-            back=reverse(LIST),
-            idle="" if off else "Nothing is off",
+            plan=[*off, "These parts are switched on. Every rollout stays in its stage."],
+            operation=switch_on,
+            return_url=reverse(LIST),
+            nothing_to_do="" if off else "No part is off",
         )
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The part of the page that moves."""
+        """Return the part of the page that changes while the run is executed."""
         run = get_object_or_404(RecoveryRun, pk=pk)
         if not self.has_view_permission(request, run):
             raise PermissionDenied
-        return TemplateResponse(request, "console/recovery_run_live.html", self._shown(request, run))
+        return TemplateResponse(request, "console/recovery_run_live.html", self._run_context(request, run))
 
-    def _shown(self, request: HttpRequest, run: RecoveryRun) -> dict[str, Any]:
+    def _run_context(self, request: HttpRequest, run: RecoveryRun) -> dict[str, Any]:
         base = f"{reverse(LIST)}{run.pk}/"
-        about = {"kind": badge(run.level), "result": badge(RunOutcome(run.outcome)), "took": context.took(run)}
-        about |= {"kept": context.promise_kept(run), "promised": _promise(run)}
-        verbs = [(f"{base}{verb}/", label, verb) for verb, label in context.verbs(run, request.user)]
-        more = {"steps": context.timeline(run), "live": f"{base}live/", "is_open": run.ended_at is None}
-        return {"run": run, "about": about, "verbs": verbs} | more
+        return {
+            "run": run,
+            "about": {
+                "kind": badge(run.level),
+                "result": badge(RunOutcome(run.outcome)),
+                "took": context.describe_duration(run),
+                "promised": context.describe_promise(run),
+                "kept": context.promise_badge(run),
+            },
+            "verbs": [(f"{base}{verb}/", label, verb) for verb, label in context.allowed_verbs(run, request.user)],
+            "steps": context.steps_context(run),
+            "live": f"{base}live/",
+            "is_open": run.ended_at is None,
+        }
 
-    def _beginning(self, level: RunKind) -> Callable[..., HttpResponse]:
-        def ask(request: HttpRequest) -> HttpResponse:
+    def _begin_page(self, level: RunKind) -> Callable[..., HttpResponse]:
+        def confirm(request: HttpRequest) -> HttpResponse:
+            def begin(filled: dict[str, Any]) -> HttpResponse:
+                return _execute_and_show(
+                    operations.roll_back(level, actor=request.user, reason=filled["reason"], is_for_workers=True)
+                )
+
             return verb_page(
                 self,
                 request,
                 label="Roll back",
                 subject=f"{level.label.lower()}, promised within {duration(PROMISED[level])}",
                 permission=f"rollout.{level.value}_recoveryrun",
-                plan=[_planned(each) for each in levels.plan(level)],
-                act=lambda filled: self._begin(request, level, filled["reason"]),
-                back=reverse(LIST),
-                form=typed(level.value),
-                takes_away=True,
+                plan=[_describe_step(step) for step in plan_level(level)],
+                operation=begin,
+                return_url=reverse(LIST),
+                form=confirmation_form(level.value),
+                is_destructive=True,
             )
 
-        return ask
+        return confirm
 
-    def _begin(self, request: HttpRequest, level: RunKind, reason: str) -> HttpResponse:
-        return _carried_out(operations.roll_back(level, actor=request.user, reason=reason, is_for_workers=True))
+    def _verb_page(self, name: str) -> Callable[..., HttpResponse]:
+        verb = VERBS[name]
 
-    def _acting(self, verb: str) -> Callable[..., HttpResponse]:
-        permission, plan, act = VERBS[verb]
-
-        def ask(request: HttpRequest, pk: int) -> HttpResponse:
+        def confirm(request: HttpRequest, pk: int) -> HttpResponse:
             run = get_object_or_404(RecoveryRun, pk=pk)
             return verb_page(
                 self,
                 request,
-                label=verb.capitalize(),
+                label=name.capitalize(),
                 subject=str(run),
-                permission=f"rollout.{permission}_recoveryrun",
-                plan=[plan],
-                act=lambda filled: act(run, request.user, filled["reason"]),
-                back=f"{reverse(LIST)}{run.pk}/change/",
-                form=typed(verb),
-                takes_away=verb == "purge",
+                permission=verb.permission,
+                plan=[verb.effect],
+                operation=lambda filled: verb.operation(run, request.user, filled["reason"]),
+                return_url=f"{reverse(LIST)}{run.pk}/change/",
+                form=confirmation_form(name),
+                is_destructive=name == "purge",
             )
 
-        return ask
+        return confirm
 
     @admin.display(description="When")
     def when(self, run: RecoveryRun) -> SafeString | str:
@@ -143,66 +162,79 @@ class RecoveryRunAdmin(KeysetAdmin):
 
     @admin.display(description="Took")
     def took(self, run: RecoveryRun) -> str:
-        return context.took(run) + (", rehearsed" if run.is_rehearsal else "")
+        return context.describe_duration(run) + (", rehearsed" if run.is_rehearsal else "")
 
     @admin.display(description="Promised")
     def promised(self, run: RecoveryRun) -> str:
-        return _promise(run)
+        return context.describe_promise(run)
 
     @admin.display(description="Promise")
     def kept(self, run: RecoveryRun) -> SafeString | str:
-        return context.promise_kept(run)
+        return context.promise_badge(run)
 
 
-def _promise(run: RecoveryRun) -> str:
-    return "–" if run.promised_seconds is None else duration(run.promised_seconds)
+def _describe_step(step: PlannedStep) -> str:
+    return f"{step.summary} ({describe_estimate(step.seconds)})"
 
 
-def _planned(each: levels.Planned) -> str:
-    return f"{each.says[0].upper()}{each.says[1:]} ({context.usually(each.seconds)})"
+def _describe_switched_on(parts: Sequence[Part]) -> str:
+    return f"Switched on: {', '.join(parts)}" if parts else "No part was off"
 
 
-def _switched_on(parts: Sequence[Part]) -> str:
-    return f"Switched on: {', '.join(parts)}" if parts else "Nothing was off"
-
-
-def _carried_out(run: RecoveryRun) -> HttpResponse:
-    background.carry_out(run)
+def _execute_and_show(run: RecoveryRun) -> HttpResponse:
+    """Execute the run in the background, and go to its page."""
+    background.execute_in_background(run)
     return HttpResponseRedirect(f"{reverse(LIST)}{run.pk}/change/")
 
 
 def _undo(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
-    """Of that one, not of whichever is the last by now."""
-    return _carried_out(operations.undo(run, actor=user, reason=reason, is_for_workers=True))
+    """Undo this run. It is refused if another rollback is the last one by now."""
+    return _execute_and_show(operations.undo(run, actor=user, reason=reason, is_for_workers=True))
 
 
 def _purge(run: RecoveryRun, user: Any, reason: str) -> HttpResponse:
-    return _carried_out(operations.purge(run.pk, actor=user, reason=reason, is_for_workers=True))
+    return _execute_and_show(operations.purge(run.pk, actor=user, reason=reason, is_for_workers=True))
 
 
 def _pause(run: RecoveryRun, user: Any, reason: str) -> str:
-    did = operations.pause(run, actor=user, reason=reason)
-    return f"{run} stays where it is" if did else f"{run} does not run: it is {_now(run)}"
+    if operations.pause_run(run, actor=user, reason=reason):
+        return f"{run} holds where it is"
+    return f"{run} was not running: it is {_present_outcome(run)}"
 
 
 def _resume(run: RecoveryRun, user: Any, reason: str) -> str:
-    did = operations.resume(run, actor=user, reason=reason)
-    return f"{run} goes on" if did else f"{run} was not paused: it is {_now(run)}"
+    if operations.resume_run(run, actor=user, reason=reason):
+        return f"{run} continues"
+    return f"{run} was not paused: it is {_present_outcome(run)}"
 
 
-def _now(run: RecoveryRun) -> str:
+def _present_outcome(run: RecoveryRun) -> str:
     run.refresh_from_db()
     return RunOutcome(run.outcome).label.lower()
 
 
-# Permission, what it does, and the operation.
-VERBS: dict[str, tuple[str, str, Callable[[RecoveryRun, Any, str], object]]] = {
-    "undo": (
-        "restore",
-        "Its data comes back. Rollouts stay disabled; parts stay off until reactivated.",
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb that a user can apply to a run: the permission that it needs, its effect, and the operation."""
+
+    permission: str
+    effect: str
+    operation: Callable[[RecoveryRun, Any, str], object]
+
+
+VERBS = {
+    "undo": Verb(
+        "rollout.restore_recoveryrun",
+        "The data of this rollback comes back. Rollouts stay disabled, and parts stay off until they are reactivated.",
         _undo,
     ),
-    "purge": ("purge", "What is in quarantine is dropped for good, once its snapshot was read back.", _purge),
-    "pause": ("gradual", "It stays where it is; the guards go on watching.", _pause),
-    "resume": ("gradual", "Its hold goes on where it stood.", _resume),
+    "purge": Verb(
+        "rollout.purge_recoveryrun",
+        "The snapshot of the quarantine is read back, and then the tables in quarantine are dropped permanently.",
+        _purge,
+    ),
+    "pause": Verb(
+        "rollout.gradual_recoveryrun", "The rollouts stay where they are; the guards continue to watch.", _pause
+    ),
+    "resume": Verb("rollout.gradual_recoveryrun", "The rest of the present hold runs.", _resume),
 }

@@ -1,4 +1,4 @@
-"""Snapshots in the admin: which there are, and one more."""
+"""The admin of snapshots: those that exist, and a page that asks a worker for another one."""
 
 from typing import Any
 
@@ -18,9 +18,7 @@ PERMISSION = "rollout.create_snapshot"
 
 @admin.register(Snapshot)
 class SnapshotAdmin(KeysetAdmin):
-    intro = (
-        "All protected tables as they were at one moment, on disk: one every night, and whenever somebody makes one."
-    )
+    intro = "All protected tables as they were at one moment, on disk. One is made every night, and others on request."
     when_empty = "Make one:"
     command = "python manage.py snapshot create"
     list_before_template = "console/snapshots.html"
@@ -32,7 +30,7 @@ class SnapshotAdmin(KeysetAdmin):
     def get_urls(self) -> list[URLPattern]:
         return [self.page("create/", self.create, "rollout_snapshot_create"), *super().get_urls()]
 
-    def of_list(self, request: HttpRequest) -> dict[str, Any]:
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
         return {"create": reverse("admin:rollout_snapshot_create") if request.user.has_perm(PERMISSION) else ""}
 
     def create(self, request: HttpRequest) -> HttpResponse:
@@ -43,11 +41,11 @@ class SnapshotAdmin(KeysetAdmin):
             subject="all protected tables",
             permission=PERMISSION,
             plan=[
-                "A worker writes every protected table, as it is at one moment, to disk while everything goes on.",
-                "It is in this list once it is whole; a nightly one is made in any case.",
+                "A worker writes every protected table, as it is at one moment, to disk. Clients continue to work.",
+                "The snapshot appears in this list when it is whole. The nightly snapshot is made in any case.",
             ],
-            act=lambda filled: operations.ask_for_one(actor=request.user, reason=filled["reason"]),
-            back=reverse("admin:rollout_snapshot_changelist"),
+            operation=lambda filled: operations.request_snapshot(actor=request.user, reason=filled["reason"]),
+            return_url=reverse("admin:rollout_snapshot_changelist"),
         )
 
     @admin.display(description="Made")

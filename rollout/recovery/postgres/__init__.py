@@ -1,0 +1,1 @@
+"""PostgreSQL as recovery needs it: statements, locks, and the shape of tables."""

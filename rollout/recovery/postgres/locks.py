@@ -1,100 +1,131 @@
-"""Locks on whole tables that never queue the site behind somebody: short waits, tried again, then the sessions in the
-way are ended where that is allowed.
+"""Locks on whole tables that never make other sessions queue for long.
+
+Each attempt waits only WAIT_MS for the locks, because later sessions queue behind a lock request that waits. After
+PATIENCE_SECONDS the sessions that hold the tables are ended, if the caller allows it.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from psycopg import errors
 
 from core.errors import SlipwayError
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.tables import execute, rows_of
+from rollout.recovery.postgres.tables import execute, fetch_rows
 
-WAIT_MS, WORK_MS = 200, 5000
-PATIENCE_SECONDS, AFTERWARDS_SECONDS = 10.0, 3.0
-PAUSE_SECONDS = 0.1
-# An autovacuum worker gives way to whoever waits for longer than deadlock_timeout, which is a second.
-AUTOVACUUM, AUTOVACUUM_WAIT_MS = "autovacuum worker", 1500
-Found = TypeVar("Found")
-
-
-class InTheWay(SlipwayError):
-    """Sessions hold what is needed, and may not be ended."""
-
-
-class Mode(Enum):
-    """Of PostgreSQL's, with those that others may hold meanwhile."""
-
-    WHOLE = "ACCESS EXCLUSIVE", ()  # nobody else even reads
-    READ_ONLY = "EXCLUSIVE", ("AccessShareLock",)
-    NO_WRITES = "SHARE ROW EXCLUSIVE", ("AccessShareLock", "RowShareLock")  # what a foreign key asks of its target
+WAIT_MS = 200  # an attempt waits this long for the locks
+WORK_MS = 5000  # the work under the locks waits this long for further ones
+PATIENCE_SECONDS = 10.0  # attempts go on this long before sessions are ended
+AFTERWARDS_SECONDS = 3.0  # and this long after they were ended
+PAUSE_SECONDS = 0.1  # between two attempts
+AUTOVACUUM = "autovacuum worker"
+# An autovacuum worker gives way to a session that waits longer than deadlock_timeout, which is 1 s by default.
+AUTOVACUUM_WAIT_MS = 1500
+Result = TypeVar("Result")
 
 
-Locks = Mapping[Mode, Sequence[str]]  # quoted names of tables
+class BlockedBySessions(SlipwayError):
+    """Other sessions hold the tables, and may not be ended."""
 
 
-Sessions = list[dict[str, Any]]  # as the catalogue tells of them
+class LockMode(Enum):
+    """PostgreSQL's name of a lock mode, and the locks that other sessions may still hold."""
+
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE", ()  # other sessions cannot even read
+    EXCLUSIVE = "EXCLUSIVE", ("AccessShareLock",)  # other sessions can only read
+    # Other sessions cannot write. A foreign key asks for this lock on the table that it references.
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE", ("AccessShareLock", "RowShareLock")
+
+    def __init__(self, keyword: str, harmless_locks: tuple[str, ...]) -> None:
+        self.keyword = keyword
+        self.harmless_locks = harmless_locks
 
 
-def with_locks(locks: Locks, work: Callable[[Sessions], Found], *, ends_sessions: bool) -> Found:
-    """Do the work in one transaction that holds the locks; it is told of the sessions that were ended for it. Raises
-    InTheWay with the pids.
+Locks = Mapping[LockMode, Sequence[str]]  # quoted names of tables
+
+
+class BlockingSession(TypedDict):
+    """A session that holds a table, as it is stored in the evidence of a step."""
+
+    pid: int  # 0: a prepared transaction
+    is_own: bool  # it belongs to Slipway's own database role
+    kind: str
+    application: str
+    state: str
+    seconds: float  # the age of its transaction
+
+
+def with_locks(locks: Locks, work: Callable[[list[BlockingSession]], Result], *, ends_sessions: bool) -> Result:
+    """Call `work` in one transaction that holds the locks, and return its result.
+
+    work: receives the sessions that were ended to get the locks.
+    ends_sessions: sessions of Slipway's own database role may be ended once PATIENCE_SECONDS are over.
+    Raises BlockedBySessions, which names the pids.
     """
-    ended, wait_ms, deadline = Sessions(), WAIT_MS, time.monotonic() + PATIENCE_SECONDS
-    seen: set[int] = set()
+    ended: list[BlockingSession] = []
+    wait_ms, deadline = WAIT_MS, time.monotonic() + PATIENCE_SECONDS
+    seen_pids: set[int] = set()
     while True:
         try:
             with transaction.atomic(durable=True):
-                _lock(locks, wait_ms)
+                _acquire(locks, wait_ms)
                 return work(ended)
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
-        found = _blockers(locks)
-        # Who is there at two looks; else whoever reads for a moment would be taken for one in the way.
-        blockers = [each for each in found if each["pid"] in seen]
-        seen = {each["pid"] for each in found}
-        waits_for_autovacuum = bool(blockers) and all(each["kind"] == AUTOVACUUM for each in blockers)
+        sessions = _sessions_that_hold(locks)
+        # A session counts if two checks in a row find it: one that reads for a moment blocks nothing.
+        blockers = [session for session in sessions if session["pid"] in seen_pids]
+        seen_pids = {session["pid"] for session in sessions}
+        waits_for_autovacuum = bool(blockers) and all(session["kind"] == AUTOVACUUM for session in blockers)
         wait_ms = AUTOVACUUM_WAIT_MS if waits_for_autovacuum else WAIT_MS
         if time.monotonic() > deadline:
-            is_hopeless = ended or not ends_sessions or not all(each["is_own"] for each in blockers)
-            if is_hopeless or not (own := _end(blockers)):
-                raise InTheWay(_named(blockers), "end them as a superuser: SELECT pg_terminate_backend(PID)")
-            ended = own
+            may_end = ends_sessions and not ended and all(session["is_own"] for session in blockers)
+            ended = end_sessions(blockers) if may_end else []
+            if not ended:
+                raise _blocked_by(blockers)
             deadline = time.monotonic() + AFTERWARDS_SECONDS
         time.sleep(PAUSE_SECONDS)
 
 
-def _lock(locks: Locks, wait_ms: int) -> None:
+def _acquire(locks: Locks, wait_ms: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{wait_ms}ms"])
+        cursor.execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=wait_ms))
         for mode, tables in locks.items():
             if tables:
-                cursor.execute(f"LOCK TABLE {', '.join(tables)} IN {mode.value[0]} MODE")
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{WORK_MS}ms"])
+                cursor.execute(sql.LOCK_TABLES.format(tables=", ".join(tables), mode=mode.keyword))
+        cursor.execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=WORK_MS))
 
 
-def _blockers(locks: Locks) -> Sessions:
-    names = ("pid", "is_own", "kind", "application", "state", "seconds")
-    found: dict[int, dict[str, Any]] = {}
+def _sessions_that_hold(locks: Locks) -> list[BlockingSession]:
+    sessions: dict[int, BlockingSession] = {}
     for mode, tables in locks.items():
-        for row in rows_of(sql.BLOCKERS, {"tables": list(tables), "harmless": list(mode.value[1])}):
-            found[row[0]] = dict(zip(names, row, strict=True))
-    return list(found.values())
+        params = {"tables": list(tables), "harmless": list(mode.harmless_locks)}
+        for pid, is_own, kind, application, state, seconds in fetch_rows(sql.BLOCKING_SESSIONS, params):
+            sessions[pid] = BlockingSession(
+                pid=pid, is_own=is_own, kind=kind, application=application, state=state, seconds=seconds
+            )
+    return list(sessions.values())
 
 
-def _end(blockers: Sessions) -> Sessions:
-    """Those of this role. Returns them."""
-    own = [each for each in blockers if each["is_own"]]
-    for each in own:
-        execute("SELECT pg_terminate_backend(%s)", [each["pid"]])
+def end_sessions(sessions: Sequence[BlockingSession]) -> list[BlockingSession]:
+    """End the sessions that belong to Slipway's own database role, and return them."""
+    own = [session for session in sessions if session["is_own"]]
+    for session in own:
+        execute(sql.TERMINATE_SESSION, [session["pid"]])
     return own
 
 
-def _named(blockers: Sessions) -> str:
-    pids = ", ".join(f"{each['pid']} ({each['application'] or each['kind']})" for each in blockers)
-    return f"sessions in the way that may not be ended: {pids}" if blockers else "locks could not be had in time"
+def _blocked_by(blockers: Sequence[BlockingSession]) -> BlockedBySessions:
+    if not blockers:
+        return BlockedBySessions(
+            f"cannot lock the tables: they were not free within {PATIENCE_SECONDS:g} s", "run the command again"
+        )
+    pids = ", ".join(f"{session['pid']} ({session['application'] or session['kind']})" for session in blockers)
+    return BlockedBySessions(
+        f"cannot lock the tables: sessions hold them that may not be ended: {pids}",
+        "end them as a superuser, SELECT pg_terminate_backend(PID), and run the command again",
+    )

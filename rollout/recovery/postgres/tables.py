@@ -1,6 +1,6 @@
-"""What recovery asks of a table, and does to one, beyond the ORM. Names come quoted."""
+"""Questions about tables, and changes to them, that the ORM cannot express. Table names come quoted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection
@@ -9,56 +9,70 @@ from rollout.recovery.postgres import sql
 
 
 def execute(statement: str, params: Any = None) -> None:
+    """Run the statement, and ignore its result."""
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
 
 
-def rows_of(statement: str, params: Any = None) -> list[tuple[Any, ...]]:
+def fetch_rows(statement: str, params: Any = None) -> list[tuple[Any, ...]]:
+    """Run the query, and return its rows."""
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         return list(cursor.fetchall())
 
 
-def names(statement: str, params: Any = None) -> list[str]:
-    """The rows of a statement that gives one name each."""
-    return [name for (name,) in rows_of(statement, params)]
+def fetch_names(statement: str, params: Any = None) -> list[str]:
+    """Run a query that gives one name per row, and return the names."""
+    return [name for (name,) in fetch_rows(statement, params)]
 
 
-def led_to(tables: Sequence[str]) -> list[str]:
-    """Those that their foreign keys lead to."""
-    return names(sql.LED_TO, {"tables": list(tables)})
+def copy_in(statement: str, blocks: Iterable[bytes]) -> None:
+    """Run a COPY ... FROM STDIN statement with these blocks, which need not end where rows end."""
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for block in blocks:
+            copy.write(block)
 
 
-def home() -> str:
-    """The schema that tables lie in."""
-    [found] = names("SELECT current_schema()")
-    return found
+def current_schema() -> str:
+    """Return the schema that unqualified table names refer to."""
+    [name] = fetch_names(sql.CURRENT_SCHEMA)
+    return name
 
 
-def count(table: str) -> int:
-    return int(rows_of(f"SELECT count(*) FROM {table}")[0][0])
+def count_rows(table: str) -> int:
+    """Return how many rows the table holds."""
+    return int(fetch_rows(sql.COUNT_ROWS.format(table=table))[0][0])
+
+
+def referenced_tables(tables: Sequence[str]) -> list[str]:
+    """Return the other tables that foreign keys of these tables reference."""
+    return fetch_names(sql.REFERENCED_TABLES, {"tables": list(tables)})
+
+
+def references_to(table: str) -> list[tuple[str, str, str]]:
+    """Return the foreign keys that reference the table: for each its table, its column, and that table's primary key.
+
+    These names come unquoted.
+    """
+    return [(child, column, key) for child, column, key in fetch_rows(sql.REFERENCES_TO, {"table": table})]
 
 
 def copy_rights(of: str, to: str) -> None:
-    """Owner and grants."""
-    for (statement,) in rows_of(sql.RIGHTS, {"of": of, "to": to}):
+    """Give the table `to` the owner and the privileges of the table `of`."""
+    for (statement,) in fetch_rows(sql.RIGHTS, {"of": of, "to": to}):
         execute(statement)
 
 
-def numbered(table: str, key: str) -> int | None:
-    """The highest number that it ever gave; None where it numbers nothing."""
-    if not rows_of(sql.IS_NUMBERED, {"table": table, "key": key})[0][0]:
+def highest_number(table: str, key: str) -> int | None:
+    """Return the highest number that the table has used for its key. Return None if no sequence numbers it."""
+    params = {"table": table, "key": key}
+    if not fetch_rows(sql.IS_NUMBERED, params)[0][0]:
         return None
-    named = {"table": table, "key": sql.quoted(key)}
-    return int(rows_of(sql.NUMBERED.format(**named), {"table": table, "key": key})[0][0])
+    return int(fetch_rows(sql.HIGHEST_NUMBER.format(table=table, key=sql.quoted(key)), params)[0][0])
 
 
-def number_from(table: str, key: str, highest: int | None) -> None:
-    """Have it go on behind that number."""
+def continue_numbering(table: str, key: str, highest: int | None) -> None:
+    """Let the table's sequence continue after `highest`. If it is None, change nothing."""
     if highest is not None:
-        execute(sql.NUMBER_FROM, {"table": table, "key": key, "highest": max(1, highest), "is_used": highest > 0})
-
-
-def leading_to(table: str) -> Sequence[tuple[str, str, str]]:
-    """The foreign keys that lead to it: whose they are, their column, and that table's own key."""
-    return [(child, column, key) for child, column, key in rows_of(sql.LEADING_TO, {"table": table})]
+        params = {"table": table, "key": key, "highest": max(1, highest), "is_used": highest > 0}
+        execute(sql.SET_HIGHEST_NUMBER, params)

@@ -1,0 +1,1 @@
+"""Putting rows back from a snapshot or from the quarantine."""

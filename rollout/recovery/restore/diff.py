@@ -1,17 +1,20 @@
-"""In what the rows of a table differ from those of a snapshot: both as COPY writes them, in the order of their keys."""
+"""The difference between a snapshot's rows and a table's rows.
+
+Both come in COPY's text format, in the order of their keys.
+"""
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
 
-ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}  # COPY's text format
+# The escapes of COPY's text format, except for those of a character by itself.
+ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
-class Change(Enum):
-    """What makes a table's row the snapshot's."""
+class RowChange(Enum):
+    """A change that makes a row of the table equal to the snapshot's."""
 
     ADD = "added"
     CHANGE = "changed"
@@ -19,73 +22,98 @@ class Change(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where things lie in a row, counted from 0. kept: of the snapshot's row, the columns that the table still has, in
-    the order in which the table's rows come. lasting: of those, what is compared. is_number: the key is one.
+class RowLayout:
+    """The positions of the columns in a row, counted from 0.
+
+    key: the position of the primary key in a row of the table.
+    is_number: the key is a number.
+    kept: the positions, in the snapshot's row, of the columns that the table still has, in the order of the table's
+        rows; None if it is every column in the same order.
+    compared: the positions, in a row of the table, of the columns whose values count.
     """
 
     key: int
     is_number: bool
-    kept: tuple[int, ...] | None  # None: all, in their order
-    lasting: tuple[int, ...]
+    kept: tuple[int, ...] | None
+    compared: tuple[int, ...]
 
-    def project(self, line: bytes) -> bytes:
-        """The snapshot's row as the table would have it."""
+    def project(self, row: bytes) -> bytes:
+        """Return the snapshot's row with the columns of the table's rows."""
         if self.kept is None:
-            return line
-        fields = line.rstrip(b"\n").split(b"\t")
-        return b"\t".join([fields[at] for at in self.kept]) + b"\n"
+            return row
+        fields = row.rstrip(b"\n").split(b"\t")
+        return b"\t".join([fields[position] for position in self.kept]) + b"\n"
 
-    def key_of(self, line: bytes) -> Any:
-        """As the rows are ordered: by number, or by the text's bytes."""
-        said = line.split(b"\t", self.key + 1)[self.key].rstrip(b"\n")
+    def key_of(self, row: bytes) -> int | bytes:
+        """Return the key by which the rows are ordered: a number, or the bytes of a text."""
+        text = row.split(b"\t", self.key + 1)[self.key].rstrip(b"\n")
         if self.is_number:
-            return int(said)
-        return ESCAPED.sub(lambda found: ESCAPES.get(found[1], found[1]), said) if b"\\" in said else said
+            return int(text)
+        return ESCAPED.sub(_unescape, text) if b"\\" in text else text
 
-    def is_same(self, one: bytes, other: bytes) -> bool:
-        if one == other:
+    def has_equal_values(self, row: bytes, other: bytes) -> bool:
+        """Return whether two rows have equal values in the columns that count."""
+        if row == other:
             return True
-        ours, theirs = one.rstrip(b"\n").split(b"\t"), other.rstrip(b"\n").split(b"\t")
-        return all(ours[at] == theirs[at] for at in self.lasting)
+        fields, other_fields = row.rstrip(b"\n").split(b"\t"), other.rstrip(b"\n").split(b"\t")
+        return all(fields[position] == other_fields[position] for position in self.compared)
 
 
-def differences(wanted: Iterable[bytes], found: Iterable[bytes], layout: Layout) -> Iterator[tuple[Change, bytes]]:
-    """wanted: the snapshot's rows. found: the table's. Each change with its row, a removed one with the table's."""
-    theirs = iter(found)
-    other = next(theirs, None)
-    for raw in wanted:
-        line = layout.project(raw)
-        if line == other:  # most of them
-            other = next(theirs, None)
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return ESCAPES.get(match[1], match[1])
+
+
+def compare_rows(
+    snapshot_rows: Iterable[bytes], table_rows: Iterable[bytes], layout: RowLayout
+) -> Iterator[tuple[RowChange, bytes]]:
+    """Yield each change that makes the table equal to the snapshot, with its row.
+
+    The row of an addition or a change is the snapshot's; that of a removal is the table's.
+    """
+    remaining = iter(table_rows)
+    present = next(remaining, None)
+    for snapshot_row in snapshot_rows:
+        wanted = layout.project(snapshot_row)
+        if wanted == present:  # true for most rows, and faster than a comparison of keys
+            present = next(remaining, None)
             continue
-        key = layout.key_of(line)
-        while other is not None and layout.key_of(other) < key:
-            yield Change.REMOVE, other
-            other = next(theirs, None)
-        if other is None or layout.key_of(other) != key:
-            yield Change.ADD, line
+        key = layout.key_of(wanted)
+        while present is not None and layout.key_of(present) < key:  # type: ignore[operator]
+            yield RowChange.REMOVE, present
+            present = next(remaining, None)
+        if present is None or layout.key_of(present) != key:
+            yield RowChange.ADD, wanted
             continue
-        if not layout.is_same(line, other):
-            yield Change.CHANGE, line
-        other = next(theirs, None)
-    while other is not None:
-        yield Change.REMOVE, other
-        other = next(theirs, None)
+        if not layout.has_equal_values(wanted, present):
+            yield RowChange.CHANGE, wanted
+        present = next(remaining, None)
+    while present is not None:
+        yield RowChange.REMOVE, present
+        present = next(remaining, None)
 
 
 @dataclass(slots=True)
-class Counts:
+class ChangeCounts:
+    """The numbers of rows that a restore adds, changes and removes."""
+
     added: int = 0
     changed: int = 0
     removed: int = 0
 
     @property
-    def all(self) -> int:
+    def total(self) -> int:
         return self.added + self.changed + self.removed
 
-    def count(self, change: Change) -> None:
-        setattr(self, change.value, getattr(self, change.value) + 1)
+    def count(self, change: RowChange) -> None:
+        """Count one more row with this change."""
+        match change:
+            case RowChange.ADD:
+                self.added += 1
+            case RowChange.CHANGE:
+                self.changed += 1
+            case RowChange.REMOVE:
+                self.removed += 1
 
-    def document(self) -> dict[str, int]:
-        return {change.value: getattr(self, change.value) for change in Change}
+    def as_dict(self) -> dict[str, int]:
+        """Return the numbers as they are stored in a step's evidence and printed as JSON."""
+        return asdict(self)

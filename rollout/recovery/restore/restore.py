@@ -1,10 +1,12 @@
-"""Snapshots put back, all or nothing: where little differs, or keys point at a table, just what differs is written;
-else the whole table is loaded beside the old one and takes its place.
+"""The restore of a snapshot, all or nothing.
+
+If few rows of a table differ, or other tables reference it, only the differing rows are written. Otherwise the whole
+table is loaded beside the old one and replaces it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
-from typing import Any
+from typing import IO, Literal, NotRequired, TypedDict
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models.fields import NOT_PROVIDED
@@ -16,142 +18,168 @@ from core.errors import SlipwayError
 from rollout.models import RecoveryRun
 from rollout.recovery import runner
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.locks import Mode, with_locks
-from rollout.recovery.postgres.tables import execute, leading_to, number_from, numbered
-from rollout.recovery.protect import protected, tell_restored
+from rollout.recovery.postgres.locks import LockMode, with_locks
+from rollout.recovery.postgres.tables import continue_numbering, copy_in, execute, highest_number, references_to
+from rollout.recovery.protect import notify_restored, protected
 from rollout.recovery.restore import table_swap
-from rollout.recovery.restore.diff import Change, Counts
-from rollout.recovery.restore.sources import Source, changes_of, is_as_held
-from rollout.recovery.snapshots.manifest import CHUNK, check
+from rollout.recovery.restore.diff import ChangeCounts, RowChange
+from rollout.recovery.restore.sources import TableSource, matches_snapshot, open_changes
+from rollout.recovery.snapshots.manifest import read_blocks
 
-KEPT_IN_MEMORY = 8 << 20  # bytes of differences; more go to a file
-WORTH_REPLACING = 1000  # rows that differ, and a quarter of all
+SPOOL_BYTES = 8 << 20  # differing rows that are kept in memory; more go to a file
+# A table is replaced if more rows differ than this, and more than a quarter of the snapshot's rows.
+REPLACE_ABOVE_ROWS = 1000
+CHANGES_TABLE = "restoring"  # temporary
+Method = Literal["as it was", "rows", "replaced"]
 
 
-class Differs(SlipwayError):
-    """What was restored is not what the snapshot holds."""
+class ContentDiffers(SlipwayError):
+    """A restored table does not have the content hash of the snapshot."""
 
 
-def restore(run: RecoveryRun, name: str, chosen: Sequence[Source]) -> runner.Evidence:
-    """All of them in one transaction, in which content hashes are compared too. Tables that are as they should be are
-    not even locked. Raises InTheWay, Differs, Unusable.
+class RestoredTable(TypedDict):
+    """The result of the restore of one table."""
+
+    added: int
+    changed: int
+    removed: int
+    how: Method
+    with_them: NotRequired[dict[str, int]]  # deleted rows of other tables, which referenced removed rows
+
+
+class RestoredTables(TypedDict):
+    """The evidence of the step `restore`: JSON whose keys stay, because old rows hold them too."""
+
+    tables: dict[str, RestoredTable]
+    not_comparable: list[str]  # tables whose content hash proves nothing
+
+
+def restore_tables(run: RecoveryRun, step: str, sources: Sequence[TableSource]) -> None:
+    """Restore the tables and compare their content hashes, in one transaction that also ends the step as done.
+
+    Tables that already have the snapshot's content are not locked.
+    Raises BlockedBySessions, ContentDiffers, UnusableSnapshot.
     """
-    for source in chosen:
-        check(source.folder, source.table)
-    differing = [source for source in chosen if not is_as_held(source)]
+    for source in sources:
+        source.verify_file()
+    differing = [source for source in sources if not matches_snapshot(source)]
 
-    def put(ended: object) -> runner.Evidence:
-        with runner.fenced(run, name) as evidence, acting(Machine(run.actor), "restore"):
+    def restore_differing(ended_sessions: object) -> None:
+        with runner.finishing(run, step) as evidence, acting(Machine(run.actor), "restore"):
             allow_rewrite()
-            same = Counts().document() | {"how": "as it was"}
-            evidence["tables"] = {source.protection.table: same for source in chosen}
-            evidence["tables"] |= {source.protection.table: _restore(source, run) for source in differing}
-            execute("SET CONSTRAINTS ALL IMMEDIATE")
-            evidence["not_comparable"] = [each.protection.table for each in chosen if not _is_proven(each)]
-            tell_restored(source.protection.model for source in chosen)
-        return evidence
+            tables = {source.protection.table: _describe(ChangeCounts(), "as it was") for source in sources}
+            tables |= {source.protection.table: _restore_table(source, run) for source in differing}
+            execute(sql.CONSTRAINTS_IMMEDIATE)
+            unproven = [source.protection.table for source in sources if not _has_proven_content(source)]
+            evidence.update(RestoredTables(tables=tables, not_comparable=unproven))
+            notify_restored(source.protection.model for source in sources)
 
-    return with_locks({Mode.READ_ONLY: [source.name for source in differing]}, put, ends_sessions=False)
+    locks = {LockMode.EXCLUSIVE: [source.table for source in differing]}
+    with_locks(locks, restore_differing, ends_sessions=False)
 
 
-def _restore(source: Source, run: RecoveryRun) -> dict[str, Any]:
-    counts = Counts()
-    may_replace = set(source.order) == set(source.protection.columns) and table_swap.is_possible(source.name)
-    limit = max(WORTH_REPLACING, source.table.rows // 4) if may_replace else None
-    with SpooledTemporaryFile(KEPT_IN_MEMORY) as spool:
-        with changes_of(source) as changes:
-            for change, line in changes:
-                if source.protection.keeps_rows and change is not Change.CHANGE:
-                    continue
+def _has_proven_content(source: TableSource) -> bool:
+    """Return whether the content hash proves the restore. Raise ContentDiffers if it disproves it.
+
+    The hash proves nothing if it covers a column that the table lacks, or rows that a restore neither adds nor removes.
+    """
+    is_equal = matches_snapshot(source)
+    if is_equal is False and not source.protection.keeps_rows:
+        raise ContentDiffers(
+            f"cannot restore {source.protection.table}: its restored rows do not have the snapshot's content hash; "
+            "nothing was changed",
+            f"choose another snapshot, or report this if its files are good: manage.py snapshot verify {source.folder}",
+        )
+    return bool(is_equal)
+
+
+def _restore_table(source: TableSource, run: RecoveryRun) -> RestoredTable:
+    """Write the differing rows, or replace the table. Return what was changed, and how."""
+    counts = ChangeCounts()
+    has_every_column = set(source.columns) == set(source.protection.columns)
+    limit: int | None = None  # rows
+    if has_every_column and table_swap.can_replace(source.table):
+        limit = max(REPLACE_ABOVE_ROWS, source.file.rows // 4)
+    with SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        with open_changes(source) as changes:
+            for change, row in changes:
                 counts.count(change)
-                if limit is None or counts.all <= limit:
-                    spool.write(change.value.encode() + b"\t" + line)  # its kind before it, for one temporary table
-        if limit is not None and counts.all > limit:
-            table_swap.replace(source, f"restoring_{run.pk}")
-            return counts.document() | {"how": "replaced"}
-        if not counts.all:
-            return counts.document() | {"how": "as it was"}
+                if limit is None or counts.total <= limit:
+                    spool.write(change.value.encode() + b"\t" + row)  # a row of the table of changes
+        if limit is not None and counts.total > limit:
+            table_swap.replace_table(source, f"restoring_{run.pk}")
+            return _describe(counts, "replaced")
+        if not counts.total:
+            return _describe(counts, "as it was")
         spool.seek(0)
-        forgotten = _apply(source, spool)
-    return counts.document() | {"how": "rows"} | ({"with_them": forgotten} if forgotten else {})
+        deleted = _write_changes(source, spool)
+    restored = _describe(counts, "rows")
+    if deleted:
+        restored["with_them"] = deleted
+    return restored
 
 
-def _apply(source: Source, spool: Any) -> dict[str, int]:
-    """Write just those. Returns how many rows of other tables went with what was removed."""
-    name, key = source.name, sql.quoted(source.key)
-    temporary = sql.quoted("restoring")
-    execute(
-        f"CREATE TEMP TABLE {temporary} ON COMMIT DROP AS SELECT ''::text AS how_, {sql.listed(source.order)} "
-        f"FROM {name} WITH NO DATA"
-    )
-    _copy_in(f"COPY {temporary} FROM STDIN", iter(lambda: spool.read(CHUNK), b""))
-    removed = f"SELECT {key} FROM {temporary} WHERE how_ = 'removed'"
-    forgotten: dict[str, int] = {}
-    _forget_dependents(name, removed, forgotten)
-    execute(f"DELETE FROM {name} WHERE {key} IN ({removed})")
-    _change(source, temporary)
-    _insert(source, temporary, Change.ADD)
-    _renumber(source)
-    execute(f"DROP TABLE {temporary}")
-    return forgotten
+def _describe(counts: ChangeCounts, how: Method) -> RestoredTable:
+    return RestoredTable(added=counts.added, changed=counts.changed, removed=counts.removed, how=how)
 
 
-def _change(source: Source, temporary: str) -> None:
-    """Where rows swapped what has to be unique they are taken out first."""
-    name, key = source.name, sql.quoted(source.key)
-    changing = [column for column in source.order if column in source.protection.lasting and column != source.key]
-    sets = ", ".join(f"{sql.quoted(column)} = new.{sql.quoted(column)}" for column in changing)
-    changed = f"{temporary} new WHERE new.how_ = 'changed' AND old.{key} = new.{key}"
+def _write_changes(source: TableSource, spool: IO[bytes]) -> dict[str, int]:
+    """Write the changes in the spool to the table. Return how many rows of other tables were deleted with its rows."""
+    table, key, changes = source.table, sql.quoted(source.key), sql.quoted(CHANGES_TABLE)
+    columns = sql.quoted_list(source.columns)
+    execute(sql.CREATE_CHANGES.format(changes=changes, columns=columns, table=table))
+    copy_in(sql.COPY_IN_CHANGES.format(changes=changes), read_blocks(spool))
+    removed_keys = sql.REMOVED_KEYS.format(key=key, changes=changes)
+    deleted: dict[str, int] = {}
+    _delete_dependents(table, removed_keys, deleted)
+    execute(sql.DELETE_KEYS.format(table=table, column=key, keys=removed_keys))
+    _update_rows(source, changes)
+    _insert_rows(source, changes, RowChange.ADD)
+    continue_numbering(table, source.key, highest_number(table, source.key))
+    execute(sql.DROP_TABLE.format(table=changes))
+    return deleted
+
+
+def _update_rows(source: TableSource, changes: str) -> None:
+    """Update the changed rows. If rows swapped a unique value, delete and insert them instead."""
+    columns = [column for column in source.columns if column in source.protection.lasting and column != source.key]
+    assignments = ", ".join(f"{sql.quoted(column)} = change.{sql.quoted(column)}" for column in columns)
+    names = {"table": source.table, "changes": changes, "key": sql.quoted(source.key)}
     try:
         with transaction.atomic():
-            execute(f"UPDATE {name} old SET {sets} FROM {changed}")
+            execute(sql.UPDATE_CHANGED.format(assignments=assignments, **names))
     except IntegrityError:
-        execute(f"DELETE FROM {name} old USING {changed}")
-        _insert(source, temporary, Change.CHANGE)
+        execute(sql.DELETE_CHANGED.format(**names))
+        _insert_rows(source, changes, RowChange.CHANGE)
 
 
-def _insert(source: Source, temporary: str, change: Change) -> None:
-    later = {
+def _insert_rows(source: TableSource, changes: str, change: RowChange) -> None:
+    """Insert the rows with this change. A column that the snapshot does not have gets its default."""
+    defaults = {
         field.column: field.get_db_prep_save(field.get_default(), connection)
         for field in source.protection.model._meta.local_concrete_fields
-        if field.column not in source.order and field.db_default is NOT_PROVIDED
+        if field.column not in source.columns and field.db_default is NOT_PROVIDED
     }
-    columns = sql.listed([*source.order, *later])
-    values = ", ".join([*map(sql.quoted, source.order), *["%s"] * len(later)])
-    execute(
-        f"INSERT INTO {source.name} ({columns}) SELECT {values} FROM {temporary} WHERE how_ = %s",
-        [*later.values(), change.value],
-    )
+    columns = sql.quoted_list([*source.columns, *defaults])
+    values = ", ".join([*map(sql.quoted, source.columns), *["%s"] * len(defaults)])
+    statement = sql.INSERT_CHANGES.format(table=source.table, columns=columns, values=values, changes=changes)
+    execute(statement, [*defaults.values(), change.value])
 
 
-def _renumber(source: Source) -> None:
-    number_from(source.name, source.key, numbered(source.name, source.key))
+def _delete_dependents(table: str, keys: str, deleted: dict[str, int]) -> None:
+    """Delete the rows of unprotected tables, such as logs and lines, that reference rows which will be removed.
 
-
-def _forget_dependents(table: str, keys: str, forgotten: dict[str, int]) -> None:
-    """What hangs on rows that go, in tables that are not restored: logs and lines."""
-    ours = {each.table for each in protected()}
-    for child, column, key in leading_to(table):
-        if child not in ours:
-            rows = f"SELECT {sql.quoted(key)} FROM {sql.quoted(child)} WHERE {sql.quoted(column)} IN ({keys})"
-            _forget_dependents(sql.quoted(child), rows, forgotten)
-            with connection.cursor() as cursor:
-                cursor.execute(f"DELETE FROM {sql.quoted(child)} WHERE {sql.quoted(column)} IN ({keys})")
-                if cursor.rowcount:
-                    forgotten[child] = forgotten.get(child, 0) + cursor.rowcount
-
-
-def _copy_in(statement: str, blocks: Iterator[bytes]) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in blocks:
-            copy.write(block)
-
-
-def _is_proven(source: Source) -> bool:
-    """Whether it could be compared with what the snapshot holds. Raises Differs."""
-    found = is_as_held(source)
-    if found is False and source.protection.keeps_rows:
-        return False
-    if found is False:
-        raise Differs(f"{source.protection.table} is not what the snapshot holds", "nothing was changed; verify it")
-    return found is not None
+    table: quoted.
+    keys: a query for the keys of the rows that will be removed.
+    deleted: gets the number of deleted rows by table.
+    """
+    restored = {each.table for each in protected()}
+    for child, column, child_key in references_to(table):
+        if child in restored:
+            continue
+        names = {"table": sql.quoted(child), "column": sql.quoted(column), "keys": keys}
+        _delete_dependents(sql.quoted(child), sql.REFERENCING_KEYS.format(key=sql.quoted(child_key), **names), deleted)
+        with connection.cursor() as cursor:
+            cursor.execute(sql.DELETE_KEYS.format(**names))
+            if cursor.rowcount:
+                deleted[child] = deleted.get(child, 0) + cursor.rowcount

@@ -1,4 +1,4 @@
-"""What of a snapshot can be restored, how its rows go into the tables of today, and in what those differ from them."""
+"""The tables of a snapshot that can be restored, and how they differ from the tables of the database."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -12,130 +12,181 @@ from django.db import connection, transaction
 from django.db.models import CharField, Field
 from django.db.models.fields import NOT_PROVIDED
 
+from core.db.shared_view import take_view
 from core.errors import WrongInput
 from rollout.models import Snapshot
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.tables import execute
-from rollout.recovery.protect import Protection, of_models, protected
-from rollout.recovery.restore.diff import Change, Counts, Layout, differences
+from rollout.recovery.protect import Protection, protected, protections_of
+from rollout.recovery.restore.diff import ChangeCounts, RowChange, RowLayout, compare_rows
 from rollout.recovery.snapshots import operations
-from rollout.recovery.snapshots.manifest import CHUNK, Manifest, Table, Unusable, check
-from rollout.recovery.snapshots.table_content import content_hash, copy_out, known_migrations
+from rollout.recovery.snapshots.manifest import (
+    BLOCK_BYTES,
+    CHOOSE_ANOTHER,
+    Manifest,
+    TableFile,
+    UnusableSnapshot,
+    verify_file,
+)
+from rollout.recovery.snapshots.table_content import applied_migrations, content_hash, copy_out_statement
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A table of a snapshot, and where its rows go. order: the columns of the table's rows, as they are compared."""
+class TableSource:
+    """A table of a snapshot, and the table of the database that its rows go into.
+
+    columns: the columns that both have, in the order in which rows are compared.
+    """
 
     folder: Path
-    table: Table
+    file: TableFile
     protection: Protection
-    layout: Layout
-    order: tuple[str, ...]
+    layout: RowLayout
+    columns: tuple[str, ...]
 
     @property
-    def name(self) -> str:
+    def table(self) -> str:
+        """The quoted name of the database's table."""
         return sql.quoted(self.protection.table)
 
     @property
-    def hashed(self) -> dict[str, str]:
-        """What the snapshot's content hash is of."""
-        return {name: self.table.columns[name] for name in self.table.lasting}
-
-    @property
     def key(self) -> str:
+        """The column of the primary key."""
         return self.protection.model._meta.pk.column
 
+    @property
+    def hashed_columns(self) -> dict[str, str]:
+        """The names and types of the columns that the snapshot's content hash covers."""
+        return {name: self.file.columns[name] for name in self.file.lasting}
+
+    def verify_file(self) -> None:
+        """Raise UnusableSnapshot if the table's file was cut or altered."""
+        verify_file(self.folder, self.file)
+
     @contextmanager
-    def lines(self) -> Iterator[io.BufferedReader]:
-        """Its rows. Raises Unusable for a file that is not as it was made."""
+    def open_rows(self) -> Iterator[io.BufferedReader]:
+        """Open the snapshot's rows, decompressed. Raise UnusableSnapshot if the file was altered."""
         try:
             with (
-                (self.folder / self.table.file).open("rb") as raw,
-                zstandard.ZstdDecompressor().stream_reader(raw) as unpacked,
+                (self.folder / self.file.file).open("rb") as raw,
+                zstandard.ZstdDecompressor().stream_reader(raw) as decompressed,
             ):
-                yield io.BufferedReader(unpacked, CHUNK)
+                yield io.BufferedReader(decompressed, BLOCK_BYTES)
         except zstandard.ZstdError as error:
-            raise Unusable(f"{self.table.file} of {self.folder.name} was altered", "take another snapshot") from error
+            raise UnusableSnapshot(
+                f"cannot decompress {self.folder / self.file.file}: it was altered ({error})", CHOOSE_ANOTHER
+            ) from error
 
 
-def sources(snapshot: Snapshot, only: str = "") -> list[Source]:
-    """What can be restored of it. Raises Unusable, or WrongInput for a table that it does not hold."""
-    manifest = operations.opened(snapshot)
+def table_sources(snapshot: Snapshot, only: str = "") -> list[TableSource]:
+    """Return the tables of the snapshot that can be restored.
+
+    only: the name of a single table; empty for all protected tables.
+    Raises UnusableSnapshot, or WrongInput if the snapshot does not hold the single table.
+    """
+    manifest = operations.read_manifest(snapshot)
     _require_not_newer(manifest)
-    ours = {each.table: each for each in [*protected(), *of_models([only])]}
-    held = {table.table: table for table in manifest.tables if table.table in ours}
-    if only and only not in held:
-        raise WrongInput(f"{snapshot.name} holds no table {only[:60]}", f"take one of {', '.join(held)}")
-    if lacking := sorted(ours.keys() - held.keys()) if not only else []:
-        raise Unusable(
-            f"{snapshot.name} lacks {', '.join(lacking)}", "restore one by one with --table, or take another"
+    protections = {each.table: each for each in [*protected(), *protections_of([only])]}
+    files = {file.table: file for file in manifest.tables if file.table in protections}
+    if only:
+        if only not in files:
+            raise WrongInput(
+                f"cannot restore table {only[:60]}: snapshot {snapshot.name} does not hold it",
+                f"choose one of: {', '.join(files)}",
+            )
+        files = {only: files[only]}
+    elif missing := sorted(protections.keys() - files.keys()):
+        raise UnusableSnapshot(
+            f"cannot restore all of snapshot {snapshot.name}: it does not hold {', '.join(missing)}",
+            "restore its tables one by one with --table, or choose another snapshot: manage.py snapshot list",
         )
-    chosen = [table for name, table in held.items() if only in ("", name)]
-    return [_source(Path(snapshot.folder), table, ours[table.table]) for table in chosen]
+    return [_table_source(Path(snapshot.folder), file, protections[table]) for table, file in files.items()]
 
 
 def _require_not_newer(manifest: Manifest) -> None:
-    known = known_migrations()
-    newer = [f"{app}.{name}" for app, name in manifest.schema.items() if (app, name) not in known]
-    if newer:
-        said = ", ".join(newer)
-        raise Unusable(
-            f"{manifest.name} was made by a newer release, with migrations that this one lacks: {said}",
-            "install that release",
+    """Raise UnusableSnapshot if the snapshot has a migration that this database does not have."""
+    applied = applied_migrations()
+    unknown = [f"{app}.{name}" for app, name in manifest.schema.items() if (app, name) not in applied]
+    if unknown:
+        raise UnusableSnapshot(
+            f"cannot restore snapshot {manifest.name}: a newer release made it, with migrations that this database "
+            f"does not have: {', '.join(unknown)}",
+            "install that release, and run: manage.py migrate",
         )
 
 
-def _source(folder: Path, table: Table, protection: Protection) -> Source:
-    has, wants = list(table.columns), protection.columns
-    order = tuple(column for column in has if column in wants)
-    for lacking in [column for column in wants if column not in has]:
-        _require_default(protection, lacking)
-    kept = None if list(order) == has else tuple(has.index(column) for column in order)
+def _table_source(folder: Path, file: TableFile, protection: Protection) -> TableSource:
+    snapshot_columns = list(file.columns)
+    columns = tuple(column for column in snapshot_columns if column in protection.columns)
+    for column in protection.columns:
+        if column not in snapshot_columns:
+            _require_default(protection, column)
+    is_every_column = list(columns) == snapshot_columns
     key = protection.model._meta.pk
-    lasting = tuple(at for at, column in enumerate(order) if column in protection.lasting)
-    layout = Layout(order.index(key.column), not isinstance(key, CharField), kept, lasting)
-    return Source(folder, table, protection, layout, order)
+    layout = RowLayout(
+        key=columns.index(key.column),
+        is_number=not isinstance(key, CharField),
+        kept=None if is_every_column else tuple(snapshot_columns.index(column) for column in columns),
+        compared=tuple(position for position, column in enumerate(columns) if column in protection.lasting),
+    )
+    return TableSource(folder, file, protection, layout, columns)
 
 
 def _require_default(protection: Protection, column: str) -> None:
-    field: Field[Any, Any] = next(f for f in protection.model._meta.local_concrete_fields if f.column == column)
+    """Raise UnusableSnapshot if a column that the snapshot does not have has no value for restored rows."""
+    fields: list[Field[Any, Any]] = [
+        field for field in protection.model._meta.local_concrete_fields if field.column == column
+    ]
+    field = fields[0]
     if not (field.null or field.has_default() or field.db_default is not NOT_PROVIDED or field.empty_strings_allowed):
-        why = f"{protection.table}.{column} came later, and has no default"
-        raise Unusable(why, "restore with the release that made the snapshot, then migrate")
+        raise UnusableSnapshot(
+            f"cannot restore {protection.table}: its column {column} is newer than the snapshot, and has no default",
+            "install the release that made the snapshot, restore it there, and then migrate",
+        )
 
 
-def would_change(source: Source) -> Counts:
-    """What restoring it would change, now; nothing is."""
-    counts = Counts()
-    with changes_of(source) as changes:
+def count_changes(source: TableSource) -> ChangeCounts:
+    """Count the rows that a restore of the table would change now. Change nothing."""
+    counts = ChangeCounts()
+    with open_changes(source) as changes:
         for change, _ in changes:
-            if change is Change.CHANGE or not source.protection.keeps_rows:
-                counts.count(change)
+            counts.count(change)
     return counts
 
 
 @contextmanager
-def changes_of(source: Source) -> Iterator[Iterator[tuple[Change, bytes]]]:
-    statement = copy_out(source.protection, source.order, source.name)
-    with source.lines() as lines, connection.cursor() as cursor, cursor.copy(statement) as found:
-        changes = differences(lines, map(bytes, found), source.layout)
+def open_changes(source: TableSource) -> Iterator[Iterator[tuple[RowChange, bytes]]]:
+    """Open a stream of the changes that make the database's table equal to the snapshot's.
+
+    If a restore must not add or remove rows of the table, the stream has only changed rows.
+    """
+    statement = copy_out_statement(source.protection, source.columns, source.table)
+    with source.open_rows() as rows, connection.cursor() as cursor, cursor.copy(statement) as copy:
+        changes = compare_rows(rows, map(bytes, copy), source.layout)
+        if source.protection.keeps_rows:
+            changes = ((change, row) for change, row in changes if change is RowChange.CHANGE)
         yield changes
 
 
-def is_as_held(source: Source) -> bool | None:
-    """By content hash; None where the table has not all the columns any more that it was made of."""
-    if not set(source.table.lasting) <= set(source.order):
+def matches_snapshot(source: TableSource) -> bool | None:
+    """Return whether the table has the content hash of the snapshot.
+
+    Return None if they cannot be compared: the table lacks a column that the hash covers.
+    """
+    if not set(source.file.lasting) <= set(source.columns):
         return None
-    return content_hash(source.name, source.hashed) == source.table.content
+    return content_hash(source.table, source.hashed_columns) == source.file.content
 
 
-def plan(chosen: Sequence[Source]) -> dict[str, Counts]:
-    """By table, what would change. Raises Unusable."""
+def plan_changes(sources: Sequence[TableSource]) -> dict[str, ChangeCounts]:
+    """Return for each table how many rows a restore would change, all at one moment. Change nothing.
+
+    Raises UnusableSnapshot.
+    """
     with transaction.atomic():
-        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        found = {}
-        for source in chosen:
-            check(source.folder, source.table)
-            found[source.protection.table] = would_change(source)
-    return found
+        with connection.cursor() as cursor:
+            take_view(cursor)
+        counts = {}
+        for source in sources:
+            source.verify_file()
+            counts[source.protection.table] = count_changes(source)
+    return counts

@@ -1,80 +1,92 @@
-"""A table loaded whole beside the old one, which it then takes the place of: readers go on until that moment."""
+"""A table that is loaded beside the old one and then replaces it. Sessions read the old one until then."""
 
-from typing import TYPE_CHECKING
-
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from psycopg import errors
 
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.locks import PATIENCE_SECONDS, WAIT_MS, WORK_MS, InTheWay
+from rollout.recovery.postgres.locks import PATIENCE_SECONDS, WAIT_MS, WORK_MS, BlockedBySessions, LockMode
 from rollout.recovery.postgres.tables import (
+    continue_numbering,
+    copy_in,
     copy_rights,
+    current_schema,
     execute,
-    home,
-    leading_to,
-    led_to,
-    number_from,
-    numbered,
-    rows_of,
+    fetch_rows,
+    highest_number,
+    referenced_tables,
+    references_to,
 )
-from rollout.recovery.snapshots.manifest import CHUNK
+from rollout.recovery.restore.sources import TableSource
+from rollout.recovery.snapshots.manifest import read_blocks
 
-if TYPE_CHECKING:
-    from rollout.recovery.restore.sources import Source
-
-TRIES = int(PATIENCE_SECONDS * 1000 / WAIT_MS)
+LOCK_ATTEMPTS = int(PATIENCE_SECONDS * 1000 / WAIT_MS)
 
 
-def is_possible(table: str) -> bool:
-    """Nothing points at it, no trigger would have to hear of each row, and nothing hangs on the very table."""
-    return not leading_to(table) and not rows_of(sql.HAS_MORE, {"table": table})[0][0]
+def can_replace(table: str) -> bool:
+    """Return whether a new table can replace this one: no foreign key references it, and it has no triggers or views.
+
+    table: quoted.
+    """
+    return not references_to(table) and not fetch_rows(sql.HAS_DEPENDENTS, {"table": table})[0][0]
 
 
-def replace(source: "Source", schema: str) -> None:
-    """Inside the caller's transaction, which lets nobody write. Raises InTheWay where somebody reads for ever."""
-    old, name = source.name, source.protection.table
-    new = sql.quoted(schema, name)
-    execute(f"CREATE SCHEMA {sql.quoted(schema)}")
-    [(options,)] = rows_of(sql.OPTIONS, [old])
-    execute(f"CREATE TABLE {new} (LIKE {old} {sql.LIKE}){f' WITH ({options})' if options else ''}")
-    execute("SET LOCAL maintenance_work_mem = '256MB'")
+def replace_table(source: TableSource, schema: str) -> None:
+    """Load the snapshot's rows into a new table, and replace the old one.
+
+    The caller's transaction holds a lock on the old table, so that no other session writes to it.
+    schema: the name of a schema for the new table until the swap; it must not exist.
+    Raises BlockedBySessions if other sessions never stop reading the old table.
+    """
+    old, new, new_schema = source.table, sql.quoted(schema, source.protection.table), sql.quoted(schema)
+    execute(sql.CREATE_SCHEMA.format(schema=new_schema))
+    _create_like(old, new)
+    execute(sql.LOAD_MEMORY)
     _load(source, new)
-    for key, definition in rows_of(sql.KEYS, [old]):
-        execute(f"ALTER TABLE {new} ADD CONSTRAINT {sql.quoted(key)} {definition}")
-    for index, is_unique, definition in rows_of(sql.INDEXES, {"table": old}):
-        execute(f"CREATE {'UNIQUE ' if is_unique else ''}INDEX {sql.quoted(index)} ON {new}{definition}")
+    _create_keys_and_indexes(old, new)
     copy_rights(old, new)
-    # Dropping a foreign key takes the table it leads to as well.
-    _lock(", ".join([old, *led_to([old])]))
-    highest = numbered(old, source.key)
-    execute(f"DROP TABLE {old}")
-    execute(f"ALTER TABLE {new} SET SCHEMA {sql.quoted(home())}")
-    execute(f"DROP SCHEMA {sql.quoted(schema)}")
-    number_from(old, source.key, max(highest or 0, numbered(old, source.key) or 0) if highest is not None else None)
-    execute(f"ANALYZE {old}")
+    # Dropping the old table drops its foreign keys, which needs the lock on the referenced tables too.
+    _lock_whole(", ".join([old, *referenced_tables([old])]))
+    old_highest = highest_number(old, source.key)
+    execute(sql.DROP_TABLE.format(table=old))
+    execute(sql.SET_SCHEMA.format(table=new, schema=sql.quoted(current_schema())))
+    execute(sql.DROP_SCHEMA.format(schema=new_schema))
+    if old_highest is not None:
+        continue_numbering(old, source.key, max(old_highest, highest_number(old, source.key) or 0))
+    execute(sql.ANALYZE.format(table=old))
 
 
-def _load(source: "Source", new: str) -> None:
-    statement = f"COPY {new} ({sql.listed(source.order)}) FROM STDIN (FREEZE)"
-    with source.lines() as lines, connection.cursor() as cursor, cursor.copy(statement) as copy:
-        if source.layout.kept is None:
-            while block := lines.read(CHUNK):
-                copy.write(block)
-        else:
-            for line in lines:
-                copy.write(source.layout.project(line))
+def _create_like(old: str, new: str) -> None:
+    [(options,)] = fetch_rows(sql.STORAGE_OPTIONS, [old])
+    execute(sql.CREATE_LIKE.format(new=new, old=old, options=f" WITH ({options})" if options else ""))
 
 
-def _lock(tables: str) -> None:
-    """In short waits, behind which nobody queues for long."""
-    for _ in range(TRIES):
+def _load(source: TableSource, new: str) -> None:
+    statement = sql.COPY_IN_FROZEN.format(table=new, columns=sql.quoted_list(source.columns))
+    with source.open_rows() as rows:
+        copy_in(statement, read_blocks(rows) if source.layout.kept is None else map(source.layout.project, rows))
+
+
+def _create_keys_and_indexes(old: str, new: str) -> None:
+    for name, definition in fetch_rows(sql.KEY_DEFINITIONS, [old]):
+        execute(sql.ADD_CONSTRAINT.format(table=new, name=sql.quoted(name), definition=definition))
+    for name, is_unique, definition in fetch_rows(sql.INDEX_DEFINITIONS, {"table": old}):
+        statement = sql.CREATE_UNIQUE_INDEX if is_unique else sql.CREATE_INDEX
+        execute(statement.format(name=sql.quoted(name), table=new, definition=definition))
+
+
+def _lock_whole(tables: str) -> None:
+    """Lock the tables against readers too, in short waits, so that no other session queues for long."""
+    for _ in range(LOCK_ATTEMPTS):
         try:
             with transaction.atomic():
-                execute(f"SET LOCAL lock_timeout = '{WAIT_MS}ms'")
-                execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
-            execute(f"SET LOCAL lock_timeout = '{WORK_MS}ms'")
+                execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=WAIT_MS))
+                execute(sql.LOCK_TABLES.format(tables=tables, mode=LockMode.ACCESS_EXCLUSIVE.keyword))
+            execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=WORK_MS))
             return
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable):
                 raise
-    raise InTheWay(f"somebody reads {tables} all the time", "run it again")
+    raise BlockedBySessions(
+        f"cannot replace {tables}: other sessions kept reading for {LOCK_ATTEMPTS * WAIT_MS / 1000:g} s",
+        "end the long queries, and run the command again",
+    )

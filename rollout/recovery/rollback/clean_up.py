@@ -1,5 +1,6 @@
-"""What a standard rollback does to the data, with proof that nothing else changed: in one transaction, in which nobody
-else writes.
+"""The clean-up of a standard rollback: what it resets, and the proof that nothing else changed.
+
+All of it is one transaction, in which no other session can write to the protected tables.
 """
 
 from collections.abc import Callable
@@ -12,53 +13,66 @@ from core.access.audit import acting
 from core.errors import SlipwayError
 from rollout.models import RecoveryRun
 from rollout.recovery import runner
+from rollout.recovery.evidence import CleanedUpTables, RowCounts
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.locks import Mode, with_locks
-from rollout.recovery.postgres.tables import count
+from rollout.recovery.postgres.locks import LockMode, with_locks
+from rollout.recovery.postgres.tables import count_rows
 from rollout.recovery.protect import Protection, protected
 from rollout.recovery.snapshots import operations
 from rollout.recovery.snapshots.table_content import content_hash
 
 
-class Changed(SlipwayError):
-    """Somebody wrote after the snapshot was made; nothing was cleaned up."""
+class ChangedSinceSnapshot(SlipwayError):
+    """Rows changed after the snapshot was taken. Nothing was cleaned up."""
 
 
-class Damaged(SlipwayError):
-    """The clean-up changed what it should not; it was taken back."""
+class ChangedTooMuch(SlipwayError):
+    """The clean-up changed what it should not. It was rolled back."""
 
 
-def clear(run: RecoveryRun, anew: Callable[[], object] | None = None) -> runner.Evidence:
-    """anew: makes another snapshot, while nobody writes. Raises Changed, Damaged, InTheWay, Unusable."""
+def clean_up(run: RecoveryRun, take_snapshot: Callable[[], object] | None = None) -> None:
+    """Reset the protected tables, and prove by content hash that nothing else changed.
 
-    def work(ended: object) -> runner.Evidence:
-        if anew:
-            _beside(anew)
-        manifest = operations.opened(operations.found(run.snapshot))
-        held = {table.table: table.content for table in manifest.tables}
-        with runner.fenced(run, "clean_up") as evidence, acting(Machine(run.actor), "rollback"):
-            before = {each.table: _hash(each, each.lasting) for each in protected()}
-            if written := sorted(name for name, content in before.items() if held.get(name) != content):
-                raise Changed(f"somebody keeps writing to {', '.join(written)}", "stop them, and run it again")
-            kept = {
-                each.table: before[each.table] if _kept(each) == each.lasting else _hash(each, _kept(each))
-                for each in protected()
-            }
-            rows = {each.table: count(sql.quoted(each.table)) for each in protected()}
-            for each in protected():
-                if each.on_standard:
-                    each.on_standard()
-            for each in protected():
-                _require_unchanged(each, kept[each.table])
-            evidence["rows"] = {name: {"before": were, "after": count(sql.quoted(name))} for name, were in rows.items()}
-            evidence["unchanged"] = sorted(name for name, content in kept.items() if content)
-        return evidence
+    take_snapshot: takes another snapshot before the clean-up, while no other session can write.
+    Raises ChangedSinceSnapshot, ChangedTooMuch, BlockedBySessions, UnusableSnapshot.
+    """
 
-    return with_locks({Mode.READ_ONLY: [sql.quoted(each.table) for each in protected()]}, work, ends_sessions=False)
+    def work(ended_sessions: object) -> None:
+        if take_snapshot:
+            _on_another_connection(take_snapshot)
+        manifest = operations.read_manifest(operations.find_snapshot(run.snapshot))
+        in_snapshot = {table.table: table.content for table in manifest.tables}
+        with runner.finishing(run, "clean_up") as evidence, acting(Machine(run.actor), "rollback"):
+            evidence.update(_clean_up_and_prove(in_snapshot))
+
+    tables = [sql.quoted(protection.table) for protection in protected()]
+    with_locks({LockMode.EXCLUSIVE: tables}, work, ends_sessions=False)
 
 
-def _beside(work: Callable[[], object]) -> None:
-    """On a connection of its own."""
+def _clean_up_and_prove(in_snapshot: dict[str, str]) -> CleanedUpTables:
+    """Clean up, and return the evidence. The tables are locked.
+
+    in_snapshot: the content hash of each table in the snapshot.
+    """
+    before = {protection.table: _hash(protection, protection.lasting) for protection in protected()}
+    if changed := sorted(table for table, content in before.items() if in_snapshot.get(table) != content):
+        raise ChangedSinceSnapshot(
+            f"cannot clean up: rows of {', '.join(changed)} changed after the snapshot was taken",
+            "stop the sessions that write there, and run the same command again",
+        )
+    kept = {protection.table: _kept_hash(protection, before[protection.table]) for protection in protected()}
+    rows_before = {protection.table: count_rows(sql.quoted(protection.table)) for protection in protected()}
+    for protection in protected():
+        if protection.on_standard:
+            protection.on_standard()
+    for protection in protected():
+        _require_unchanged(protection, kept[protection.table])
+    counts = {table: RowCounts(before=rows, after=count_rows(sql.quoted(table))) for table, rows in rows_before.items()}
+    return CleanedUpTables(rows=counts, unchanged=sorted(table for table, content in kept.items() if content))
+
+
+def _on_another_connection(work: Callable[[], object]) -> None:
+    """Call `work` in a thread, which has its own connection, and wait for it."""
 
     def run() -> None:
         try:
@@ -70,19 +84,28 @@ def _beside(work: Callable[[], object]) -> None:
         thread.submit(run).result()
 
 
-def _kept(each: Protection) -> dict[str, str]:
-    """The columns that the clean-up leaves as they are; none of a table that it empties."""
-    if each.on_standard and not each.resets:
+def _kept_columns(protection: Protection) -> dict[str, str]:
+    """Return the columns that the clean-up leaves as they are. If it empties the table, return none."""
+    if protection.on_standard and not protection.resets:
         return {}
-    return each.columns_without((*each.volatile, *each.resets))
+    return protection.columns_without((*protection.volatile, *protection.resets))
 
 
-def _require_unchanged(each: Protection, before: str) -> None:
-    columns = _kept(each)
-    is_good = _hash(each, columns) == before if columns else count(sql.quoted(each.table)) == 0
-    if not is_good:
-        raise Damaged(f"the clean-up of {each.table} changed more than it should", "nothing was changed; report it")
+def _kept_hash(protection: Protection, lasting_hash: str) -> str:
+    """Return the content hash of the kept columns, which is often the one that the caller computed already."""
+    columns = _kept_columns(protection)
+    return lasting_hash if columns == protection.lasting else _hash(protection, columns)
 
 
-def _hash(each: Protection, columns: dict[str, str]) -> str:
-    return content_hash(sql.quoted(each.table), columns) if columns else ""
+def _require_unchanged(protection: Protection, before: str) -> None:
+    columns, table = _kept_columns(protection), sql.quoted(protection.table)
+    is_as_expected = _hash(protection, columns) == before if columns else count_rows(table) == 0
+    if not is_as_expected:
+        raise ChangedTooMuch(
+            f"cannot clean up {protection.table}: its `on_standard` changed more than its registered fields",
+            "nothing was changed; report this as a bug of the app that registered the table",
+        )
+
+
+def _hash(protection: Protection, columns: dict[str, str]) -> str:
+    return content_hash(sql.quoted(protection.table), columns) if columns else ""

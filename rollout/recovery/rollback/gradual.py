@@ -1,7 +1,7 @@
-"""The gradual way back: one step down at a time, a hold at each with the guards watching. It changes no data.
+"""The gradual rollback: the rollouts move down one step at a time, and hold at each while the guards watch.
 
-Beat's task drives it, and so does whoever follows it in a terminal: whoever has the run's row for a moment looks what
-is to be done.
+It changes no data. Celery beat's task and each terminal that follows the run do its next step when it is due; a process
+that locks the run's row does the work, and the others skip it.
 """
 
 from collections.abc import Sequence
@@ -10,31 +10,35 @@ from datetime import datetime, timedelta
 
 import redis
 from django.db import transaction
-from django.db.models.functions import Now
 
 from core.access.actors import Machine
 from core.text import duration
 from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.control import loop
 from rollout.decisions.stages import ORDER
-from rollout.gate import counters
+from rollout.gate import trips
 from rollout.models import RecoveryRun, RecoveryStep, Rollout, Transition
 from rollout.operations import lifecycle
 from rollout.recovery import runner
+from rollout.recovery.evidence import HeldStage
 
-HOLD = timedelta(minutes=3)  # at pace 1
-SHARES = (50, 25, 10)  # percent
+HOLD = timedelta(minutes=3)  # at each place, at pace 1
+PERCENTS = (50, 25, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a rollout stands, from low to high."""
+    """A stage, and within PARTIAL_ACTIVE a share of the traffic, at which a rollout can be.
+
+    percent: 0 to 100; 0 in every stage but PARTIAL_ACTIVE.
+    """
 
     stage: Stage
-    percent: int = 0  # of PARTIAL_ACTIVE alone
+    percent: int = 0
 
     @property
     def height(self) -> tuple[int, int]:
+        """The order of the places: a higher place serves more of the candidate."""
         return ORDER.index(self.stage), self.percent if self.stage is Stage.PARTIAL_ACTIVE else 0
 
     @property
@@ -47,73 +51,81 @@ class Place:
 
 
 LADDER = (
-    *(Place(Stage.PARTIAL_ACTIVE, percent) for percent in SHARES),
+    *(Place(Stage.PARTIAL_ACTIVE, percent) for percent in PERCENTS),
     Place(Stage.SHADOW_MODE),
     Place(Stage.DARK_MODE),
     Place(Stage.DISABLED),
 )
-
-
 LABELS = {place.name: place.label for place in LADDER}
 
 
-def foreseen(pace: float) -> dict[str, str]:
-    """Each place, and what is done there; where nobody has to move nothing is."""
-    hold = f"held for {duration(HOLD.total_seconds() * pace)} while the guards watch"
-    return {place.name: f"whoever stands higher goes to {place.label}; {hold}" for place in LADDER}
+def describe_ladder(pace: float) -> dict[str, str]:
+    """Return for each place what the run does there. If no rollout is above a place, nothing happens there.
+
+    pace: the factor of every hold.
+    """
+    hold = duration(HOLD.total_seconds() * pace)
+    return {
+        place.name: f"Move each rollout that is above it down to {place.label}; hold for {hold} while the guards watch"
+        for place in LADDER
+    }
 
 
 def time_left(step: RecoveryStep, pace: float, now: datetime) -> timedelta:
-    """Of its hold."""
+    """Return the rest of the step's hold, without the time in which it was paused. It is negative after the hold."""
     paused = timedelta(seconds=step.evidence.get("paused_seconds", 0))
     return HOLD * pace - (now - step.started_at - paused)
 
 
 @transaction.atomic
-def drive(run: RecoveryRun) -> RunOutcome | None:
-    """Do what is due. Returns DONE when the last hold is over, CUT_SHORT when a guard fell, else RUNNING; None where
-    somebody else is at it, or it is paused or over.
+def take_due_step(run: RecoveryRun) -> RunOutcome | None:
+    """Do what is due, and return the state of the run.
+
+    Returns DONE if the last hold is over, CUT_SHORT if a guard tripped a rollout, else RUNNING. Returns None if another
+    process does the step at the moment, or if the run is paused or has ended.
     """
-    found = RecoveryRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk, outcome=RunOutcome.RUNNING)
-    if (run_now := found.first()) is None:
+    rows = RecoveryRun.objects.select_for_update(skip_locked=True).filter(pk=run.pk, outcome=RunOutcome.RUNNING)
+    locked_run = rows.first()
+    if locked_run is None:
         return None
-    if fell := _fell(run_now):
-        _cut_short(run_now, fell)
+    if tripped := _tripped_rollouts(locked_run):
+        _cut_short(locked_run, tripped)
         return RunOutcome.CUT_SHORT
-    steps = list(run_now.steps.filter(name__in=[place.name for place in LADDER]).order_by("pk"))
+    steps = list(locked_run.steps.filter(name__in=LABELS).order_by("pk"))
     if steps and steps[-1].ended_at is None:
-        if time_left(steps[-1], run_now.pace, loop.database_now(run)) > timedelta(0):
+        if time_left(steps[-1], locked_run.pace, loop.database_now(run)) > timedelta(0):
             return RunOutcome.RUNNING
-        evidence = steps[-1].evidence | {"guards": _guards(steps[-1].evidence["moved"])}
-        RecoveryStep.objects.filter(pk=steps[-1].pk).update(outcome=RunOutcome.DONE, ended_at=Now(), evidence=evidence)
-    return _descend(run_now, {step.name for step in steps})
+        held: HeldStage = {"guards": _verdicts(steps[-1].evidence["moved"])}
+        runner.end_step(locked_run, steps[-1].name, RunOutcome.DONE, steps[-1].evidence | held)
+    return _descend(locked_run, {step.name for step in steps})
 
 
-def _cut_short(run: RecoveryRun, fell: Sequence[str]) -> None:
-    """Into a standard one, which the workers carry out."""
-    runner.end(run, RunOutcome.CUT_SHORT)
-    reason = f"{run} was cut short: a guard fell, of {', '.join(fell)}"
-    runner.begin(RunKind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)
+def _cut_short(run: RecoveryRun, tripped: Sequence[str]) -> None:
+    """End the run, and begin a standard rollback, which the workers execute."""
+    runner.end_run(run, RunOutcome.CUT_SHORT)
+    reason = f"{run} was cut short: a guard tripped {', '.join(tripped)}"
+    runner.begin_run(RunKind.STANDARD, actor=Machine(run.actor), reason=reason, is_for_workers=True)
 
 
 def _descend(run: RecoveryRun, done: set[str]) -> RunOutcome:
-    """To the next place that somebody stands above; nobody waits where nobody had to move."""
+    """Move the rollouts to the next place above which any of them is. Places without such a rollout end at once."""
     for place in LADDER:
         if place.name in done:
             continue
-        moved = _move_to(place, run)
-        is_over = {} if moved else {"outcome": RunOutcome.DONE, "ended_at": Now()}
-        RecoveryStep.objects.create(run=run, name=place.name, evidence={"moved": moved}, **is_over)
-        if moved:
+        held = HeldStage(moved=_move_to(place, run))
+        RecoveryStep.objects.create(run=run, name=place.name, evidence=held)
+        if held["moved"]:
             return RunOutcome.RUNNING
+        runner.end_step(run, place.name, RunOutcome.DONE, dict(held))
     return RunOutcome.DONE
 
 
-def _guards(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """How they judge these rollouts as their hold ends."""
-    standing = Rollout.objects.filter(name__in=names).exclude(stage=Stage.DISABLED)
+def _verdicts(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the verdict of each guard of these rollouts; disabled ones have none."""
+    rollouts = Rollout.objects.filter(name__in=names).exclude(stage=Stage.DISABLED)
     return {
-        rollout.name: {one.guard.value: one.verdict.value for one in loop.look(rollout).judged} for rollout in standing
+        rollout.name: {judged.guard.value: judged.verdict.value for judged in loop.assess(rollout).judgments}
+        for rollout in rollouts
     }
 
 
@@ -126,45 +138,46 @@ def _move_to(place: Place, run: RecoveryRun) -> list[str]:
     return moved
 
 
-def _fell(run: RecoveryRun) -> Sequence[str]:
-    """Rollouts of which a guard fell since it began, written down or not."""
-    tripped = Transition.objects.filter(verb="trip", at__gt=run.started_at).values_list("rollout__name", flat=True)
-    fell = set(tripped)
+def _tripped_rollouts(run: RecoveryRun) -> Sequence[str]:
+    """Return the rollouts that a guard tripped since the run began, also if no transition records the trip yet."""
+    recorded = Transition.objects.filter(verb="trip", at__gt=run.started_at).values_list("rollout__name", flat=True)
+    tripped = set(recorded)
     for rollout in Rollout.objects.exclude(stage=Stage.DISABLED):
         try:
-            if counters.fell(rollout.name, rollout.settled_epoch):
-                fell.add(rollout.name)
-        except redis.RedisError:  # without it nobody can tell, and gates serve control
+            if trips.read_trip_errors(rollout.name, rollout.settled_epoch):
+                tripped.add(rollout.name)
+        except redis.RedisError:  # trips cannot be read; the gates answer control until Redis is back
             break
-    return sorted(fell)
+    return sorted(tripped)
 
 
 @transaction.atomic
-def pause(run: RecoveryRun, note: str) -> bool:
-    """Its hold stands still; the note is added to its reason. Returns whether it ran."""
-    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=RunKind.GRADUAL, outcome=RunOutcome.RUNNING)
-    if (now := found.first()) is None:
+def pause_hold(run: RecoveryRun, note: str) -> bool:
+    """Pause the run: its hold does not run out. Add the note to its reason. Return whether it was running."""
+    rows = RecoveryRun.objects.select_for_update().filter(pk=run.pk, kind=RunKind.GRADUAL, outcome=RunOutcome.RUNNING)
+    locked_run = rows.first()
+    if locked_run is None:
         return False
     for step in run.steps.filter(ended_at=None):
         step.evidence["paused_at"] = loop.database_now(run).isoformat()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.PAUSED, reason=_also(now, note))
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.PAUSED, reason=_with_note(locked_run, note))
     return True
 
 
 @transaction.atomic
-def resume(run: RecoveryRun, note: str) -> bool:
-    """Returns whether it was paused."""
-    found = RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=RunOutcome.PAUSED)
-    if (now := found.first()) is None:
+def resume_hold(run: RecoveryRun, note: str) -> bool:
+    """Let the rest of the hold run. Add the note to the run's reason. Return whether it was paused."""
+    locked_run = RecoveryRun.objects.select_for_update().filter(pk=run.pk, outcome=RunOutcome.PAUSED).first()
+    if locked_run is None:
         return False
     for step in run.steps.filter(ended_at=None, evidence__has_key="paused_at"):
         length = loop.database_now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
         step.evidence["paused_seconds"] = step.evidence.get("paused_seconds", 0) + length.total_seconds()
         step.save(update_fields=["evidence"])
-    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.RUNNING, reason=_also(now, note))
+    RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.RUNNING, reason=_with_note(locked_run, note))
     return True
 
 
-def _also(run: RecoveryRun, note: str) -> str:
-    return f"{run.reason}; {note}".removeprefix("; ")
+def _with_note(run: RecoveryRun, note: str) -> str:
+    return f"{run.reason}; {note}" if run.reason else note

@@ -1,5 +1,6 @@
-"""Tables out of service: moved whole to a schema of their run, empty ones of the same shape in their place; and back,
-the very same tables.
+"""The quarantine of an emergency: tables are moved, unchanged, to a schema of their run, and empty ones stand in.
+
+The undo moves the very same tables back.
 """
 
 from collections.abc import Sequence
@@ -9,160 +10,208 @@ from django.db import connection, transaction
 from core.errors import Refused, SlipwayError
 from rollout.models import RecoveryRun
 from rollout.recovery import runner
+from rollout.recovery.evidence import DroppedTables, QuarantinedTables, ReturnedTables
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.locks import Mode, Sessions, with_locks
-from rollout.recovery.postgres.shape import Shape, shape
-from rollout.recovery.postgres.tables import copy_rights, count, home, led_to, names, number_from, numbered, rows_of
-from rollout.recovery.postgres.tables import execute as do
-from rollout.recovery.protect import models, protected, tell_restored
+from rollout.recovery.postgres.locks import BlockingSession, LockMode, with_locks
+from rollout.recovery.postgres.shape import Shape, read_table_shape
+from rollout.recovery.postgres.tables import (
+    continue_numbering,
+    copy_rights,
+    count_rows,
+    current_schema,
+    execute,
+    fetch_names,
+    fetch_rows,
+    highest_number,
+    referenced_tables,
+)
+from rollout.recovery.protect import models_by_table, notify_restored, protected
 
 
-def closure() -> list[str]:
-    """Those that a standard rollback clears, and all that reach them by foreign keys."""
-    roots = [sql.quoted(each.table) for each in protected() if each.on_standard]
-    return names(sql.CLOSURE, {"roots": roots}) if roots else []
+def tables_to_quarantine() -> list[str]:
+    """Return the tables that a standard rollback changes, and all tables that reference them by foreign keys."""
+    roots = [sql.quoted(protection.table) for protection in protected() if protection.on_standard]
+    return fetch_names(sql.CLOSURE, {"roots": roots}) if roots else []
 
 
 def tables_of(run: RecoveryRun) -> list[str]:
-    """What it holds in quarantine."""
-    return names(sql.TABLES_IN, [run.schema])
+    """Return the tables that the run holds in quarantine."""
+    return fetch_names(sql.TABLES_IN, [run.schema])
 
 
-def take_out(run: RecoveryRun) -> runner.Evidence:
-    """Raises InTheWay, Refused; nothing is half done."""
-    if not rows_of("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]:
-        raise Refused("this role may not make a schema", "as the database's owner: GRANT CREATE ON DATABASE ... TO ...")
-    tables = closure()
+def take_out(run: RecoveryRun) -> None:
+    """Move the tables to the quarantine, and put empty ones in their place, in one transaction.
+
+    Raises BlockedBySessions, or Refused if the database role may not create a schema.
+    """
+    _require_right_to_create_schema()
+    tables = tables_to_quarantine()
     quoted = [sql.quoted(name) for name in tables]
 
-    def move(ended: Sessions) -> runner.Evidence:
-        with runner.fenced(run, "quarantine") as evidence:
-            if closure() != tables:
-                raise SlipwayError("a migration changed the tables just now", "run it again")
-            evidence |= {"schema": run.schema, "tables": tables, "ended_sessions": ended}
-            evidence["differs"] = _move(run.schema, tables)
-            evidence["columns"] = {name: _columns(name) for name in tables}
-        return evidence
+    def move(ended_sessions: list[BlockingSession]) -> None:
+        with runner.finishing(run, "quarantine") as evidence:
+            if tables_to_quarantine() != tables:
+                raise SlipwayError(
+                    "cannot quarantine the tables: a migration changed their foreign keys at the same time",
+                    f"run: {runner.resume_command(run)}",
+                )
+            differences = _replace_by_stand_ins(run.schema, tables)
+            evidence.update(
+                QuarantinedTables(
+                    schema=run.schema,
+                    tables=tables,
+                    ended_sessions=ended_sessions,
+                    differs=differences,
+                    columns={name: _column_definitions(name) for name in tables},
+                )
+            )
 
-    done = with_locks({Mode.WHOLE: quoted, Mode.NO_WRITES: led_to(quoted)}, move, ends_sessions=True)
-    _tell(tables)
-    return done
+    locks = {LockMode.ACCESS_EXCLUSIVE: quoted, LockMode.SHARE_ROW_EXCLUSIVE: referenced_tables(quoted)}
+    with_locks(locks, move, ends_sessions=True)
+    _notify_moved(tables)
 
 
-def _tell(tables: Sequence[str]) -> None:
-    """Whoever holds something of them."""
+def _require_right_to_create_schema() -> None:
+    [(may_create, database, role)] = fetch_rows(sql.CAN_CREATE_SCHEMA)
+    if not may_create:
+        raise Refused(
+            f"cannot create the schema of the quarantine: the role {role} lacks CREATE on the database {database}",
+            f"run as the database's owner: GRANT CREATE ON DATABASE {sql.quoted(database)} TO {sql.quoted(role)}",
+        )
+
+
+def _notify_moved(tables: Sequence[str]) -> None:
+    """Notify the apps, which may hold copies of rows, that these tables now have other contents."""
     with transaction.atomic():
-        tell_restored(model for name, model in models().items() if name in tables)
+        notify_restored(model for name, model in models_by_table().items() if name in tables)
 
 
-def _columns(name: str) -> dict[str, str]:
-    return {part: said for (kind, part), said in shape(connection, sql.quoted(name)).items() if kind == "column"}
+def _column_definitions(table: str) -> dict[str, str]:
+    shape = read_table_shape(connection, sql.quoted(table))
+    return {name: definition for (kind, name), definition in shape.items() if kind == "column"}
 
 
-def _move(schema: str, tables: Sequence[str]) -> list[str]:
-    """Returns in what the tables put in their place differ, which only an unfinished migration makes them."""
-    before = {name: shape(connection, sql.quoted(name)) for name in tables}
-    do(f"CREATE SCHEMA {sql.quoted(schema)}")
+def _replace_by_stand_ins(schema: str, tables: Sequence[str]) -> list[str]:
+    """Move the tables, and make stand-ins. Return the differences in shape.
+
+    Only a migration that is not finished causes any.
+    """
+    shapes = {name: read_table_shape(connection, sql.quoted(name)) for name in tables}
+    execute(sql.CREATE_SCHEMA.format(schema=sql.quoted(schema)))
     for name in tables:
-        do(f"ALTER TABLE {sql.quoted(name)} SET SCHEMA {sql.quoted(schema)}")
-    ours = models()
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=sql.quoted(schema)))
+    models = models_by_table()
     with connection.schema_editor() as editor:
         for name in tables:
-            if name in ours:
-                editor.create_model(ours[name])
-            else:  # somebody else's
-                do(f"CREATE TABLE {sql.quoted(name)} (LIKE {sql.quoted(schema, name)} INCLUDING ALL)")
+            if name in models:
+                editor.create_model(models[name])
+            else:
+                execute(sql.CREATE_STAND_IN.format(new=sql.quoted(name), old=sql.quoted(schema, name)))
     for name in tables:
         copy_rights(sql.quoted(schema, name), sql.quoted(name))
-        if name in ours:
-            key = ours[name]._meta.pk.column
-            number_from(sql.quoted(name), key, numbered(sql.quoted(schema, name), key))
-    return [each for name in tables for each in _differences(name, before[name], shape(connection, sql.quoted(name)))]
+        if name in models:
+            key = models[name]._meta.pk.column
+            continue_numbering(sql.quoted(name), key, highest_number(sql.quoted(schema, name), key))
+    stand_ins = {name: read_table_shape(connection, sql.quoted(name)) for name in tables}
+    return [text for name in tables for text in _shape_differences(name, shapes[name], stand_ins[name])]
 
 
-def _differences(name: str, was: Shape, is_now: Shape) -> list[str]:
-    return [f"{name}: {kind} {part}" for kind, part in sorted(dict(was.items() ^ is_now.items()))]
+def _shape_differences(table: str, one: Shape, other: Shape) -> list[str]:
+    return [f"{table}: {kind} {part}" for kind, part in sorted(dict(one.items() ^ other.items()))]
 
 
-def put_back(undo: RecoveryRun, run: RecoveryRun) -> runner.Evidence:
-    """The tables that it took out. Those that stood in for them go to a schema beside the quarantine where anything was
-    written to them, and away where nothing was. Raises InTheWay, or Refused where a migration came in between.
+def put_back(undo: RecoveryRun) -> None:
+    """Move the tables of the emergency back. Stand-ins with rows are kept in a schema of their own; others are dropped.
+
+    Raises BlockedBySessions, or Refused if the quarantine is gone or a migration changed the tables since.
     """
+    run = undo.target
     tables = tables_of(run)
     if not tables:
-        raise Refused(f"{run} holds nothing in quarantine", f"it was purged: restore {run.snapshot}")
+        raise Refused(f"cannot put the tables back: {run} holds nothing in quarantine", _restore_remedy(run))
     stand_ins = [sql.quoted(name) for name in tables]
-    whole = [*stand_ins, *(sql.quoted(run.schema, name) for name in tables)]
+    quarantined = [sql.quoted(run.schema, name) for name in tables]
 
-    def swap(ended: Sessions) -> runner.Evidence:
-        with runner.fenced(undo, "put_back") as evidence:
-            _require_same(run, tables)
-            evidence |= {"tables": tables, "ended_sessions": ended}
-            evidence["written_meanwhile"] = _swap(run, tables)
-        return evidence
+    def swap(ended_sessions: list[BlockingSession]) -> None:
+        with runner.finishing(undo, "put_back") as evidence:
+            _require_no_migration_since(run, tables)
+            written = _swap(run, tables)
+            evidence.update(
+                ReturnedTables(tables=tables, ended_sessions=ended_sessions, written_meanwhile=written),
+            )
 
-    # Whole, for dropping a foreign key asks that of the table it leads to.
-    done = with_locks({Mode.WHOLE: [*whole, *led_to(stand_ins)]}, swap, ends_sessions=True)
-    _tell(tables)
-    return done
+    # Dropping a foreign key takes an ACCESS EXCLUSIVE lock on the table that it references, too.
+    locks = {LockMode.ACCESS_EXCLUSIVE: [*stand_ins, *quarantined, *referenced_tables(stand_ins)]}
+    with_locks(locks, swap, ends_sessions=True)
+    _notify_moved(tables)
 
 
-def _require_same(run: RecoveryRun, tables: Sequence[str]) -> None:
-    if reached := sorted(set(closure()) - set(tables)):
-        raise Refused(f"a migration made {', '.join(reached)} since", f"restore {run.snapshot} instead")
-    before = runner.evidence(run, "quarantine")["columns"]
-    changed = [f"{name}: {part}" for name in tables for part, _ in before[name].items() ^ _columns(name).items()]
+def _restore_remedy(run: RecoveryRun) -> str:
+    return f"run: manage.py restore {run.snapshot}" if run.snapshot else "no snapshot of it was taken"
+
+
+def _require_no_migration_since(run: RecoveryRun, tables: Sequence[str]) -> None:
+    if new_tables := sorted(set(tables_to_quarantine()) - set(tables)):
+        names = ", ".join(new_tables)
+        raise Refused(f"cannot put the tables back: a later migration made {names}", _restore_remedy(run))
+    columns = runner.step_evidence(run, "quarantine")["columns"]
+    changed = {
+        f"{table}: {column}"
+        for table in tables
+        for column, _ in columns[table].items() ^ _column_definitions(table).items()
+    }
     if changed:
-        said = ", ".join(sorted(set(changed)))
-        raise Refused(f"a migration came in between: {said}", f"restore {run.snapshot} instead")
+        names = ", ".join(sorted(changed))
+        raise Refused(f"cannot put the tables back: a later migration changed {names}", _restore_remedy(run))
 
 
 def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
-    """Returns how many rows were written to which stand-in."""
-    schema, left = run.schema, run.left_schema
-    place = sql.quoted(home())
-    do(f"CREATE SCHEMA {sql.quoted(left)}")
-    counts = {name: count(sql.quoted(name)) for name in tables}
+    """Move the stand-ins away and the tables back. Return how many rows were written to each stand-in that has any."""
+    left, home = sql.quoted(run.left_schema), sql.quoted(current_schema())
+    execute(sql.CREATE_SCHEMA.format(schema=left))
+    counts = {name: count_rows(sql.quoted(name)) for name in tables}
     for name in tables:
-        do(f"ALTER TABLE {sql.quoted(name)} SET SCHEMA {sql.quoted(left)}")
-        for key in names(sql.FOREIGN_KEYS, [sql.quoted(left, name)]):  # or its rows would hold others
-            do(f"ALTER TABLE {sql.quoted(left, name)} DROP CONSTRAINT {sql.quoted(key)} CASCADE")
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=left))
+        stand_in = sql.quoted(run.left_schema, name)
+        for key in fetch_names(sql.FOREIGN_KEYS, [stand_in]):  # a kept one would restrict changes of other tables
+            execute(sql.DROP_CONSTRAINT.format(table=stand_in, name=sql.quoted(key)))
     for name in tables:
-        do(f"ALTER TABLE {sql.quoted(schema, name)} SET SCHEMA {place}")
-    do(f"DROP SCHEMA {sql.quoted(schema)}")
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(run.schema, name), schema=home))
+    execute(sql.DROP_SCHEMA.format(schema=sql.quoted(run.schema)))
     written = {name: rows for name, rows in counts.items() if rows}
     for name in tables:
         if name not in written:
-            do(f"DROP TABLE {sql.quoted(left, name)}")
+            execute(sql.DROP_TABLE.format(table=sql.quoted(run.left_schema, name)))
     if not written:
-        do(f"DROP SCHEMA {sql.quoted(left)}")
+        execute(sql.DROP_SCHEMA.format(schema=left))
     return written
 
 
-def purge(purging: RecoveryRun, run: RecoveryRun) -> runner.Evidence:
-    """Drop for good what the run took out, or what its undo left."""
+def drop(purge: RecoveryRun) -> None:
+    """Drop permanently what the emergency holds in quarantine, or what its undo kept of the stand-ins."""
+    run = purge.target
     schemas = [schema for schema in (run.schema, run.left_schema) if _exists(schema)]
-    held = [sql.quoted(schema, name) for schema in schemas for name in names(sql.TABLES_IN, [schema])]
+    tables = [sql.quoted(schema, name) for schema in schemas for name in fetch_names(sql.TABLES_IN, [schema])]
 
-    def drop(ended: object) -> runner.Evidence:
-        with runner.fenced(purging, "drop") as evidence:
-            evidence["tables"] = held
+    def drop_schemas(ended_sessions: object) -> None:
+        with runner.finishing(purge, "drop") as evidence:
+            evidence.update(DroppedTables(tables=tables))
             for schema in schemas:
-                do(f"DROP SCHEMA {sql.quoted(schema)} CASCADE")
-        return evidence
+                execute(sql.DROP_SCHEMA_AND_TABLES.format(schema=sql.quoted(schema)))
 
-    return with_locks({Mode.WHOLE: [*held, *led_to(held)]}, drop, ends_sessions=False)
+    locks = {LockMode.ACCESS_EXCLUSIVE: [*tables, *referenced_tables(tables)]}
+    with_locks(locks, drop_schemas, ends_sessions=False)
 
 
 def is_held(run: RecoveryRun) -> bool:
-    """What it took out of service."""
+    """Return whether the run holds tables in quarantine."""
     return _exists(run.schema)
 
 
 def has_left(run: RecoveryRun) -> bool:
-    """That, or what was written meanwhile."""
+    """Return whether the run holds tables in quarantine, or its undo kept stand-ins with rows."""
     return is_held(run) or _exists(run.left_schema)
 
 
 def _exists(schema: str) -> bool:
-    return bool(rows_of(sql.SCHEMA_EXISTS, [schema])[0][0])
+    return bool(fetch_rows(sql.SCHEMA_EXISTS, [schema])[0][0])

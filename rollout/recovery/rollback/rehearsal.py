@@ -1,5 +1,7 @@
-"""A level and its undo, rehearsed: on a copy in a scratch database of the same server, by a process of its own, whose
-Redis keys nobody else reads. The copy is filled from the newest snapshot.
+"""The rehearsal of a level and its undo, on a copy in a scratch database of the same server.
+
+A child process executes it, with Redis keys of its own. The copy is filled from the newest snapshot. No real rollout or
+row changes.
 """
 
 import json
@@ -12,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,7 +22,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import psycopg
 from django.conf import settings
 from django.db import connection, transaction
-from psycopg import errors, sql
+from psycopg import errors
+from psycopg.sql import Identifier
 
 from core.access.actors import Actor, require
 from core.errors import SlipwayError, first_line
@@ -28,123 +31,172 @@ from core.process.lifetime import die_with
 from core.redaction import redact
 from rollout.choices import RunKind
 from rollout.models import RecoveryRun, RecoveryStep
+from rollout.recovery.postgres import sql
 from rollout.recovery.restore import sources
 from rollout.recovery.rollback import gradual
+from rollout.recovery.rollback.rehearsal_report import RehearsalReport
 from rollout.recovery.runner import PROMISED, Failed
 from rollout.recovery.snapshots import operations
-from rollout.recovery.snapshots.manifest import check
 
-PREFIX = "slipway_rehearsal_"
-CHILD = "rollout.recovery.rollback.rehearsal_child"
+PREFIX = "slipway_rehearsal_"  # of the names of scratch databases, and of the keys in Redis
+CHILD = "rollout.recovery.rehearsal_child"
 AT_MOST_SECONDS = 3600
-DROP_TRIES, DROP_AGAIN_SECONDS = 25, 0.2
+DROP_ATTEMPTS, DROP_PAUSE_SECONDS = 25, 0.2
+REHEARSED_WITHIN = timedelta(days=30)
+URL_SETTING = "REHEARSAL_DATABASE_URL"
 
 
 class CannotRehearse(SlipwayError):
-    """There is no copy to rehearse on."""
+    """No copy can be made to rehearse on."""
+
+
+def rehearsal_fault(last: RecoveryRun | None, now: datetime) -> str:
+    """Return what is wrong with the last rehearsal of a level; an empty text if nothing is."""
+    if last is None or last.ended_at is None:
+        return "was never rehearsed"
+    if not last.has_kept_promise:
+        return "did not keep its promise when it was rehearsed"
+    return f"was last rehearsed on {last.ended_at:%Y-%m-%d}" if now - last.ended_at > REHEARSED_WITHIN else ""
 
 
 def rehearse(level: RunKind, *, actor: Actor) -> RecoveryRun:
-    """Returns how it went, as it is recorded. Raises CannotRehearse; Failed where the level or its undo did."""
+    """Rehearse the level and its undo. Return the run that records it, also if the level or its undo failed.
+
+    Raises CannotRehearse if no scratch database can be made, Failed if the child process fails, UnusableSnapshot.
+    """
     require(actor, "rollout.rehearse_recoveryrun")
-    snapshot = operations.found(None)
-    for source in sources.sources(snapshot):
-        check(source.folder, source.table)
-    with _scratch() as url, tempfile.TemporaryDirectory() as folder:
-        own = {
-            "DATABASE_URL": url,
-            "REDIS_URL": settings.REDIS_URL,
-            "SNAPSHOT_DIR": folder,
-            "EMAIL_URL": "dummymail://",
-        }
-        own |= {"REDIS_PREFIX": f"{PREFIX}{secrets.token_hex(4)}:", "NOTIFY_WEBHOOK_URL": ""}
-        own |= {"DJANGO_SETTINGS_MODULE": "config.settings"}
-        told = [sys.executable, "-m", CHILD, level.value, snapshot.folder]
-        parent = partial(die_with, os.getpid(), signal.SIGKILL)
-        try:
-            done = subprocess.run(  # noqa: PLW1510 - what it returns is looked at
-                told,
-                cwd=settings.BASE_DIR,
-                env=os.environ | own,
-                preexec_fn=parent,
-                capture_output=True,
-                text=True,
-                timeout=AT_MOST_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Failed(f"the rehearsal took longer than {AT_MOST_SECONDS} s", "see what holds it up there") from error
+    snapshot = operations.find_snapshot(None)
+    for source in sources.table_sources(snapshot):
+        source.verify_file()
+    with _scratch_database() as url, tempfile.TemporaryDirectory() as folder:
+        report = _run_child(level, snapshot.folder, _child_environment(url, folder))
+    return _record(level, snapshot.name, actor, report)
+
+
+def _child_environment(url: str, folder: str) -> dict[str, str]:
+    """Return this process's environment, but with the scratch database, and without channels that notify operators."""
+    return os.environ | {
+        "DATABASE_URL": url,
+        "REDIS_URL": settings.REDIS_URL,
+        "REDIS_PREFIX": f"{PREFIX}{secrets.token_hex(4)}:",
+        "SNAPSHOT_DIR": folder,
+        "EMAIL_URL": "dummymail://",
+        "NOTIFY_WEBHOOK_URL": "",
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+    }
+
+
+def _run_child(level: RunKind, snapshot_folder: str, environment: dict[str, str]) -> RehearsalReport:
+    """Run the child process, and return its report. It ends with this process."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", CHILD, level.value, snapshot_folder],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
+            capture_output=True,
+            text=True,
+            timeout=AT_MOST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Failed(
+            f"cannot rehearse {level.value}: it took longer than {AT_MOST_SECONDS} s",
+            "see which session it waits for: SELECT * FROM pg_stat_activity",
+        ) from error
     if done.returncode:
-        said = redact((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
-        raise Failed(f"the rehearsal broke: {said}", "see to that; behind PgBouncer set REHEARSAL_DATABASE_URL")
-    return _record(level, snapshot.name, actor, json.loads(done.stdout.splitlines()[-1]))
+        last_line = redact((done.stderr.strip().splitlines() or ["it wrote no message"])[-1])
+        raise Failed(
+            f"cannot rehearse {level.value}: its process failed: {last_line}",
+            f"correct that; behind PgBouncer, set {URL_SETTING} to PostgreSQL's own address",
+        )
+    report: RehearsalReport = json.loads(done.stdout.splitlines()[-1])
+    return report
 
 
 @contextmanager
-def _scratch() -> Iterator[str]:
-    """A database for as long as the block lasts; yields its address. What a crash left goes too."""
-    url, now = _server(), int(time.time())
-    name = f"{PREFIX}{now}_{secrets.token_hex(2)}"
+def _scratch_database() -> Iterator[str]:
+    """Create a database, yield its address, and drop it after the block. Drop what a crash left of earlier ones."""
+    url = _server_url()
+    name = f"{PREFIX}{int(time.time())}_{secrets.token_hex(2)}"
     try:
         with psycopg.connect(url, autocommit=True) as server:
-            for (old,) in server.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]):
-                made = old.removeprefix(PREFIX).partition("_")[0]
-                if made.isdecimal() and int(made) < now - 2 * AT_MOST_SECONDS:
-                    server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(old)))
-            server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-            mine = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+            _drop_old_databases(server)
+            server.execute(sql.CREATE_DATABASE.format(name=Identifier(name)))
             try:
-                yield mine
+                yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
             finally:
-                _drop(server, name)
+                _drop_database(server, name)
     except errors.InsufficientPrivilege as error:
-        remedy = "ALTER ROLE ... CREATEDB, or set REHEARSAL_DATABASE_URL"
-        raise CannotRehearse("this role may not make a database", remedy) from error
+        role = urlsplit(url).username or "ROLE"
+        raise CannotRehearse(
+            f"cannot create a scratch database: the role {role} lacks CREATEDB",
+            f"run as a superuser: ALTER ROLE {role} CREATEDB, or set {URL_SETTING}",
+        ) from error
     except psycopg.OperationalError as error:
-        said = redact(first_line(error, "no answer"))
-        raise CannotRehearse(f"no database could be made: {said}", "check REHEARSAL_DATABASE_URL") from error
+        cause = redact(first_line(error, "the server did not answer"))
+        raise CannotRehearse(f"cannot create a scratch database: {cause}", f"check {URL_SETTING}") from error
 
 
-def _drop(server: "psycopg.Connection[Any]", name: str) -> None:
-    """An autovacuum worker in it, which a plain role may not end, goes by itself in a moment. What is left all the same
-    the next rehearsal drops.
+def _drop_old_databases(server: "psycopg.Connection[Any]") -> None:
+    oldest = int(time.time()) - 2 * AT_MOST_SECONDS
+    for (name,) in server.execute(sql.SCRATCH_DATABASES, [PREFIX]).fetchall():
+        created = name.removeprefix(PREFIX).partition("_")[0]
+        if created.isdecimal() and int(created) < oldest:
+            server.execute(sql.DROP_DATABASE.format(name=Identifier(name)))
+
+
+def _drop_database(server: "psycopg.Connection[Any]", name: str) -> None:
+    """Drop the scratch database. If that fails, the next rehearsal drops it.
+
+    A plain role may not end an autovacuum worker in the database, but the worker ends by itself after a moment.
     """
-    for _ in range(DROP_TRIES):
+    for _ in range(DROP_ATTEMPTS):
         try:
-            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            server.execute(sql.DROP_DATABASE.format(name=Identifier(name)))
         except errors.InsufficientPrivilege:
-            time.sleep(DROP_AGAIN_SECONDS)
+            time.sleep(DROP_PAUSE_SECONDS)
         except psycopg.Error:
             return
         else:
             return
 
 
-def _server() -> str:
+def _server_url() -> str:
+    """Return the address of the server: REHEARSAL_DATABASE_URL, or that of Django's database."""
     if settings.REHEARSAL_DATABASE_URL:
         return str(settings.REHEARSAL_DATABASE_URL)
-    role = connection.settings_dict
-    who = quote(role["USER"], safe="") + (f":{quote(role['PASSWORD'], safe='')}" if role["PASSWORD"] else "")
-    where = quote(role["HOST"], safe="") + (f":{role['PORT']}" if role["PORT"] else "")
-    given = urlsplit(os.environ.get("DATABASE_URL", "")).query
-    return urlunsplit(("postgres", f"{who}@{where}", f"/{role['NAME']}", given, ""))
+    database = connection.settings_dict
+    password = f":{quote(database['PASSWORD'], safe='')}" if database["PASSWORD"] else ""
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    location = f"{quote(database['USER'], safe='')}{password}@{quote(database['HOST'], safe='')}{port}"
+    parameters = urlsplit(os.environ.get("DATABASE_URL", "")).query
+    return urlunsplit(("postgres", location, f"/{database['NAME']}", parameters, ""))
 
 
 @transaction.atomic
-def _record(level: RunKind, snapshot: str, actor: Actor, told: dict[str, Any]) -> RecoveryRun:
+def _record(level: RunKind, snapshot: str, actor: Actor, report: RehearsalReport) -> RecoveryRun:
+    is_gradual = level is RunKind.GRADUAL
     run = RecoveryRun.objects.create(
         kind=level,
-        outcome=told["outcome"],
+        outcome=report["outcome"],
         actor=actor.get_username(),
-        reason=told["problem"],
-        pace=1 if level is not RunKind.GRADUAL else 0,
+        reason=report["problem"],
+        pace=0 if is_gradual else 1,
         promised_seconds=PROMISED[level],
-        waived_seconds=gradual.HOLD.total_seconds() * len(gradual.LADDER) if level is RunKind.GRADUAL else 0,
+        waived_seconds=gradual.HOLD.total_seconds() * len(gradual.LADDER) if is_gradual else 0,
         snapshot=snapshot,
         is_rehearsal=True,
-        started_at=datetime.fromisoformat(told["started_at"]),
-        ended_at=datetime.fromisoformat(told["ended_at"]),
+        started_at=datetime.fromisoformat(report["started_at"]),
+        ended_at=datetime.fromisoformat(report["ended_at"]),
     )
-    for step in told["steps"]:
-        times = {name: datetime.fromisoformat(step.pop(name)) for name in ("started_at", "ended_at")}
-        RecoveryStep.objects.create(run=run, **step, **times)
+    for step in report["steps"]:
+        RecoveryStep.objects.create(
+            run=run,
+            name=step["name"],
+            outcome=step["outcome"],
+            evidence=step["evidence"],
+            started_at=datetime.fromisoformat(step["started_at"]),
+            ended_at=datetime.fromisoformat(step["ended_at"]),
+        )
     return run

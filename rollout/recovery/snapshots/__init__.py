@@ -1,0 +1,1 @@
+"""Snapshots: written, listed, verified and pruned."""

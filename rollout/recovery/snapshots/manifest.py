@@ -1,95 +1,118 @@
-"""What a snapshot says of itself: written last, so that a half-written one is never taken for one."""
+"""The manifest of a snapshot. It is written last, so that a snapshot that was not finished has none."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import msgspec
 
 from core.errors import SlipwayError
 
-FORMAT = 2
-FILE = "manifest.json"
-CHUNK = 1 << 20  # bytes
+PROJECT = "slipway"
+FORMAT_VERSION = 2
+MANIFEST_FILE = "manifest.json"
+BLOCK_BYTES = 1 << 20  # read from a file at a time
+CHOOSE_ANOTHER = "choose another snapshot, run: manage.py snapshot list"
 
 
-class Unusable(SlipwayError):
-    """This is no snapshot that can be used."""
+class UnusableSnapshot(SlipwayError):
+    """The snapshot is missing, incomplete, damaged or made for another installation."""
 
 
-class Table(msgspec.Struct, frozen=True):
-    """columns: names and types, in the order of the file. bytes and sha256: of the file as it lies there. content: hash
-    of the rows as the database computes it, of the columns that last.
-    """
+class TableFile(msgspec.Struct, frozen=True):
+    """A table of a snapshot and its file, which holds the rows in COPY's text format, compressed with zstd."""
 
     model: str
     table: str
     file: str
-    columns: dict[str, str]
-    lasting: list[str]
+    columns: dict[str, str]  # names and types, in the order of the file
+    lasting: list[str]  # the columns that do not change by themselves
     rows: int
-    bytes: int
-    sha256: str
-    content: str
+    size_bytes: int = msgspec.field(name="bytes")  # of the compressed file
+    sha256: str  # of the compressed file
+    content: str  # the content hash of the rows, as the database computes it, over the lasting columns
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """schema: the last migration of each app. made_at: ISO 8601, of the database's clock."""
+    """The description of a snapshot, stored beside its files as JSON."""
 
     format: int
     project: str
     name: str
     host: str
-    made_at: str
-    schema: dict[str, str]
-    tables: list[Table]
+    made_at: str  # ISO 8601, by the database's clock
+    schema: dict[str, str]  # the last migration of each app that has protected tables
+    tables: list[TableFile]
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises Unusable."""
+        """Read the manifest in the folder. Raise UnusableSnapshot if it is missing, damaged or of another project."""
+        path = folder / MANIFEST_FILE
         try:
-            found = msgspec.json.decode((folder / FILE).read_bytes(), type=cls)
+            manifest = msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
-            raise Unusable(f"{folder} holds no whole snapshot", "take another one: manage.py snapshot list") from None
+            raise UnusableSnapshot(
+                f"{folder} holds no complete snapshot: {MANIFEST_FILE} is missing", CHOOSE_ANOTHER
+            ) from None
         except OSError as error:
-            raise Unusable(f"{folder} cannot be read: {error.strerror}", "see who owns it") from error
+            raise UnusableSnapshot(
+                f"cannot read {path}: {error.strerror}", f"check its owner and mode, run: ls -l {folder}"
+            ) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unusable(f"the manifest in {folder} was altered: {error}", "take another snapshot") from error
-        if (found.project, found.format) != ("slipway", FORMAT):
-            raise Unusable(f"{folder} is of another project or format", "take one that this release made")
-        return found
+            raise UnusableSnapshot(f"cannot use {path}: it was altered ({error})", CHOOSE_ANOTHER) from error
+        if (manifest.project, manifest.format) != (PROJECT, FORMAT_VERSION):
+            raise UnusableSnapshot(
+                f"cannot use {folder}: it holds a snapshot of project {manifest.project}, format {manifest.format}; "
+                f"this release reads project {PROJECT}, format {FORMAT_VERSION}",
+                CHOOSE_ANOTHER,
+            )
+        return manifest
 
     def write(self, folder: Path) -> None:
-        """Whole or not at all."""
-        draft = folder / f".{FILE}"
+        """Write the manifest into the folder, whole or not at all, so that it survives a power failure."""
+        draft = folder / f".{MANIFEST_FILE}"
         with draft.open("wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(self)))
             file.flush()
             os.fsync(file.fileno())
-        draft.rename(folder / FILE)
-        sync(folder)
+        draft.rename(folder / MANIFEST_FILE)
+        sync_folder(folder)
 
 
-def check(folder: Path, table: Table) -> None:
-    """Raises Unusable for a file that was cut or altered."""
-    digest, size = hashlib.sha256(), 0
+def verify_file(folder: Path, table: TableFile) -> None:
+    """Compare the table's file with its size and SHA-256. Raise UnusableSnapshot if it was cut or altered."""
+    digest, size_bytes = hashlib.sha256(), 0
     try:
-        with (folder / table.file).open("rb") as raw:
-            while block := raw.read(CHUNK):
+        with (folder / table.file).open("rb") as file:
+            for block in read_blocks(file):
                 digest.update(block)
-                size += len(block)
+                size_bytes += len(block)
     except OSError as error:
-        raise Unusable(f"{table.file} of {folder.name} cannot be read: {error.strerror}", "take another one") from error
-    if (size, digest.hexdigest()) != (table.bytes, table.sha256):
-        what = "cut" if size < table.bytes else "altered"
-        raise Unusable(f"{table.file} of {folder.name} was {what}", "take another one: manage.py snapshot list")
+        raise UnusableSnapshot(f"cannot read {folder / table.file}: {error.strerror}", CHOOSE_ANOTHER) from error
+    if size_bytes < table.size_bytes:
+        raise UnusableSnapshot(
+            f"cannot use {table.file} of {folder.name}: it was cut to {size_bytes:,} of {table.size_bytes:,} bytes",
+            CHOOSE_ANOTHER,
+        )
+    if (size_bytes, digest.hexdigest()) != (table.size_bytes, table.sha256):
+        raise UnusableSnapshot(
+            f"cannot use {table.file} of {folder.name}: it was altered, its SHA-256 is not the manifest's",
+            CHOOSE_ANOTHER,
+        )
 
 
-def sync(folder: Path) -> None:
-    """What was renamed or made in it outlives a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the rest of the file in blocks of at most BLOCK_BYTES."""
+    while block := file.read(BLOCK_BYTES):
+        yield block
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the folder's entries to disk: a file that was made or renamed in it then survives a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

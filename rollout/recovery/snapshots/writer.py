@@ -1,4 +1,4 @@
-"""Writing a snapshot: every table in one view of the database, streamed, with what its manifest says of it."""
+"""The writing of a snapshot: every table as it was at one moment, streamed to disk, and a manifest."""
 
 import hashlib
 import os
@@ -8,120 +8,138 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import zstandard
 from django.conf import settings
 from django.db import connection, transaction
 
+from core.chunks import chunks
+from core.db.shared_view import SharedView, adopt_view, export_view
 from rollout.recovery.postgres import sql
 from rollout.recovery.protect import Protection
-from rollout.recovery.snapshots.manifest import FORMAT, Manifest, Table, sync
-from rollout.recovery.snapshots.table_content import content_hash, copy_out, schema
+from rollout.recovery.snapshots.manifest import FORMAT_VERSION, PROJECT, Manifest, TableFile, sync_folder
+from rollout.recovery.snapshots.table_content import content_hash, copy_out_statement, last_migrations
 
-LEVEL = 1  # of zstd: of these rows it makes no larger files than its default, in half the time
-AT_ONCE = 32  # rows, packed while they are in the processor's cache: a third faster than a megabyte at once
-PARTIAL = ".partial"
-ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-Hashes = dict[str, str]
+# zstd's fastest standard level: for these rows its files are no larger than the default level's, in half the time.
+COMPRESSION_LEVEL = 1
+# Rows that are compressed together while they are in the processor's cache: a third faster than 1 MB at a time.
+ROWS_AT_ONCE = 32
+PARTIAL = ".partial"  # the ending of the folder's name until the snapshot is complete
+LOCK_WAIT_MS = 10_000
+Hashes = dict[str, str]  # content hashes by table
 
 
-def write(tables: Sequence[Protection], places: Mapping[str, str]) -> tuple[Manifest, Path]:
-    """places: the schema of a table, where it is not the usual one. What it began goes where it fails. Raises OSError,
-    django.db.Error.
+def write_snapshot(tables: Sequence[Protection], schemas: Mapping[str, str]) -> tuple[Manifest, Path]:
+    """Write a snapshot of the tables. Return its manifest and its folder.
+
+    schemas: the schema of each table that is not in the current one.
+    If it fails, its files are deleted. Raises OSError, django.db.Error.
     """
-    named = {each.table: sql.quoted(places.get(each.table, ""), each.table) for each in tables}
-    with _one_view(sorted(named.values())) as (moment, exported), ThreadPoolExecutor(1) as beside:
-        hashes = beside.submit(_hashes, exported, {named[each.table]: each for each in tables})
-        name = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        draft, whole = settings.SNAPSHOT_DIR / f"{name}{PARTIAL}", settings.SNAPSHOT_DIR / name
+    names = {each.table: sql.quoted(schemas.get(each.table, ""), each.table) for each in tables}
+    with _locked_view(sorted(names.values())) as view, ThreadPoolExecutor(1) as hasher:
+        hashes = hasher.submit(_hash_tables, view.name, {names[each.table]: each for each in tables})
+        name = f"{view.moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        draft, folder = settings.SNAPSHOT_DIR / f"{name}{PARTIAL}", settings.SNAPSHOT_DIR / name
         draft.mkdir(mode=0o700, parents=True)
         try:
-            files = [_file(each, named[each.table], draft) for each in tables]
-            written = [_table(each, file, hashes) for each, file in zip(tables, files, strict=True)]
-            manifest = Manifest(FORMAT, "slipway", name, socket.gethostname(), moment.isoformat(), schema(), written)
+            files = [write_table(each, names[each.table], draft) for each in tables]
+            manifest = Manifest(
+                format=FORMAT_VERSION,
+                project=PROJECT,
+                name=name,
+                host=socket.gethostname(),
+                made_at=view.moment.isoformat(),
+                schema=last_migrations(),
+                tables=[_describe(each, file, hashes) for each, file in zip(tables, files, strict=True)],
+            )
             manifest.write(draft)
-            draft.rename(whole)
-            sync(settings.SNAPSHOT_DIR)
+            draft.rename(folder)
+            sync_folder(settings.SNAPSHOT_DIR)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-    return manifest, whole
+    return manifest, folder
 
 
 @contextmanager
-def _one_view(tables: Sequence[str]) -> Iterator[tuple[datetime, str]]:
-    """Locks first, then the view: so no table is altered between the two. Yields the view's moment, and its name for
-    other connections.
+def _locked_view(tables: Sequence[str]) -> Iterator[SharedView]:
+    """Export one view of the database for as long as the block lasts.
+
+    The tables are locked before the view is taken, so that no migration alters one between the two.
     """
+    setup = [
+        sql.SET_LOCK_TIMEOUT.format(milliseconds=LOCK_WAIT_MS),
+        sql.LOCK_TABLES.format(tables=", ".join(tables), mode="ACCESS SHARE"),
+    ]
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(ONE_VIEW)
-        cursor.execute("SET LOCAL lock_timeout = '10s'")
-        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
-        cursor.execute("SELECT now(), pg_export_snapshot()")
-        yield cursor.fetchone()
+        yield export_view(cursor, setup)
 
 
-def _hashes(exported: str, tables: Mapping[str, Protection]) -> Hashes:
-    """Content hashes by table, in the same view, on a connection of this thread's own."""
+def _hash_tables(view_name: str, tables: Mapping[str, Protection]) -> Hashes:
+    """Return the content hash of each table in the exported view, on a connection of this thread's own.
+
+    tables: by their quoted names.
+    """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(ONE_VIEW)
-            cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
-            cursor.execute("SET LOCAL lock_timeout = '10s'")  # behind somebody who waits for the other connection
-            return {each.table: content_hash(place, each.lasting) for place, each in tables.items()}
+            adopt_view(cursor, view_name)
+            # A session that waits for the other connection's lock on a table may be ahead of this one.
+            cursor.execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=LOCK_WAIT_MS))
+            return {each.table: content_hash(table, each.lasting) for table, each in tables.items()}
     finally:
         connection.close()
 
 
-class _Written:
-    """A table's file: passes on what is written, and counts and hashes it."""
+class MeasuredFile:
+    """A table's file while it is written: it counts and hashes what is written to it."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
-        self.name, self._file, self.rows, self.size, self.digest = name, file, 0, 0, hashlib.sha256()
+        self.name, self.rows, self.size_bytes, self.digest = name, 0, 0, hashlib.sha256()
+        self._file = file
 
     def write(self, data: bytes) -> int:
+        """Write all of the data: one write of an unbuffered file may take only a part of it."""
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
-        self.size += len(data)
+        self.size_bytes += len(data)
         self.digest.update(data)
         return len(data)
 
 
-def _file(protection: Protection, place: str, folder: Path) -> "_Written":
+def write_table(protection: Protection, table: str, folder: Path) -> MeasuredFile:
+    """Copy the table's rows into a file of the folder, compressed. Return the file with its measurements.
+
+    table: quoted.
+    """
     path = folder / f"{protection.table}.copy.zst"
+    statement = copy_out_statement(protection, list(protection.columns), table)
+    compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL)
     with path.open("xb", buffering=0) as raw:
-        written = _Written(path.name, raw)
-        with zstandard.ZstdCompressor(level=LEVEL).stream_writer(written, closefd=False) as packed:  # type: ignore[arg-type]
-            written.rows = _copy(copy_out(protection, list(protection.columns), place), packed)
+        file = MeasuredFile(path.name, raw)
+        with (
+            compressor.stream_writer(file, closefd=False) as compressed,  # type: ignore[arg-type]
+            connection.cursor() as cursor,
+            cursor.copy(statement) as copy,
+        ):
+            for rows in chunks(copy, ROWS_AT_ONCE):  # COPY gives one row at a time
+                compressed.write(b"".join(rows))
+                file.rows += len(rows)
         os.fsync(raw.fileno())
-    return written
+    return file
 
 
-def _table(protection: Protection, file: "_Written", hashes: "Future[Hashes]") -> Table:
-    return Table(
+def _describe(protection: Protection, file: MeasuredFile, hashes: Future[Hashes]) -> TableFile:
+    return TableFile(
         model=protection.model._meta.label,
         table=protection.table,
         file=file.name,
         columns=protection.columns,
         lasting=list(protection.lasting),
         rows=file.rows,
-        bytes=file.size,
+        size_bytes=file.size_bytes,
         sha256=file.digest.hexdigest(),
         content=hashes.result()[protection.table],
     )
-
-
-def _copy(statement: str, packed: Any) -> int:
-    """Returns how many rows: they come one by one."""
-    rows = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        coming = iter(copy)
-        while some := list(islice(coming, AT_ONCE)):
-            packed.write(b"".join(some))
-            rows += len(some)
-    return rows

@@ -1,4 +1,4 @@
-"""Users of an installation of its own."""
+"""Users of the installation of a test."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from config.console.groups import make_groups
 
 @pytest.fixture
 def member(installation: None) -> Callable[[str], User]:
-    """A user of a group, of that installation."""
+    """Return a function that makes a user of a group, in the installation's database."""
 
     def make(group: str) -> User:
         make_groups()

@@ -1,4 +1,4 @@
-"""Recovery in the admin: the levels with their promise and rehearsal, each run step by step, and what one may do."""
+"""Recovery in the admin: the levels with their promise and rehearsal, each run step by step, and its verbs."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +12,7 @@ from core.access.actors import SYSTEM
 from rollout.choices import RunKind, RunOutcome
 from rollout.models import Activation, RecoveryRun
 from rollout.recovery import background, operations
-from tests.rollout.recovery.conftest import contents, full
+from tests.rollout.recovery.conftest import activate_fully, contents
 from tests.rollout.recovery.people import member
 
 __all__ = ["member"]
@@ -21,23 +21,23 @@ LIST = "/admin/rollout/recoveryrun/"
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Carried out in the request's thread, so that nothing outlives a test."""
-    monkeypatch.setattr(background, "carry_out", _unless_gradual)
+def run_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Execute runs in the request's thread, so that nothing outlives a test."""
+    monkeypatch.setattr(background, "execute_in_background", execute_unless_gradual)
 
 
-def _unless_gradual(run: RecoveryRun) -> None:
+def execute_unless_gradual(run: RecoveryRun) -> None:
     if run.kind != RunKind.GRADUAL:
-        background._carry_out(run)
+        background.execute_and_disconnect(run)
 
 
 def page(client: Client, address: str = LIST) -> str:
-    answer = client.get(address)
-    assert answer.status_code == 200
-    return str(answer.content.decode())
+    response = client.get(address)
+    assert response.status_code == 200
+    return str(response.content.decode())
 
 
-def test_each_level_says_what_it_promises_and_when_it_was_rehearsed(
+def test_each_level_shows_its_promise_and_its_last_rehearsal(
     installation: None, browse: Callable[[str], Client]
 ) -> None:
     operator, viewer = browse("Operator"), browse("Viewer")
@@ -62,20 +62,20 @@ def test_each_level_says_what_it_promises_and_when_it_was_rehearsed(
 
 
 def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], Client]) -> None:
-    full()
+    activate_fully()
     before, operator = contents(), browse("Operator")
-    asked = page(operator, f"{LIST}begin/emergency/")
-    assert "Provider states, cache entries and what hangs on them go into quarantine" in asked
+    confirmation = page(operator, f"{LIST}begin/emergency/")
+    assert "Move provider states, cache entries and the tables that reference them to a quarantine" in confirmation
     refused = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "standard"})
-    assert "type emergency" in refused.content.decode()
+    assert "The text must be emergency" in refused.content.decode()
     assert not RecoveryRun.objects.exists()
-    answer = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "emergency"})
+    response = operator.post(f"{LIST}begin/emergency/", {"reason": "wrong odds", "typed": "emergency"})
     run = RecoveryRun.objects.get()
-    assert (answer.status_code, answer["Location"]) == (302, f"{LIST}{run.pk}/change/")
+    assert (response.status_code, response["Location"]) == (302, f"{LIST}{run.pk}/change/")
     assert (run.outcome, run.actor, run.reason) == (RunOutcome.DONE, "operator", "wrong odds")
     assert not CacheEntry.objects.exists()
-    shown = page(operator, f"{LIST}{run.pk}/change/")
-    assert all(text in shown for text in ("Switch off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
+    text = page(operator, f"{LIST}{run.pk}/change/")
+    assert all(part in text for part in ("Switch off", "promised 5 min", "✓</span> kept", "verb-undo", "verb-purge"))
     assert "is off since" in page(operator)
     operator.post(f"{LIST}{run.pk}/undo/", {"reason": "", "typed": "undo"})
     assert contents() == before
@@ -83,27 +83,27 @@ def test_an_emergency_and_its_undo(installation: None, browse: Callable[[str], C
     assert page(operator, f"{LIST}{run.pk}/live/").count("<li>") == 5
 
 
-def test_parts_come_on_again(installation: None, browse: Callable[[str], Client]) -> None:
-    operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
+def test_parts_are_switched_on_again(installation: None, browse: Callable[[str], Client]) -> None:
+    operations.execute_run(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     operator = browse("Operator")
     assert 'id="reactivate"' in page(operator)
     assert "Polling is off since" in page(operator, f"{LIST}reactivate/")
     assert browse("Viewer").post(f"{LIST}reactivate/").status_code == 403
-    answer = operator.post(f"{LIST}reactivate/", {"reason": "over"}, follow=True)
-    assert "Switched on: polling, warming" in answer.content.decode()
+    response = operator.post(f"{LIST}reactivate/", {"reason": "over"}, follow=True)
+    assert "Switched on: polling, warming" in response.content.decode()
     assert 'id="reactivate"' not in page(operator)
     assert Activation.objects.get(part="polling").reason == "over"
 
 
-def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], Client]) -> None:
-    full()
+def test_a_gradual_rollback_can_be_paused(installation: None, browse: Callable[[str], Client]) -> None:
+    activate_fully()
     operator = browse("Operator")
     operator.post(f"{LIST}begin/gradual/", {"reason": "", "typed": "gradual"})
     operations.recover()
     run = RecoveryRun.objects.get()
-    shown = page(operator, f"{LIST}{run.pk}/change/")
-    assert "Partially active, 50 %" in shown
-    assert shown.count("to come") == 6
+    text = page(operator, f"{LIST}{run.pk}/change/")
+    assert "Partially active, 50 %" in text
+    assert text.count("to come") == 6
     operator.post(f"{LIST}{run.pk}/pause/", {"typed": "pause"})
     run.refresh_from_db()
     assert run.outcome == RunOutcome.PAUSED
@@ -113,10 +113,10 @@ def test_a_gradual_one_can_be_held(installation: None, browse: Callable[[str], C
     assert run.outcome == RunOutcome.RUNNING
 
 
-def test_an_emergency_behind_a_gradual_one_can_still_be_undone(
+def test_an_emergency_before_a_gradual_rollback_can_still_be_undone(
     installation: None, browse: Callable[[str], Client]
 ) -> None:
-    emergency = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+    emergency = operations.execute_run(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     gradual = operations.roll_back(RunKind.GRADUAL, actor=SYSTEM)
     operations.recover()
     operator = browse("Operator")
@@ -128,12 +128,12 @@ def test_an_emergency_behind_a_gradual_one_can_still_be_undone(
 
 
 def test_a_purge(installation: None, browse: Callable[[str], Client]) -> None:
-    run = operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+    run = operations.execute_run(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
     operator = browse("Operator")
     operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"})
     assert RecoveryRun.objects.get(kind=RunKind.PURGE).outcome == RunOutcome.DONE
-    answer = operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"}, follow=True)
-    assert "holds nothing in quarantine" in answer.content.decode()
+    response = operator.post(f"{LIST}{run.pk}/purge/", {"typed": "purge"}, follow=True)
+    assert "holds nothing in quarantine" in response.content.decode()
 
 
 @pytest.mark.parametrize("verb", ["begin/emergency", "begin/standard", "begin/gradual", "1/undo", "1/purge", "1/pause"])

@@ -1,40 +1,41 @@
-"""In what two tables differ, row by row."""
+"""The row by row comparison of a snapshot's rows with a table's rows."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.recovery.restore.diff import Change, Layout, differences
+from rollout.recovery.restore.diff import RowChange, RowLayout, compare_rows
 
-KEYS = st.dictionaries(st.integers(-5, 30), st.sampled_from([b"a", b"b", b"c"]), max_size=20)
-
-
-def rows(of: dict[int, bytes], volatile: bytes) -> list[bytes]:
-    return [b"%d\t%b\t%b\n" % (key, value, volatile) for key, value in sorted(of.items())]
+VALUES_BY_KEY = st.dictionaries(st.integers(-5, 30), st.sampled_from([b"a", b"b", b"c"]), max_size=20)
 
 
-@given(wanted=KEYS, found=KEYS)
-def test_differences_make_one_the_other(wanted: dict[int, bytes], found: dict[int, bytes]) -> None:
-    layout = Layout(key=0, is_number=True, kept=None, lasting=(0, 1))
-    now = dict(found)
-    for change, line in differences(rows(wanted, b"x"), rows(found, b"y"), layout):
-        key, value, _ = line.split(b"\t")
-        if change is Change.REMOVE:
-            del now[int(key)]
+def rows(values: dict[int, bytes], volatile: bytes) -> list[bytes]:
+    return [b"%d\t%b\t%b\n" % (key, value, volatile) for key, value in sorted(values.items())]
+
+
+@given(wanted=VALUES_BY_KEY, present=VALUES_BY_KEY)
+def test_the_changes_make_one_table_equal_to_the_other(wanted: dict[int, bytes], present: dict[int, bytes]) -> None:
+    layout = RowLayout(key=0, is_number=True, kept=None, compared=(0, 1))
+    result = dict(present)
+    for change, row in compare_rows(rows(wanted, b"x"), rows(present, b"y"), layout):
+        key, value, _ = row.split(b"\t")
+        if change is RowChange.REMOVE:
+            del result[int(key)]
         else:
-            assert (int(key) in now) == (change is Change.CHANGE)
-            now[int(key)] = value
-    assert now == wanted
+            assert (int(key) in result) == (change is RowChange.CHANGE)
+            result[int(key)] = value
+    assert result == wanted
 
 
 @given(st.sets(st.text(alphabet="ab\t\\\né", min_size=1, max_size=3), max_size=8))
-def test_text_keys_are_in_the_order_of_their_bytes(names: set[str]) -> None:
-    def line(name: str) -> bytes:
+def test_text_keys_are_ordered_by_their_bytes(names: set[str]) -> None:
+    def row(name: str) -> bytes:
         escaped = name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
         return f"{escaped}\tv\n".encode()
 
-    layout = Layout(key=0, is_number=False, kept=None, lasting=(0, 1))
-    ordered = sorted(names, key=str.encode)
-    lines = [line(name) for name in ordered]
-    assert list(differences(lines, lines, layout)) == []
-    assert [change for change, _ in differences(lines, [], layout)] == [Change.ADD] * len(lines)
-    assert [change for change, _ in differences(lines[::2], lines, layout)] == [Change.REMOVE] * (len(lines) // 2)
+    layout = RowLayout(key=0, is_number=False, kept=None, compared=(0, 1))
+    all_rows = [row(name) for name in sorted(names, key=str.encode)]
+    assert list(compare_rows(all_rows, all_rows, layout)) == []
+    additions = [RowChange.ADD] * len(all_rows)
+    assert [change for change, _ in compare_rows(all_rows, [], layout)] == additions
+    removals = [RowChange.REMOVE] * (len(all_rows) // 2)
+    assert [change for change, _ in compare_rows(all_rows[::2], all_rows, layout)] == removals

@@ -1,4 +1,4 @@
-"""A disk that is full: the quarantine is its own backup, and standard touches nothing without a snapshot."""
+"""Rollbacks on a full disk: a quarantine is its own backup, and a standard rollback changes nothing."""
 
 import errno
 from pathlib import Path
@@ -21,32 +21,32 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer._Written, "write", refuse)
+    monkeypatch.setattr(writer.MeasuredFile, "write", refuse)
 
 
-def test_it_cannot_stop_a_quarantine(installation: None, full_disk: None, folder: Path) -> None:
+def test_a_full_disk_does_not_stop_a_quarantine(installation: None, full_disk: None, folder: Path) -> None:
     before = contents()
-    with pytest.raises(CommandError, match="snapshot: no snapshot was made: No space left on device") as failed:
+    with pytest.raises(CommandError, match="snapshot: cannot create a snapshot: No space left on device") as failure:
         call_command("rollback", "--level", "emergency", "--no-input")
-    assert failed.value.returncode == 1
+    assert failure.value.returncode == 1
     run = RecoveryRun.objects.get()
     assert run.outcome == RunOutcome.FAILED
     assert quarantine.is_held(run)
     assert dict(run.steps.values_list("name", "outcome"))["verify"] == RunOutcome.DONE
     assert list(folder.iterdir()) == []
-    with pytest.raises(CommandError, match="no snapshot was made: No space left"):
+    with pytest.raises(CommandError, match="cannot create a snapshot: No space left"):
         call_command("rollback", "--purge", str(run.pk), "--no-input")
-    undone = operations.carry_out(operations.undo(actor=SYSTEM))
-    assert "inconclusive" in undone.steps.get(name="compare").evidence
+    undo = operations.execute_run(operations.undo(actor=SYSTEM))
+    assert "inconclusive" in undo.steps.get(name="compare").evidence
     assert contents() == before
 
 
-def test_standard_changes_nothing_then(installation: None, full_disk: None) -> None:
+def test_a_full_disk_stops_a_standard_rollback_before_it_changes_data(installation: None, full_disk: None) -> None:
     before = contents()
-    with pytest.raises(CommandError, match="No space left on device; see to "):
+    with pytest.raises(CommandError, match="No space left on device; check the space"):
         call_command("rollback", "--level", "standard", "--no-input")
     assert contents() == before
     assert CacheEntry.objects.count() == 25
-    with pytest.raises(CommandError, match="ended before it changed data; nothing is to be put back"):
+    with pytest.raises(CommandError, match="ended before it changed data; switch the parts on"):
         call_command("restore", "--undo", "--no-input")
     assert RecoveryRun.objects.get().kind == RunKind.STANDARD

@@ -1,4 +1,4 @@
-"""Every command of ROLLBACK_PLAN.md is run, in its order, as it stands there."""
+"""Every command of ROLLBACK_PLAN.md is run as it is written there, and in the same order."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from rollout.recovery import operations
 from rollout.recovery.rollback import rehearsal
 from tests import databases
 from tests.databases import ROOT
-from tests.rollout.recovery.conftest import contents, full
+from tests.rollout.recovery.conftest import activate_fully, contents
 
 MANAGE = ".venv/bin/python manage.py "
 
@@ -38,23 +38,23 @@ def test_every_command_works(
     assert {each for each in ran if each} >= {"rollback", "restore", "reactivate", "validate", "snapshot", "rollout"}
     assert contents() == before
     rehearsed = RecoveryRun.objects.get(kind=RunKind.GRADUAL, is_rehearsal=True)
-    assert rehearsed.steps.first().name == "PARTIAL_ACTIVE 50 %", "of the longest way"  # type: ignore[union-attr]
+    assert rehearsed.steps.first().name == "PARTIAL_ACTIVE 50 %", "a rehearsal goes the longest way"  # type: ignore[union-attr]
     assert (rehearsed.waived_seconds, rehearsed.has_kept_promise) == (1080, True)
     emergency = RecoveryRun.objects.get(kind=RunKind.EMERGENCY, is_rehearsal=True)
     assert [step.name for step in emergency.steps.order_by("pk")][-2:] == ["undo: put_back", "undo: compare"]
     assert not Activation.objects.switched_off().filter(by="rehearsal").exists()
     names = [name for (name,) in databases.execute("SELECT datname FROM pg_database")]
-    assert not any(name.startswith(rehearsal.PREFIX) for name in names), "the copy goes again"
+    assert not any(name.startswith(rehearsal.PREFIX) for name in names), "the copy is dropped"
     assert set(RecoveryRun.objects.exclude(outcome="done").values_list("kind", flat=True)) == set()
 
 
 def run(line: str, folder: Path) -> str:
     if not line.startswith(MANAGE):
-        in_a_shell(line)
+        run_in_shell(line)
         return ""
     words = shlex.split(line.removeprefix(MANAGE))
     if words[0] == "dbshell":
-        in_a_shell(f"{EXPORT}; {line}")
+        run_in_shell(f"{EXPORT}; {line}")
         return words[0]
     prepare(words)
     newest = Snapshot.objects.first()
@@ -66,33 +66,33 @@ def run(line: str, folder: Path) -> str:
     slow = ["--pace", "0.001"] if words[:3] == ["rollback", "--level", "gradual"] and asks else []
     call_command(*words, *(["--no-input"] if asks else []), *slow)
     if "--resume" in words:
-        operations.carry_out(RecoveryRun.objects.get(ended_at=None))
+        operations.execute_run(RecoveryRun.objects.get(ended_at=None))
     return words[0]
 
 
 def prepare(words: list[str]) -> None:
-    """What its reader is in the middle of."""
+    """Bring the installation to the state in which an operator types the command."""
     if words[:2] in (["rollout", "abort"], ["rollback", "--level"]) and "--rehearse" not in words:
         if RecoveryRun.objects.rollbacks().not_undone().exclude(kind="gradual"):
-            operations.carry_out(operations.undo(actor=SYSTEM))
-        full()
+            operations.execute_run(operations.undo(actor=SYSTEM))
+        activate_fully()
     if "--pause" in words:
-        full()
+        activate_fully()
         operations.roll_back(RunKind.GRADUAL, actor=SYSTEM, pace=0.001)
         operations.recover()
     if words[:2] == ["restore", "--undo"] and not RecoveryRun.objects.rollbacks().not_undone().exclude(kind="gradual"):
-        operations.carry_out(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
+        operations.execute_run(operations.roll_back(RunKind.STANDARD, actor=SYSTEM))
     if words[:2] == ["rollout", "start"]:
         Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
     if words[:2] == ["rollback", "--purge"]:
         Rollout.objects.update(stage="DISABLED", run_state="idle", percent=0)
-        operations.carry_out(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
+        operations.execute_run(operations.roll_back(RunKind.EMERGENCY, actor=SYSTEM))
 
 
 EXPORT = next(line for line in commands() if line.startswith("export PATH"))
 
 
-def in_a_shell(line: str) -> None:
+def run_in_shell(line: str) -> None:
     environment = os.environ | {"DATABASE_URL": databases.address(), "REDIS_URL": settings.REDIS_URL}
     done = subprocess.run(["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A rehearsal is the whole level and its undo, on a copy; nothing real is touched."""
+"""A rehearsal executes the whole level and its undo on a copy; the real installation does not change."""
 
 import os
 from pathlib import Path
@@ -18,15 +18,19 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(autouse=True)
 def prefix(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of this process's scratch databases."""
+    """Give the scratch databases of this process a prefix of their own. Return it."""
     monkeypatch.setattr(rehearsal, "PREFIX", f"slipway_rehearsal_{os.getpid()}x")
     return rehearsal.PREFIX
 
 
-def test_without_the_right_it_is_one_line(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_right_to_create_databases_it_is_refused_in_one_line(
+    installation: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operations.create(actor=SYSTEM)
     monkeypatch.setattr(psycopg, "connect", refused)
-    with pytest.raises(CommandError, match=r"may not make a database; ALTER ROLE \.\.\. CREATEDB") as failed:
+    with pytest.raises(
+        CommandError, match=r"lacks CREATEDB; run as a superuser: ALTER ROLE \S+ CREATEDB, or set REHEARSAL"
+    ) as failed:
         call_command("rollback", "--level", RunKind.STANDARD.value, "--rehearse")
     assert failed.value.returncode == 3
     assert not RecoveryRun.objects.exists()
@@ -36,18 +40,20 @@ def refused(*args: object, **options: object) -> object:
     raise psycopg.errors.InsufficientPrivilege("permission denied to create database")
 
 
-def test_one_that_breaks_says_so(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rehearsal_whose_process_fails_names_the_cause(installation: None, monkeypatch: pytest.MonkeyPatch) -> None:
     operations.create(actor=SYSTEM)
     monkeypatch.setattr(rehearsal, "CHILD", "no.such.module")
-    with pytest.raises(CommandError, match=r"the rehearsal broke: .*No module named 'no'") as failed:
+    with pytest.raises(
+        CommandError, match=r"cannot rehearse standard: its process failed: .*No module named 'no'"
+    ) as failed:
         call_command("rollback", "--level", "standard", "--rehearse")
     assert failed.value.returncode == 1
     assert not RecoveryRun.objects.exists()
 
 
-def test_a_damaged_snapshot_is_found_before(installation: None) -> None:
+def test_a_damaged_snapshot_is_found_before_the_rehearsal(installation: None) -> None:
     snapshot = operations.create(actor=SYSTEM)
     file = Path(snapshot.folder) / "portfolio_rationales.copy.zst"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(CommandError, match="was cut; take another one"):
+    with pytest.raises(CommandError, match=r"was cut to .* choose another snapshot"):
         call_command("rollback", "--level", "standard", "--rehearse")

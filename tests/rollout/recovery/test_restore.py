@@ -1,11 +1,13 @@
-"""Restoring a snapshot: all or nothing, and never what should not be."""
+"""A restore puts the data of a snapshot back, all or nothing, and leaves stages and logs alone."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -16,10 +18,12 @@ from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderStat
 from rollout.models import RecoveryRun, Rollout, Snapshot, StagePolicy
 from rollout.operations import policies
 from rollout.recovery import operations
+from rollout.recovery.postgres import sql
+from rollout.recovery.postgres.shape import Shape, read_table_shape
 from rollout.recovery.restore import restore, table_swap
 from rollout.recovery.snapshots import operations as snapshots
-from rollout.recovery.snapshots.manifest import FILE
-from tests.rollout.recovery.conftest import Capture, contents, full
+from rollout.recovery.snapshots.manifest import MANIFEST_FILE
+from tests.rollout.recovery.conftest import Capture, activate_fully, contents, session
 
 
 def execute(statement: str) -> None:
@@ -27,41 +31,42 @@ def execute(statement: str) -> None:
         cursor.execute(statement)
 
 
-def restored(*args: str) -> dict[str, Any]:
-    """What it did to each table."""
+def restore_and_describe(*args: str) -> dict[str, Any]:
+    """Restore, and return what the evidence says of each table, as JSON."""
     call_command("restore", *(args or ("--latest",)), "--no-input")
-    found: dict[str, Any] = RecoveryRun.objects.first().steps.get(name="restore").evidence["tables"]  # type: ignore[union-attr]
-    return found
+    run = RecoveryRun.objects.all()[0]
+    tables: dict[str, Any] = run.steps.get(name="restore").evidence["tables"]
+    return tables
 
 
-def test_only_what_differs_is_written(snapshot: Snapshot) -> None:
+def test_a_restore_writes_only_the_rows_that_differ(snapshot: Snapshot) -> None:
     before = contents()
-    gone = CacheEntry.objects.first()
-    assert gone is not None
-    gone.delete()
+    CacheEntry.objects.all()[0].delete()
     CacheEntry.objects.filter(cache_type="CACHE_FACTOR").update(narrative="another", hit_count=7)
     Provider.objects.create(name="late", adapter="odds_api")
     CacheTarget.objects.update(fence=99)
-    done = restored()
-    assert done["portfolio_rationales"] == {"added": 1, "changed": 4, "removed": 0, "how": "rows"}
-    assert done["providers_provider"] == {"added": 0, "changed": 0, "removed": 1, "how": "rows"}
-    assert done["providers_gamelog"]["how"] == "as it was"
+    tables = restore_and_describe()
+    assert tables["portfolio_rationales"] == {"added": 1, "changed": 4, "removed": 0, "how": "rows"}
+    assert tables["providers_provider"] == {"added": 0, "changed": 0, "removed": 1, "how": "rows"}
+    assert tables["providers_gamelog"]["how"] == "as it was"
     assert contents() == before
-    assert set(CacheTarget.objects.values_list("fence", flat=True)) == {99}, "an older fence would let late workers in"
+    assert set(CacheTarget.objects.values_list("fence", flat=True)) == {99}, (
+        "an older fence would let a worker write that lost its lease"
+    )
     assert CacheEntry.objects.filter(hit_count=7).count() == 4
 
 
-def test_where_most_differs_the_table_is_replaced(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "WORTH_REPLACING", 5)
+def test_a_table_with_many_differing_rows_is_replaced(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "REPLACE_ABOVE_ROWS", 5)
     before = contents()
     execute("ALTER TABLE providers_gamelog SET (fillfactor = 90)")
     execute("GRANT SELECT ON providers_gamelog TO PUBLIC")
-    shape_before = columns_and_keys("providers_gamelog")
+    shape_before = shape_of("providers_gamelog")
     highest = GameLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     GameLog.objects.all().delete()
-    assert restored()["providers_gamelog"]["how"] == "replaced"
+    assert restore_and_describe()["providers_gamelog"]["how"] == "replaced"
     assert contents() == before
-    assert columns_and_keys("providers_gamelog") == shape_before
+    assert shape_of("providers_gamelog") == shape_before
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT has_table_privilege('public', 'providers_gamelog', 'SELECT'), nextval("
@@ -71,154 +76,150 @@ def test_where_most_differs_the_table_is_replaced(snapshot: Snapshot, monkeypatc
         assert cursor.fetchone() == (True, highest + 1, "{fillfactor=90}")
 
 
-def columns_and_keys(table: str) -> Any:
-    from rollout.recovery.postgres.shape import shape
-
-    return shape(connection, table)
+def shape_of(table: str) -> Shape:
+    return read_table_shape(connection, table)
 
 
-def test_the_command_shows_first_what_would_change(snapshot: Snapshot, capsys: Capture) -> None:
+def test_the_command_shows_the_changes_before_it_makes_them(snapshot: Snapshot, capsys: Capture) -> None:
     CacheEntry.objects.filter(cache_type="CACHE_FACTOR").delete()
     before = contents()
     call_command("restore", "--latest", "--dry-run", "--json")
-    shown = json.loads(capsys.readouterr().out)["tables"]
-    assert shown["portfolio_rationales"] == {"added": 4, "changed": 0, "removed": 0}
-    with pytest.raises(CommandError, match="nobody is there to confirm it"):
+    planned = json.loads(capsys.readouterr().out)["tables"]
+    assert planned["portfolio_rationales"] == {"added": 4, "changed": 0, "removed": 0}
+    with pytest.raises(CommandError, match="cannot ask for confirmation: there is no terminal"):
         call_command("restore", "--latest")
     assert "portfolio_rationales                  4 added" in capsys.readouterr().err
     assert contents() == before
     assert not RecoveryRun.objects.exists()
 
 
-def test_one_table_alone(snapshot: Snapshot) -> None:
+def test_a_single_table_can_be_restored(snapshot: Snapshot) -> None:
     CacheEntry.objects.all().delete()
     ProviderState.objects.filter(provider="stub").update(is_enabled=False)
-    assert list(restored("--latest", "--table", "portfolio_rationales")) == ["portfolio_rationales"]
+    assert list(restore_and_describe("--latest", "--table", "portfolio_rationales")) == ["portfolio_rationales"]
     assert CacheEntry.objects.count() == 25
     assert not ProviderState.objects.filter(provider="stub", is_enabled=True).exists()
-    with pytest.raises(CommandError, match="holds no table auth_user; take one of"):
+    with pytest.raises(
+        CommandError, match=r"cannot restore table auth_user: snapshot .* does not hold it; choose one of"
+    ):
         call_command("restore", "--latest", "--table", "auth_user")
 
 
-def test_what_hangs_on_rows_that_go_goes_with_them(snapshot: Snapshot) -> None:
+def test_rows_that_reference_removed_rows_are_deleted_with_them(snapshot: Snapshot) -> None:
     Provider.objects.create(name="late", adapter="odds_api")
     state = ProviderState.objects.create(provider_id="late", sport_id="NBA")
     line = PropLine.objects.create(state=state, bookmaker="b", market="points", player="A", side="Over", price=1.9)
     line.moves.create(was=1.8, price=1.9)
-    assert restored()["provider_states"]["with_them"] == {"providers_pricemove": 1, "providers_propline": 1}
+    assert restore_and_describe()["provider_states"]["with_them"] == {"providers_pricemove": 1, "providers_propline": 1}
     assert not PropLine.objects.exists()
 
 
-def test_it_restores_data_and_never_a_stage(snapshot: Snapshot) -> None:
-    full()
+def test_a_restore_never_changes_a_stage(snapshot: Snapshot) -> None:
+    activate_fully()
     StagePolicy.objects.filter(stage="DARK_MODE").update(minutes=77)
     ProviderState.objects.filter(provider="stub").update(is_enabled=False)
     PollSlot.objects.update(next_poll_at=None)
-    restored()
+    restore_and_describe()
     assert Rollout.objects.get().stage == "FULL_ACTIVE"
     assert StagePolicy.objects.get(stage="DARK_MODE").minutes == 10
-    assert PollSlot.objects.exclude(next_poll_at=None).exists(), "slots are as the states ask for"
+    assert PollSlot.objects.exclude(next_poll_at=None).exists(), "the slots follow the restored states"
 
 
-def test_a_column_that_came_later_takes_its_default(snapshot: Snapshot) -> None:
-    """As of a snapshot that an older release made."""
+def test_a_column_that_the_snapshot_lacks_gets_its_default(snapshot: Snapshot) -> None:
+    """The snapshot is as an older release would have made it."""
     folder = Path(snapshot.folder)
-    execute("CREATE TABLE older AS SELECT * FROM portfolio_rationales ORDER BY id")
-    manifest = json.loads((folder / FILE).read_bytes())
-    [table] = [each for each in manifest["tables"] if each["table"] == "portfolio_rationales"]
-    rewrite(folder, table, without="narrative")
-    (folder / FILE).write_text(json.dumps(manifest))
+    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+    [table] = [table for table in manifest["tables"] if table["table"] == "portfolio_rationales"]
+    remove_column(folder, table, "narrative")
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     CacheEntry.objects.filter(cache_type="CACHE_FACTOR").delete()
     call_command("restore", "--latest", "--no-input")
     assert set(CacheEntry.objects.filter(cache_type="CACHE_FACTOR").values_list("narrative", flat=True)) == {""}
     assert not CacheEntry.objects.exclude(cache_type="CACHE_FACTOR").filter(narrative="").exists()
-    found = RecoveryRun.objects.get().steps.get(name="restore").evidence
-    assert (found["tables"]["portfolio_rationales"]["added"], found["not_comparable"]) == (4, [])
+    evidence = RecoveryRun.objects.get().steps.get(name="restore").evidence
+    assert (evidence["tables"]["portfolio_rationales"]["added"], evidence["not_comparable"]) == (4, [])
 
 
-def rewrite(folder: Path, table: dict[str, Any], without: str) -> None:
-    import hashlib
-
-    import zstandard
-
-    from rollout.recovery.postgres import sql
-
-    at = list(table["columns"]).index(without)
-    del table["columns"][without]
-    table["lasting"].remove(without)
+def remove_column(folder: Path, table: dict[str, Any], column: str) -> None:
+    """Remove a column from the table's file, and from its entry in the manifest, which is plain JSON."""
+    removed_position = list(table["columns"]).index(column)
+    del table["columns"][column]
+    table["lasting"].remove(column)
     file = folder / table["file"]
     with file.open("rb") as raw:
-        lines = zstandard.ZstdDecompressor().stream_reader(raw).read().splitlines(keepends=True)
-    kept = [
-        b"\t".join(part for n, part in enumerate(line.rstrip(b"\n").split(b"\t")) if n != at) + b"\n" for line in lines
-    ]
-    file.write_bytes(zstandard.ZstdCompressor().compress(b"".join(kept)))
+        rows = zstandard.ZstdDecompressor().stream_reader(raw).read().splitlines()
+    fields_of_rows = [row.split(b"\t") for row in rows]
+    for fields in fields_of_rows:
+        del fields[removed_position]
+    content = b"".join(b"\t".join(fields) + b"\n" for fields in fields_of_rows)
+    file.write_bytes(zstandard.ZstdCompressor().compress(content))
     table["bytes"], table["sha256"] = file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()
+    hashed_columns = {name: table["columns"][name] for name in table["lasting"]}
     with connection.cursor() as cursor:
-        hashed = {name: table["columns"][name] for name in table["lasting"]}
-        cursor.execute(sql.content_hash("portfolio_rationales", hashed))
+        cursor.execute(sql.content_hash_query("portfolio_rationales", hashed_columns))
         table["content"] = cursor.fetchone()[0]
 
 
-def test_another_machines_is_restored_by_its_folder(snapshot: Snapshot, tmp_path: Path) -> None:
+def test_a_snapshot_of_another_machine_is_restored_by_the_path_of_its_folder(
+    snapshot: Snapshot, tmp_path: Path
+) -> None:
     before = contents()
-    shutil.copytree(snapshot.folder, tmp_path / "brought")
+    shutil.copytree(snapshot.folder, tmp_path / "copied")
     Snapshot.objects.all().delete()
     CacheEntry.objects.all().delete()
-    restored(str(tmp_path / "brought"))
+    restore_and_describe(str(tmp_path / "copied"))
     assert contents() == before
 
 
-def test_a_reader_that_never_ends_is_not_waited_for(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.rollout.recovery.test_locks import session
-
-    monkeypatch.setattr(restore, "WORTH_REPLACING", 5)
-    monkeypatch.setattr(table_swap, "TRIES", 2)
+def test_a_restore_does_not_wait_for_a_reader_that_never_ends(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "REPLACE_ABOVE_ROWS", 5)
+    monkeypatch.setattr(table_swap, "LOCK_ATTEMPTS", 2)
     CacheEntry.objects.all().delete()
     with session() as other:
         other.execute("SELECT count(*) FROM portfolio_rationales")
-        with pytest.raises(CommandError, match="somebody reads"):
+        with pytest.raises(CommandError, match=r"other sessions kept reading for 0\.4 s"):
             call_command("restore", "--latest", "--no-input")
     assert not CacheEntry.objects.exists()
 
 
-def test_rows_that_swapped_what_is_unique(snapshot: Snapshot) -> None:
+def test_rows_that_swapped_a_unique_value_are_restored(snapshot: Snapshot) -> None:
     before = contents()
-    one, other = CacheEntry.objects.order_by("pk")[:2]
-    keys = one.cache_key, other.cache_key
-    for entry, key in ((one, "aside"), (other, keys[0]), (one, keys[1])):
+    first, second = CacheEntry.objects.order_by("pk")[:2]
+    for entry, key in ((first, "temporary"), (second, first.cache_key), (first, second.cache_key)):
         CacheEntry.objects.filter(pk=entry.pk).update(cache_key=key)
-    assert restored()["portfolio_rationales"]["changed"] == 2
+    assert restore_and_describe()["portfolio_rationales"]["changed"] == 2
     assert contents() == before
 
 
-def test_policies_come_and_go_with_their_rollout(snapshot: Snapshot) -> None:
-    policies.create("another", actor=SYSTEM)
-    restored()
+def test_a_restore_neither_adds_nor_removes_policies(snapshot: Snapshot) -> None:
+    policies.create_rollout("another", actor=SYSTEM)
+    restore_and_describe()
     assert StagePolicy.objects.filter(rollout__name="another").count() == 4
     later = snapshots.create(actor=SYSTEM)
     Rollout.objects.filter(name="another").delete()
-    restored(later.name)
+    restore_and_describe(later.name)
     assert not StagePolicy.objects.exclude(rollout__name="derived-data").exists()
 
 
-def test_another_table_does_not_go_on_with_an_interrupted_one(snapshot: Snapshot) -> None:
+def test_a_restore_of_other_tables_does_not_resume_an_interrupted_one(snapshot: Snapshot) -> None:
     operations.restore(snapshot, only="portfolio_rationales", actor=SYSTEM)
     CacheEntry.objects.all().delete()
-    restored()
+    restore_and_describe()
     assert set(RecoveryRun.objects.values_list("table", "outcome")) == {
         ("portfolio_rationales", "failed"),
         ("", "done"),
     }
 
 
-def test_one_brought_from_elsewhere_is_read_back(snapshot: Snapshot, capsys: Capture) -> None:
+def test_a_folder_that_has_no_record_here_can_be_verified(snapshot: Snapshot, capsys: Capture) -> None:
     capsys.readouterr()
     call_command("snapshot", "verify", snapshot.folder)
-    assert "is whole: 9 tables" in capsys.readouterr().out
+    assert "is complete and unaltered: 9 tables" in capsys.readouterr().out
 
 
-def test_an_undo_of_a_restore_is_another_restore(snapshot: Snapshot) -> None:
-    """Which has its own snapshot only where somebody made one."""
+def test_a_restore_cannot_be_undone_like_a_rollback(snapshot: Snapshot) -> None:
+    """A restore takes no snapshot: it is undone by the restore of another snapshot."""
     with pytest.raises(WrongInput, match="there is no rollback"):
-        operations.undoable()
+        operations.find_undoable()

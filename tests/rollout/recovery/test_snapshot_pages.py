@@ -1,4 +1,4 @@
-"""Snapshots in the admin: which can be relied on, and one more."""
+"""The snapshots in the admin: which ones can be relied on, and how to create another one."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ pytestmark = [committed, pytest.mark.usefixtures("fleet")]
 LIST = "/admin/rollout/snapshot/"
 
 
-def test_the_admin_tells_which_can_be_relied_on(browse: Callable[[str], Client]) -> None:
+def test_the_list_shows_which_snapshots_can_be_relied_on(browse: Callable[[str], Client]) -> None:
     viewer = browse("Viewer")
     assert "Make one: <code>python manage.py snapshot create</code>" in viewer.get(LIST).content.decode()
     snapshot = operations.create(actor=SYSTEM, reason="a test")
@@ -29,27 +29,29 @@ def test_the_admin_tells_which_can_be_relied_on(browse: Callable[[str], Client])
     assert viewer.get(f"{LIST}{snapshot.pk}/change/").status_code == 200
 
 
-def test_one_is_asked_for_in_the_admin(browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_admin_asks_a_worker_for_a_snapshot(
+    browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     operator, sent = browse("Operator"), []
     monkeypatch.setattr(app, "send_task", lambda name, args, **options: sent.append((name, args)))
     assert "whole" in operator.get(f"{LIST}create/").content.decode()
     assert sent == []
-    answer = operator.post(f"{LIST}create/", {"reason": "before the upgrade"}, follow=True)
-    assert "A worker makes it" in answer.content.decode()
+    page = operator.post(f"{LIST}create/", {"reason": "before the upgrade"}, follow=True)
+    assert "A worker creates the snapshot" in page.content.decode()
     [(name, args)] = sent
     assert name == make_snapshot.name
     make_snapshot(*args)
-    made = Snapshot.objects.get()
-    assert (made.made_by, made.reason, made.state) == ("operator", "before the upgrade", "read back")
+    snapshot = Snapshot.objects.get()
+    assert (snapshot.made_by, snapshot.reason, snapshot.state) == ("operator", "before the upgrade", "read back")
     assert browse("Viewer").post(f"{LIST}create/").status_code == 403
 
 
-def test_without_a_broker_nobody_is_promised_a_snapshot(
+def test_without_a_broker_the_admin_promises_no_snapshot(
     browse: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(app, "send_task", refuse)
-    answer = browse("Operator").post(f"{LIST}create/", {"reason": ""}, follow=True)
-    assert "no worker could be asked" in answer.content.decode()
+    page = browse("Operator").post(f"{LIST}create/", {"reason": ""}, follow=True)
+    assert "cannot ask a worker for a snapshot" in page.content.decode()

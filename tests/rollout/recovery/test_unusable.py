@@ -1,7 +1,8 @@
-"""A snapshot that cannot be used is refused, and changes nothing."""
+"""A snapshot that cannot be used is refused, and no data changes."""
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,66 +11,76 @@ from django.core.management import CommandError, call_command
 
 from caching.models import CacheEntry
 from rollout.models import RecoveryRun, Snapshot
-from rollout.recovery.snapshots.manifest import FILE
+from rollout.recovery.snapshots.manifest import MANIFEST_FILE
 from tests.rollout.recovery.conftest import contents
 
-
-def altered(folder: Path) -> None:
-    file = folder / "portfolio_rationales.copy.zst"
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(bytes(data))
+FILE = "portfolio_rationales.copy.zst"
 
 
-def cut(folder: Path) -> None:
-    file = folder / "portfolio_rationales.copy.zst"
-    file.write_bytes(file.read_bytes()[:-20])
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest as plain JSON, so that a test can write any change into it."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_bytes())
+    return manifest
 
 
-def of_a_newer_release(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+def alter_file(folder: Path) -> None:
+    content = bytearray((folder / FILE).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / FILE).write_bytes(bytes(content))
+
+
+def cut_file(folder: Path) -> None:
+    (folder / FILE).write_bytes((folder / FILE).read_bytes()[:-20])
+
+
+def add_newer_migration(folder: Path) -> None:
+    manifest = read_manifest(folder)
     manifest["schema"]["caching"] = "9999_later"
-    (folder / FILE).write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
 
 
-def of_another_project(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    (folder / FILE).write_text(json.dumps(manifest | {"project": "another"}))
+def change_project(folder: Path) -> None:
+    write_manifest(folder, read_manifest(folder) | {"project": "another"})
 
 
-def lacking_a_table(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
-    manifest["tables"] = [each for each in manifest["tables"] if each["table"] != "provider_states"]
-    (folder / FILE).write_text(json.dumps(manifest))
+def leave_out_a_table(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    manifest["tables"] = [table for table in manifest["tables"] if table["table"] != "provider_states"]
+    write_manifest(folder, manifest)
 
 
-def of_other_content(folder: Path) -> None:
-    manifest = json.loads((folder / FILE).read_bytes())
+def change_content_hashes(folder: Path) -> None:
+    manifest = read_manifest(folder)
     for table in manifest["tables"]:
         table["content"] = "1:2"
-    (folder / FILE).write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("damage", "message"),
     [
-        (altered, "portfolio_rationales.copy.zst of .* was altered; take another one"),
-        (cut, "portfolio_rationales.copy.zst of .* was cut"),
+        (alter_file, "portfolio_rationales.copy.zst of .*: it was altered, .*; choose another snapshot"),
+        (cut_file, "portfolio_rationales.copy.zst of .*: it was cut to"),
         (
-            of_a_newer_release,
-            "made by a newer release, with migrations that this one lacks: caching.9999_later; install that release",
+            add_newer_migration,
+            "a newer release made it, with migrations that this database does not have: caching.9999_later; "
+            "install that release",
         ),
-        (of_another_project, "is of another project or format"),
-        (lacking_a_table, "lacks provider_states; restore one by one"),
-        (of_other_content, "is not what the snapshot holds; nothing was changed"),
-        (shutil.rmtree, "holds no whole snapshot"),
+        (change_project, "it holds a snapshot of project another, format 2; this release reads project slipway"),
+        (leave_out_a_table, "it does not hold provider_states; restore its tables one by one"),
+        (change_content_hashes, "do not have the snapshot's content hash; nothing was changed"),
+        (shutil.rmtree, "holds no complete snapshot"),
     ],
 )
-def test_one_that_cannot_be_used_changes_nothing(snapshot: Snapshot, fault: Any, said: str) -> None:
-    fault(Path(snapshot.folder))
+def test_an_unusable_snapshot_changes_nothing(snapshot: Snapshot, damage: Callable[[Path], None], message: str) -> None:
+    damage(Path(snapshot.folder))
     CacheEntry.objects.filter(cache_type="CACHE_FACTOR").delete()
     before = contents()
-    with pytest.raises(CommandError, match=said):
+    with pytest.raises(CommandError, match=message):
         call_command("restore", "--latest", "--no-input")
     assert contents() == before
     assert not RecoveryRun.objects.filter(ended_at=None).exists()

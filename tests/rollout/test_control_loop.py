@@ -1,0 +1,284 @@
+"""The control loop: rollouts advance on the evidence of their stage visit, and go back by themselves."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+from pytest_django import Settings
+
+from core.access.actors import Machine
+from core.errors import SlipwayError
+from core.redis import client, key
+from providers.models import ProviderState
+from rollout.choices import Stage
+from rollout.control import loop
+from rollout.decisions.stages import Arm
+from rollout.gate.counters import Counters, Observation, StageVisit
+from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
+from rollout.operations import lifecycle
+from tests.rollout.outages import no_redis
+
+pytestmark = pytest.mark.django_db
+ANNA = Machine("anna")
+
+
+def now() -> Rollout:
+    return Rollout.objects.get(name="derived-data")
+
+
+def traffic(requests: int = 60, arm: Arm = Arm.CANDIDATE, errors: int = 0, hits: int | None = None) -> None:
+    """Count requests in the rollout's epoch, as gates do. All are cache hits by default."""
+    rollout = now()
+    visit = loop.current_visit(rollout, StagePolicy.objects.get(rollout=rollout, stage=rollout.stage))
+    counters = Counters(lambda name: visit)
+    hits = requests if hits is None else hits
+    for number in range(requests):
+        observation = Observation(rollout.name, rollout.epoch, arm, 20.0, number < errors, number < hits)
+        counters.observe(observation._replace(is_same=True if rollout.stage == Stage.SHADOW_MODE else None))
+    assert counters.flush()
+
+
+def exceed_hard_limit() -> None:
+    """Count six errors, as a gate does that knows the limit."""
+    rollout = now()
+    counters = Counters(lambda name: StageVisit(rollout.epoch, rollout.stage_epoch, errors_at_most=5))
+    for _ in range(6):
+        counters.observe(Observation(rollout.name, rollout.epoch, Arm.CANDIDATE, 20.0, is_error=True))
+    assert counters.flush()
+
+
+def time_passes(minutes: float) -> None:
+    past = F("percent_entered_at") - timedelta(minutes=minutes)
+    Rollout.objects.update(percent_entered_at=past, stage_entered_at=F("stage_entered_at") - timedelta(minutes=minutes))
+
+
+def tick() -> int:
+    """Run the next tick, five seconds after the last one."""
+    GuardReading.objects.update(at=F("at") - timedelta(seconds=5))
+    Rollout.objects.update(stage_entered_at=F("stage_entered_at") - timedelta(seconds=5))
+    return loop.tick()
+
+
+def start() -> None:
+    lifecycle.start(now(), actor=ANNA, reason="a test")
+
+
+def position() -> tuple[str, int]:
+    return now().stage, now().percent
+
+
+def test_it_advances_to_full_active_on_measurements() -> None:
+    start()
+    positions = [position()]
+    for _ in range(7):
+        traffic()
+        time_passes(15)
+        tick()
+        positions.append(position())
+    assert positions == [
+        ("DARK_MODE", 0),
+        ("SHADOW_MODE", 0),
+        ("PARTIAL_ACTIVE", 10),
+        ("PARTIAL_ACTIVE", 25),
+        ("PARTIAL_ACTIVE", 50),
+        ("FULL_ACTIVE", 100),
+        ("FULL_ACTIVE", 100),
+        ("FULL_ACTIVE", 100),
+    ]
+    assert now().run_state == "done"
+    assert list(Transition.objects.order_by("epoch").values_list("verb", flat=True)) == [
+        *("start", "advance", "advance", "step", "step", "advance", "finish")
+    ]
+
+
+def test_without_traffic_in_this_visit_it_stays() -> None:
+    start()
+    time_passes(60)
+    assert tick() == 0
+    traffic()
+    tick()
+    assert position() == ("SHADOW_MODE", 0)
+    time_passes(60)
+    assert tick() == 0  # the measurements of dark mode are no evidence here
+    assert position() == ("SHADOW_MODE", 0)
+    assert set(GuardReading.objects.filter(stage="SHADOW_MODE").values_list("verdict", flat=True)) >= {"INCONCLUSIVE"}
+
+
+def test_a_violation_takes_it_back_before_its_time_is_over() -> None:
+    start()
+    traffic(hits=20)
+    assert tick() == 1
+    assert position() == ("DISABLED", 0)
+    trip = Transition.objects.latest("epoch")
+    assert (trip.verb, trip.actor) == ("trip", "system")
+    assert trip.reason == "hit_rate 33.3 % (limit ≥ 70 %, 60 samples): VIOLATION"
+    assert now().run_state == "cooling"
+    assert tick() == 0
+
+
+def test_the_guards_watch_while_it_is_paused_and_after_it_is_done() -> None:
+    for run_state in ("paused", "done"):
+        Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", epoch=F("epoch") + 10, percent=100)
+        Rollout.objects.update(stage_epoch=F("epoch"))
+        if run_state == "paused":
+            lifecycle.pause(now(), actor=ANNA, reason="")
+        else:
+            Rollout.objects.update(run_state="done")
+        traffic(errors=6)
+        assert tick() == 1
+        assert position() == ("DISABLED", 0)
+
+
+def test_while_frozen_it_does_not_advance_but_goes_back() -> None:
+    start()
+    lifecycle.freeze(actor=ANNA, reason="a holiday")
+    traffic()
+    time_passes(60)
+    assert tick() == 0
+    traffic(hits=0, requests=200)
+    assert tick() == 1
+    assert position() == ("DISABLED", 0)
+
+
+def test_it_waits_once_for_an_approval() -> None:
+    StagePolicy.objects.update(needs_approval=True)
+    start()
+    traffic()
+    time_passes(60)
+    assert (tick(), tick()) == (1, 0)
+    assert now().run_state == "waiting"
+    lifecycle.approve(now(), actor=ANNA, reason="looks good")
+    tick()
+    assert position() == ("SHADOW_MODE", 0)
+
+
+def test_two_ticks_at_the_same_time_advance_it_once() -> None:
+    start()
+    traffic()
+    time_passes(60)
+    first, second = loop.assess(now()), loop.assess(now())
+    assert loop.apply_decision(first) is True
+    with pytest.raises(lifecycle.Overtaken):
+        loop.apply_decision(second)
+    assert position() == ("SHADOW_MODE", 0)
+
+
+def test_without_redis_nothing_is_measured_and_it_goes_back_if_that_lasts(settings: Settings) -> None:
+    start()
+    with no_redis(settings):
+        moved = [tick() for _ in range(6)]
+    assert moved == [0] * 5 + [1]
+    assert Transition.objects.latest("epoch").reason == "the guards could not be measured at 6 ticks in a row"
+
+
+def test_the_relative_guard_replaces_the_count_in_full_active() -> None:
+    GuardPolicy.objects.filter(guard="error_rate").update(min_samples=200)
+    start()
+    Rollout.objects.update(stage="SHADOW_MODE")
+    traffic()
+    lifecycle.advance(now(), [*loop.assess(now()).judgments], actor=ANNA, reason="")
+    traffic(requests=400, arm=Arm.CONTROL, errors=8)
+    traffic()
+    lifecycle.advance(now(), [*loop.assess(now()).judgments], actor=ANNA, reason="")
+    traffic(requests=400, errors=8)  # as many as control, which is more than the count allows
+    assert tick() == 0
+    assert position() == ("FULL_ACTIVE", 100)
+    assert client().exists(key(f"relative:derived-data:{now().stage_epoch}"))
+    traffic(requests=200, errors=100)
+    assert tick() == 1
+    assert position() == ("DISABLED", 0)
+
+
+def test_the_feeds_of_the_fleet_are_watched(fleet: None) -> None:
+    enabled = ProviderState.objects.filter(is_enabled=True).order_by("pk")
+    enabled.update(status="error")
+    ProviderState.objects.filter(pk__in=list(enabled.values_list("pk", flat=True)[:3])).update(status="active")
+    start()
+    traffic()
+    time_passes(60)
+    tick()
+    reading = GuardReading.objects.get(guard="feed_health")
+    assert (reading.value, reading.samples, reading.verdict) == (0.75, 12, "VIOLATION")
+    assert position() == ("SHADOW_MODE", 0)  # this guard only warns
+
+
+def test_readings_have_the_time_of_the_database() -> None:
+    start()
+    tick()
+    assert not GuardReading.objects.filter(at__gt=Now()).exists()
+
+
+def test_two_workers_with_the_same_tick_store_one_reading() -> None:
+    start()
+    loop.tick()
+    loop.tick()
+    assert GuardReading.objects.filter(guard="feed_health").count() == 1
+    tick()
+    assert GuardReading.objects.filter(guard="feed_health").count() == 2
+
+
+def test_the_share_does_not_grow_while_nothing_can_be_measured(settings: Settings) -> None:
+    start()
+    Rollout.objects.update(stage="PARTIAL_ACTIVE", percent=10)
+    traffic()
+    time_passes(60)
+    with no_redis(settings):
+        assert tick() == 0
+    assert position() == ("PARTIAL_ACTIVE", 10)
+    assert tick() == 1
+    assert position() == ("PARTIAL_ACTIVE", 25)
+
+
+def test_the_count_of_errors_may_lead_one_stage_back() -> None:
+    GuardPolicy.objects.filter(guard="errors").update(leads="step_back")
+    start()
+    Rollout.objects.update(stage="PARTIAL_ACTIVE", percent=10)
+    exceed_hard_limit()
+    assert tick() == 1
+    assert (*position(), now().run_state) == ("SHADOW_MODE", 0, "paused")
+    assert tick() == 0  # the transition settled the trip
+
+
+def test_a_trip_is_not_forgotten_by_what_happens_before_the_tick() -> None:
+    start()
+    Rollout.objects.update(stage="SHADOW_MODE")
+    traffic()
+    seen, judgments = now(), loop.assess(now()).judgments
+    exceed_hard_limit()
+    lifecycle.advance(seen, judgments, actor=ANNA, reason="it raced the trip")
+    lifecycle.pause(now(), actor=ANNA, reason="")
+    lifecycle.resume(now(), actor=ANNA, reason="")
+    assert tick() == 1
+    assert now().run_state == "cooling"
+    trip = Transition.objects.latest("epoch")
+    assert trip.reason.startswith("the hard limit of errors was exceeded, with 6 errors")
+
+
+def test_aborting_a_rollout_that_tripped_does_not_skip_the_cool_down() -> None:
+    start()
+    Rollout.objects.update(stage="SHADOW_MODE")
+    exceed_hard_limit()
+    lifecycle.abort(now(), actor=ANNA, reason="odd")
+    assert now().run_state == "cooling"
+    assert Transition.objects.latest("epoch").reason == "the hard limit of errors was exceeded, with 6 errors; odd"
+    with pytest.raises(SlipwayError):
+        lifecycle.start(now(), actor=ANNA, reason="again")
+
+
+def test_a_relative_guard_that_only_warns_leaves_the_count_in_charge() -> None:
+    GuardPolicy.objects.filter(guard="error_rate").update(leads="warn", min_samples=1)
+    start()
+    Rollout.objects.update(stage="FULL_ACTIVE", control_requests=1000, control_errors=5)
+    traffic(requests=200, errors=100)
+    assert tick() == 1
+    assert position() == ("DISABLED", 0)
+
+
+def test_the_sample_of_control_is_kept_for_full_active() -> None:
+    start()
+    Rollout.objects.update(stage="PARTIAL_ACTIVE")
+    traffic(requests=400, arm=Arm.CONTROL, errors=8)
+    traffic()
+    lifecycle.advance(now(), loop.assess(now()).judgments, actor=ANNA, reason="")
+    assert (now().control_requests, now().control_errors) == (400, 8)
