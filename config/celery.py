@@ -19,9 +19,13 @@ app.autodiscover_tasks()
 
 
 def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> bool:
-    """Hand the task to the broker, without retries. Return whether the broker took it."""
+    """Hand the task to the broker. Return whether the broker took it.
+
+    The connection has no retries either: with Celery's own options a caller waits 6 s for a broker that is down.
+    """
     try:
-        app.send_task(name, args, retry=False, ignore_result=True, expires=expires_seconds)
+        with app.connection_for_write(transport_options={"max_retries": 0}) as connection:
+            app.send_task(name, args, connection=connection, retry=False, ignore_result=True, expires=expires_seconds)
     except (redis.RedisError, OperationalError):
         return False
     return True

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from rollout.operations import lifecycle
 
@@ -24,7 +25,8 @@ def sign_in(password: str, address: str = "192.0.2.7") -> int:
 
 
 @pytest.fixture(autouse=True)
-def ada() -> None:
+def ada(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a real one takes 0.2 s per attempt
     User.objects.create_user("ada", password="a right one", is_staff=True)
 
 
