@@ -20,4 +20,4 @@ class CachingConfig(AppConfig):
         protect(
             models.CacheEntry, volatile=("hit_count", "last_accessed_at"), on_standard=operations.delete_all_entries
         )
-        when_restored(operations.forget_what_was_held)
+        when_restored(operations.drop_restored_values)

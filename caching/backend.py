@@ -65,7 +65,9 @@ class DerivedCache(BaseCache):
         if total is not None:
             return total
         if self.has_key(key, version):
-            raise TypeError(f"the value of {key!r} is no whole number of 64 bits, or would not be one")
+            raise TypeError(
+                f"cannot add to {key!r}: its value is no whole number of 64 bits, or would not be one; set it first"
+            )
         raise ValueError(f"Key {key!r} not found")
 
     def clear(self) -> None:
@@ -113,7 +115,10 @@ def encode(value: Any) -> bytes:
     try:
         data = orjson.dumps(value)
     except TypeError as error:
-        raise TypeError(f"the derived cache holds JSON, and this is none: {error}") from None
+        raise TypeError(f"cannot store the value: the derived cache holds JSON, and this is none: {error}") from None
     if orjson.loads(data) != value:
-        raise TypeError("the derived cache holds JSON, and this would come back as something else (tuple, date, NaN?)")
+        raise TypeError(
+            "cannot store the value: the derived cache holds JSON, and it would come back as another one; "
+            "use lists for tuples, texts for dates, and None for NaN"
+        )
     return data

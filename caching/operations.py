@@ -15,7 +15,7 @@ from caching.warming.requests import request_warm_up
 from caching.warming.warm import warm
 from core.access.actors import Actor, require
 from core.access.audit import acting
-from core.db.batches import PRUNE_BATCH, in_batches
+from core.db.batches import PRUNE_BATCH, run_in_batches
 from core.switches import Activation, Part
 from providers.models import GameLog
 
@@ -70,7 +70,7 @@ def expire(batch_size: int = PRUNE_BATCH, *, actor: Actor, progress: Callable[[i
     """
     require(actor, "caching.expire_cacheentry")
     statements = (sql.EXPIRE, sql.EXPIRE_VALUES)
-    return sum(in_batches(statement, batch_size, progress=progress) for statement in statements)
+    return sum(run_in_batches(statement, batch_size, progress=progress) for statement in statements)
 
 
 @transaction.atomic
@@ -81,7 +81,7 @@ def delete_all_entries() -> None:
     ENTRIES.announce_clear(stamp_now())
 
 
-def forget_what_was_held(restored: frozenset[type[Model]]) -> None:
+def drop_restored_values(restored: frozenset[type[Model]]) -> None:
     """Drop from the tiers what a restore may have replaced.
 
     If only box scores were restored, the entries that were computed from others become due.

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from caching.choices import HITS, CacheType
 from caching.freshness import CHEAP_TO_COUNT, CONDITIONS
 from caching.models import CacheEntry, CacheTarget
-from caching.tiers.hit_counter import answered, lookups_by_kind
+from caching.tiers.hit_counter import count_lookups, lookups_by_kind
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 
 
@@ -45,7 +45,7 @@ def _lookup_metrics() -> Iterator[Metric]:
     for kind, by_tier in lookups_by_kind().items():
         for tier, count in by_tier.items():
             lookups.add_metric([kind, tier], count)
-        total = answered(by_tier)
+        total = count_lookups(by_tier)
         if total:
             for tier in HITS:
                 ratios.add_metric([kind, tier.value], by_tier.get(tier, 0) / total)

@@ -22,7 +22,7 @@ class Environment(environ.Env):
         try:
             return super().get_value(var, *args, **kwargs)
         except ImproperlyConfigured:
-            raise ImproperlyConfigured(f"{var} is not set; {HINT}") from None
+            raise ImproperlyConfigured(f"{var} must be set; {HINT}") from None
         except (ValueError, TypeError):
             raise malformed(var) from None
 
@@ -52,9 +52,9 @@ class Environment(environ.Env):
             raise malformed(var, "smtp+tls://user:password@host:587") from None
 
 
-def malformed(var: str, expected: str = "") -> ImproperlyConfigured:
+def malformed(var: str, expected: str = "well-formed") -> ImproperlyConfigured:
     """Return the error for a variable. Its value is left out, because it may be a secret."""
-    return ImproperlyConfigured(f"{var} is malformed{f' ({expected})' if expected else ''}; {HINT}")
+    return ImproperlyConfigured(f"{var} must be {expected}; {HINT}")
 
 
 def load_env_file() -> None:

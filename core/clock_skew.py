@@ -12,8 +12,8 @@ KEPT_SECONDS = 60  # a process that published nothing for longer is removed
 def publish_skew() -> None:
     """Publish how far this process's clock is ahead of Redis's. Raises redis.RedisError."""
     ahead_seconds, redis_time = measure_skew()
-    process = f"{socket.gethostname()}:{os.getpid()}"
-    client().hset(key("clocks"), process, f"{ahead_seconds:.3f} {redis_time:.0f}")
+    process_name = f"{socket.gethostname()}:{os.getpid()}"
+    client().hset(key("clocks"), process_name, f"{ahead_seconds:.3f} {redis_time:.0f}")
 
 
 def measure_skew() -> tuple[float, float]:
@@ -36,12 +36,12 @@ def skew_by_process() -> dict[str, float]:
     stored: dict[bytes, bytes] = client().hgetall(key("clocks"))  # type: ignore[assignment]
     skews: dict[str, float] = {}
     expired: list[bytes] = []
-    for process, value in stored.items():
+    for process_name, value in stored.items():
         ahead_seconds, published_at = map(float, value.split())
         if redis_time - published_at > KEPT_SECONDS:
-            expired.append(process)
+            expired.append(process_name)
         else:
-            skews[process.decode()] = ahead_seconds
+            skews[process_name.decode()] = ahead_seconds
     if expired:
         client().hdel(key("clocks"), *expired)
     return skews

@@ -56,15 +56,16 @@ class SlipwayCommand(BaseCommand):
 
         total: the number of all items.
         """
-        done = 0
+        done_items = 0
 
         def advance(count: int) -> None:
-            nonlocal done
-            done += count
+            nonlocal done_items
+            done_items += count
             if sys.stderr.isatty() and total:
-                share = min(1.0, done / total)
-                line_end = "\n" if done >= total else ""
-                sys.stderr.write(f"\r[{'#' * int(BAR_WIDTH * share):.<{BAR_WIDTH}}] {done:,}/{total:,}{line_end}")
+                share = min(1.0, done_items / total)
+                line_end = "\n" if done_items >= total else ""
+                bar = f"{'#' * int(BAR_WIDTH * share):.<{BAR_WIDTH}}"
+                sys.stderr.write(f"\r[{bar}] {done_items:,}/{total:,}{line_end}")
                 sys.stderr.flush()
 
         return advance

@@ -63,7 +63,7 @@ def asynchronous_client() -> "redis.asyncio.Redis":
 
 
 # The attributes `connection` and `pool` of each thread. A fork starts with none of its parent's connections.
-_of_thread = PerProcess(threading.local)
+_thread_state = PerProcess(threading.local)
 
 
 def read_value(name: str) -> bytes | None:
@@ -71,7 +71,7 @@ def read_value(name: str) -> bytes | None:
 
     The GET runs on a connection that belongs to this thread, which takes two thirds of the client's time.
     """
-    state, pool = _of_thread(), client().connection_pool
+    state, pool = _thread_state(), client().connection_pool
     if getattr(state, "pool", None) is not pool:
         # A connection taken out of the pool would never be returned to it.
         state.connection, state.pool = pool.connection_class(**pool.connection_kwargs), pool

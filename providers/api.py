@@ -99,12 +99,12 @@ def _published_states(filters: LineFilters, published: Lines) -> list[int]:
     if filters.sport:
         if not Sport.objects.filter(code=filters.sport.upper()).exists():
             known = ", ".join(Sport.objects.order_by("code").values_list("code", flat=True))
-            raise WrongInput(f"unknown sport {filters.sport[:20]!r}", f"use one of {known}")
+            raise WrongInput(f"cannot find the sport {filters.sport[:20]!r}", f"use one of {known}")
         states = states.filter(sport=filters.sport.upper())
     if filters.provider:
         if not Provider.objects.filter(name=filters.provider).exists():
             known = ", ".join(Provider.objects.order_by("name").values_list("name", flat=True)[:PROVIDERS_SHOWN])
-            raise WrongInput(f"unknown provider {filters.provider[:50]!r}", f"use one of {known}")
+            raise WrongInput(f"cannot find the provider {filters.provider[:50]!r}", f"use one of {known}")
         states = states.filter(provider=filters.provider)
     if published is Lines.NONE:
         return []

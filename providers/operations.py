@@ -157,7 +157,7 @@ def prune() -> int:
 
     Also mark the lines of games that began more than a day ago as removed.
     """
-    batches.in_batches(sql.RETIRE_LINES, batches.PRUNE_BATCH)
+    batches.run_in_batches(sql.RETIRE_LINES, batches.PRUNE_BATCH)
     return batches.prune(RETENTIONS) + uploads.prune()
 
 

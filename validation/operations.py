@@ -63,7 +63,10 @@ def validate(suite: Suite = Suite.EXIT, category: str | None = None, *, is_full:
     chosen = checks(suite, category)
     if not chosen:
         known = ", ".join(categories(suite))
-        raise WrongInput(f"the suite {suite.value} has no category {category!r}", f"use one of: {known}")
+        raise WrongInput(
+            f"cannot validate category {category!r}: the suite {suite.value} has no such category",
+            f"use one of: {known}",
+        )
     start, last_full = time.monotonic(), _last_full_run(suite)
     applicable = [check for check in chosen if _is_applicable(check)]
     try:

@@ -11,7 +11,7 @@ from caching.choices import HITS, CacheType
 from caching.derivations.payloads import DECODERS
 from caching.freshness import freshness_badge
 from caching.models import CacheEntry, CacheTarget
-from caching.tiers.hit_counter import answered, lookups_by_kind
+from caching.tiers.hit_counter import count_lookups, lookups_by_kind
 
 
 def entry_context(entry: CacheEntry) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def hit_rates_context() -> dict[str, Any]:
     """Return the look-ups of each type since counting began, the share of hits, and the share of each tier."""
     rows = []
     for kind, by_tier in lookups_by_kind().items():
-        lookups = answered(by_tier)
+        lookups = count_lookups(by_tier)
         if not lookups:
             continue
         hits = [by_tier.get(tier, 0) for tier in HITS]

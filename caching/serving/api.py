@@ -18,7 +18,7 @@ router = Router(tags=["derived values"])
 
 
 class Derived(Schema):
-    """age: seconds since it was computed. confidence: 0 to 1. stage: of the rollout that serves it."""
+    """A derived value. age: seconds since it was computed. confidence: 0 to 1. stage: of the rollout that serves it."""
 
     value: dict[str, Any]
     served_from: Literal["cache", "computed"]
@@ -48,19 +48,19 @@ def derived(
     except WrongInput as error:  # in the path of an address, it is a wrong address
         raise NoTarget(*error.args) from None
     served = derived_value(key, x_targeting_key or request.auth)  # type: ignore[attr-defined]
-    tag = f'"{served.found.record.digest.hex()[:32]}-{served.found.state.value}"'
+    tag = f'"{served.lookup.record.digest.hex()[:32]}-{served.lookup.state.value}"'
     if has_matching_etag(request, tag):
         response = HttpResponse(status=304)
     else:
         response = HttpResponse(_body(served), content_type="application/json")
-    response["Cache-Control"] = _cache_control(served.found)
+    response["Cache-Control"] = _cache_control(served.lookup)
     response["ETag"] = f"W/{tag}"  # weak, because the age differs in each answer
     return response
 
 
 def _body(served: Served) -> bytes:
     """Return the answer around the stored JSON, which is not parsed."""
-    lookup, served_from = served.found, b"computed" if served.is_computed else b"cache"
+    lookup, served_from = served.lookup, b"computed" if served.is_computed else b"cache"
     return b'{"value":%b,"served_from":"%b","state":"%b","age":%.3f,"confidence":%.6g,"stage":"%b"}' % (
         lookup.record.data,
         served_from,

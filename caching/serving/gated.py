@@ -79,14 +79,14 @@ class _Arms:
         """Return whether both arms gave the same value, or None if box scores were imported between the two."""
         if not (isinstance(fresh, Served) and isinstance(cached, Served)):
             return None
-        if is_close(fresh.found.value, cached.found.value):
+        if is_close(fresh.lookup.value, cached.lookup.value):
             return True
         return None if self._was_computed_from_other_games(cached) else False
 
     def _was_computed_from_other_games(self, cached: Served) -> bool:
         """Return whether the cached value is right by now, or waits to be refreshed because an import made it due."""
-        record, recomputed = cached.found.record, compute_fresh(self.key)
-        if is_close(recomputed.found.value, cached.found.value):
+        record, recomputed = cached.lookup.record, compute_fresh(self.key)
+        if is_close(recomputed.lookup.value, cached.lookup.value):
             return True
         is_current = CacheEntry.objects.filter(
             pk=record.row, data_hash=record.digest.hex(), soft_expires_at__gt=Now()

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from time import sleep as pause
+from time import sleep as pause  # under a name of this module, so that a test can take its place here alone
 
 from django.db import Error
 
@@ -44,12 +44,12 @@ class CannotCompute(SlipwayError):
 class Served:
     """The value that is served. is_computed: it was computed for this answer, and not read from the cache."""
 
-    found: Lookup
+    lookup: Lookup
     is_computed: bool
 
     def __repr__(self) -> str:
         """Return the payload, which is what the report of a mismatch shows."""
-        return self.found.record.data.decode()
+        return self.lookup.record.data.decode()
 
 
 @dataclass(slots=True)

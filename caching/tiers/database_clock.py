@@ -17,6 +17,7 @@ class _Estimate:
     ahead_seconds: float
 
 
+# A fork keeps its parent's estimate, because all processes of a machine share the monotonic clock.
 _estimate = _Estimate(time.time() - time.monotonic())
 
 

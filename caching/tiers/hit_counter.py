@@ -85,7 +85,7 @@ class HitCounter:
         try:
             self.flush()
         except Error as error:
-            log.warning("look-ups could not be stored; they stay counted", error=str(error))
+            log.warning("cannot store the look-ups; they stay counted", error=str(error))
         finally:
             with suppress(Error):
                 connection.close()  # a connection is not worth holding until the next time
@@ -114,7 +114,7 @@ def _flush_at_exit() -> None:
         counter.flush_quietly()
 
 
-def answered(by_tier: Mapping[str, int]) -> int:
+def count_lookups(by_tier: Mapping[str, int]) -> int:
     """Return the number of look-ups.
 
     A damaged value is not one: it is counted in addition to the tier that answered instead.

@@ -8,6 +8,8 @@ statement runs unprepared inside a transaction, because an error would end the t
 import hashlib
 import time
 from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -15,6 +17,9 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from caching.tiers import database_clock
+
+# The names of the statements that were prepared on each connection; they go with the connection.
+_prepared: "WeakKeyDictionary[psycopg.Connection[Any], set[bytes]]" = WeakKeyDictionary()
 
 
 def read_row(statement: str, *values: str) -> list[bytes] | None:
@@ -39,7 +44,7 @@ def _read(statement: str, *values: str) -> list[bytes] | None:
     connection.ensure_connection()
     libpq = connection.connection.pgconn
     try:
-        prepared = vars(connection.connection).setdefault("_slipway_prepared", set())
+        prepared = _prepared.setdefault(connection.connection, set())
         result = _execute(libpq, prepared, statement, [value.encode() for value in values])
     except psycopg.Error:  # the connection to the server is lost
         result = None

@@ -11,6 +11,7 @@ from caching.tiers.entries import stamp_now
 from caching.tiers.records import Lookup, Record
 from caching.tiers.row_reader import read_row
 from caching.tiers.tiered_store import TieredStore
+from core.process.per_process import PerProcess
 
 REPEATABLE = (sql.PUT_VALUE, sql.TOUCH_VALUE, sql.DELETE_VALUE)  # running one of these twice does what once does
 
@@ -26,7 +27,8 @@ class Room:
     free: dict[int, int] = field(default_factory=dict)
 
 
-_room = Room()
+# A fork counts again, because its parent goes on to write too.
+_room = PerProcess(Room)
 
 
 def get_value(name: str) -> Lookup:
@@ -42,7 +44,7 @@ def put_value(name: str, data: bytes, timeout_seconds: float | None, *, only_new
         return False
     is_new, stamp, ends_at = row
     if is_new:
-        _room.used += 1
+        _room().used += 1
     VALUES.announce({name: _record(data, stamp, ends_at)})
     return True
 
@@ -91,13 +93,14 @@ def make_room(max_entries: int, frequency: int) -> None:
     The values are counted only as often as this process could have filled half of the room that was left, because other
     processes write too.
     """
-    if _room.used < _room.free.get(max_entries, 0):
+    room = _room()
+    if room.used < room.free.get(max_entries, 0):
         return
     count = CacheValue.objects.count()
     if count >= max_entries:
         count -= _cull(max(1, count // frequency)) if frequency else clear_values()
-    _room.used = 0
-    _room.free[max_entries] = max(1, (max_entries - count) // 2)
+    room.used = 0
+    room.free[max_entries] = max(1, (max_entries - count) // 2)
 
 
 def _cull(count: int) -> int:

@@ -46,7 +46,7 @@ def require_warming(actor: Actor) -> None:
     """Raise Refused if the actor may not warm, or if warming is switched off."""
     require(actor, PERMISSION)
     if not Activation.objects.allows(Part.WARMING):
-        raise Refused("warming is switched off", "switch it on again: manage.py reactivate warming")
+        raise Refused("cannot warm: warming is switched off", "run: manage.py reactivate warming")
 
 
 def _warm_together(targets: list[CacheTarget], policies: dict[str, CachePolicy], *, force: bool) -> list[WarmResult]:

@@ -58,7 +58,7 @@ def _store_again(
 def _give_up(computation: Computation, error: DatabaseError) -> dict[int, WarmResult]:
     problem = "the database refused it"
     reason = first_line(error, "no reason")
-    log.warning("an entry could not be stored", target=computation.target.cache_key, problem=reason)
+    log.warning("cannot store an entry", target=computation.target.cache_key, problem=reason)
     with connection.cursor() as cursor:
         end_leases(cursor, [(computation, f"{problem}: {reason}")])
     result = WarmResult.of(computation.target, WarmOutcome.FAILED, ms=computation.ms, problem=problem)

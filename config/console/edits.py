@@ -27,8 +27,8 @@ class Edits(ReadOnlyAdmin):
 
     def row_context(self, request: HttpRequest, row: Context) -> dict[str, Any]:
         edits = edits_within(row, EDITS_SHOWN + 1)
-        shown = edit_history.edits_context(edits[:EDITS_SHOWN], request.user)
-        return {"edits": shown, "more": len(edits) > EDITS_SHOWN}
+        visible_edits = edit_history.edits_context(edits[:EDITS_SHOWN], request.user)
+        return {"edits": visible_edits, "more": len(edits) > EDITS_SHOWN}
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Context]":
         contexts: QuerySet[Context] = super().get_queryset(request)

@@ -72,7 +72,7 @@ def web_port() -> int:
 def require_free_port(variable: str, port: int) -> None:
     """Raise EmbeddedError, which names the variable, if the port is in use."""
     if not is_free(port):
-        raise EmbeddedError(f"port {port} is in use", f"set another port in {variable} (file .env)")
+        raise EmbeddedError(f"cannot use port {port}: it is in use", f"set another port in {variable} (file .env)")
 
 
 def require_ports() -> None:

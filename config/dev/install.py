@@ -21,13 +21,13 @@ def stop(problem: str, remedy: str) -> None:
 def run_quietly(command: "list[str]", problem: str, remedy: str) -> None:
     """Run the command without printing its output. If it fails, store the output in a file and print one line."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        completed = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except KeyboardInterrupt:
         sys.exit(130)
-    if done.returncode:
+    if completed.returncode:
         log = os.path.join(VENV, "install.log")
         with open(log, "wb") as file:
-            file.write(done.stdout)
+            file.write(completed.stdout)
         stop(problem, "%s (details: %s)" % (remedy, os.path.relpath(log, ROOT)))
 
 

@@ -79,7 +79,7 @@ def take_run_lock() -> int:
     while not try_lock(lock):
         holder = os.pread(lock, 20, 0).decode()
         if Path(f"/proc/{holder}").exists() or time.monotonic() > deadline:
-            problem = f"slipway already runs in this checkout (process {holder})"
+            problem = f"cannot start: slipway already runs in this checkout (process {holder})"
             raise EmbeddedError(problem, "use that one, or stop it first with Ctrl-C")
         time.sleep(0.1)
     os.ftruncate(lock, 0)
@@ -91,10 +91,10 @@ def run_bootstrap(lock: int) -> dict[str, Any]:
     """Run `manage.py bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
     command = [sys.executable, "manage.py", "bootstrap", "--json"]
     tether = partial(die_with, os.getpid(), signal.SIGKILL)
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=tether)
-    if done.returncode:
+    completed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=tether)
+    if completed.returncode:
         sys.exit(1)  # bootstrap has printed the reason
-    return dict(json.loads(done.stdout))
+    return dict(json.loads(completed.stdout))
 
 
 def announce_when_ready(messages: list[str]) -> None:

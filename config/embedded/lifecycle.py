@@ -38,38 +38,38 @@ def ensure(var: Path = VAR) -> None:
     `DATABASE_URL` and `REDIS_URL` each switch one server off. A crash recovery is waited for without a time limit.
     Raises EmbeddedError if a server cannot be started.
     """
-    wanted = [name for name, server in SERVERS.items() if not os.environ.get(server.setting)]
-    if not wanted:
+    names = [name for name, server in SERVERS.items() if not os.environ.get(server.setting)]
+    if not names:
         return
     location = location_of(var)
     fcntl.flock(open_lock(location.var / "users.lock"), fcntl.LOCK_SH)  # held until this process ends
     start_lock = open_lock(location.var / "start.lock")
     try:
         fcntl.flock(start_lock, fcntl.LOCK_EX)
-        _start(location, wanted)
-        for name in wanted:
+        _start(location, names)
+        for name in names:
             _wait(location, name)
     finally:
         os.close(start_lock)
 
 
-def _start(location: Location, wanted: list[str]) -> None:
-    """Start the watchdog unless it runs. Raises EmbeddedError if it runs without one of the wanted servers."""
+def _start(location: Location, names: list[str]) -> None:
+    """Start the watchdog unless it runs. Raises EmbeddedError if it runs without one of these servers."""
     lock = location.var / "watchdog.lock"
     if is_locked(lock):
         running = lock.read_text().split()
-        if missing := set(wanted) - set(running):
-            names = " and ".join(sorted(missing))
-            problem = f"cannot start {names}: this checkout's other servers already run without it"
+        if missing := set(names) - set(running):
+            missing_names = " and ".join(sorted(missing))
+            problem = f"cannot start {missing_names}: this checkout's other servers already run without it"
             raise EmbeddedError(problem, "stop what uses them (Ctrl-C in make run), then start again")
         return
     if location.user:
         make_system_home()
     location.make_private(location.home)
     location.make_private(location.sockets)
-    for name in wanted:
+    for name in names:
         SERVERS[name].prepare(location)
-    command = [sys.executable, "-m", "config.embedded.watchdog", str(location.var), *wanted]
+    command = [sys.executable, "-m", "config.embedded.watchdog", str(location.var), *names]
     with location.open_log("watchdog") as log:
         watchdog = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -87,7 +87,7 @@ def _wait(location: Location, name: str) -> None:
             log = location.log(name)
             entries = log.read_text(errors="replace").splitlines() if log.exists() else []
             reason = entries[-1] if entries else "its log is empty"
-            raise EmbeddedError(f"{name} did not start: {reason}", f"see {log}")
+            raise EmbeddedError(f"cannot start {name}: {reason}", f"see {log}")
         if not is_announced and time.monotonic() - started > NOTICE_AFTER_SECONDS:
             is_announced = True
             print(f"slipway: waiting for {name} to start or to recover ...", file=sys.stderr, flush=True)

@@ -12,12 +12,11 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from config.embedded import sql
 from config.embedded.location import SYSTEM_HOME, EmbeddedError, Location
 
 MAJOR = "18"
 ROLE = DATABASE = "slipway"
-# The plain role owns its database; rehearsals and tests need CREATEDB.
-FIRST_SQL = f"CREATE ROLE {ROLE} LOGIN CREATEDB;\nCREATE DATABASE {DATABASE} OWNER {ROLE};\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,8 @@ def make_cluster(location: Location) -> None:
     options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     run_tool([postgres_binary(location, "initdb"), "-D", str(draft), *options, *locale], location)
-    run_tool([postgres_binary(location, "postgres"), "--single", "-D", str(draft), "postgres"], location, FIRST_SQL)
+    statements = sql.CREATE_ROLE_AND_DATABASE.format(role=ROLE, database=DATABASE)
+    run_tool([postgres_binary(location, "postgres"), "--single", "-D", str(draft), "postgres"], location, statements)
     draft.rename(data)
 
 
@@ -123,13 +123,13 @@ def run_tool(command: list[str], location: Location, stdin: str = "") -> None:
     """Run a program of PostgreSQL as the servers' user. Raises EmbeddedError if it cannot be started or fails."""
     tool = Path(command[0]).name
     try:
-        done = subprocess.run(command, **location.as_user, input=stdin, text=True, capture_output=True)
+        completed = subprocess.run(command, **location.as_user, input=stdin, text=True, capture_output=True)
     except OSError as error:
         problem = f"cannot run {command[0]}: {error.strerror}"
         raise EmbeddedError(problem, "make it readable and executable for every user") from error
-    if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "it printed no message").splitlines()[-1]
-        raise EmbeddedError(f"{tool} failed: {reason}", f"check the free space: df -h {location.home}")
+    if completed.returncode:
+        reason = (completed.stderr.strip() or completed.stdout.strip() or "it printed no message").splitlines()[-1]
+        raise EmbeddedError(f"cannot run {tool}: {reason}", f"check the free space: df -h {location.home}")
 
 
 def postgres_command(location: Location) -> list[str]:

@@ -23,7 +23,7 @@ UNKNOWN_ACTOR, UNKNOWN_VERB = "an unknown actor", "SQL statement"  # of an edit 
 class EditContext:
     """An edit as the template console/edits.html shows it.
 
-    what, did: the row and the participle of the edit, for example "stub NBA" and "changed".
+    row_name, participle: the row and the kind of the edit, for example "stub NBA" and "changed".
     history: the address of the row's history; empty if the row was deleted or has no page.
     changes: the name, the old value and the new value of each changed column.
     """
@@ -31,8 +31,8 @@ class EditContext:
     at: SafeString | str
     actor: str
     verb: str
-    did: str
-    what: str
+    participle: str
+    row_name: str
     history: str
     changes: list[tuple[str, str, str]]
 
@@ -46,8 +46,8 @@ def edits_context(edits: Sequence[Edit], user: Any) -> list[EditContext]:
             at=ago(edit.at),
             actor=edit.actor or UNKNOWN_ACTOR,
             verb=edit.verb or UNKNOWN_VERB,
-            did=PARTICIPLES.get(edit.label, edit.label),
-            what=names.get((edit.model, edit.pk)) or f"{_model(edit)._meta.verbose_name} {edit.pk}",
+            participle=PARTICIPLES.get(edit.label, edit.label),
+            row_name=names.get((edit.model, edit.pk)) or f"{_model(edit)._meta.verbose_name} {edit.pk}",
             history=_history_url(edit) if (edit.model, edit.pk) in names else "",
             changes=describe_changes(edit),
         )

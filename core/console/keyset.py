@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from core.console.admin import ReadOnlyAdmin, SlipwayChangeList
 
-COUNTED_AT_MOST = 10_000  # rows; a longer list shows the planner's estimate
+COUNTED_EXACTLY_AT_MOST = 10_000  # rows; a longer list shows the planner's estimate
 DIGITS_AT_MOST = 18  # an integer of more digits does not fit into PostgreSQL's bigint
 OLDER, NEWER = "older", "newer"
 
@@ -71,8 +71,8 @@ class KeysetList(SlipwayChangeList):
 
     def _count(self, rows: "QuerySet[Any]") -> tuple[int, bool]:
         """Return the number of rows, and whether it is exact."""
-        counted = rows.order_by()[: COUNTED_AT_MOST + 1].count()
-        if counted <= COUNTED_AT_MOST:
+        counted = rows.order_by()[: COUNTED_EXACTLY_AT_MOST + 1].count()
+        if counted <= COUNTED_EXACTLY_AT_MOST:
             return counted, True
         [plan] = json.loads(rows.order_by().explain(format="JSON"))
         return max(counted, int(plan["Plan"]["Plan Rows"])), False

@@ -14,15 +14,13 @@ from django.db import connection
 
 from core.db import sql
 
-LENGTH_FROM_PARAMETER = "make_interval(secs => %(lease_seconds)s)"
-
 
 def is_free(alias: str) -> str:
     """Return the SQL condition that no worker holds a lease on the row."""
-    return f"({alias}.lease_until IS NULL OR {alias}.lease_until < now())"
+    return sql.IS_FREE.format(alias=alias)
 
 
-def claim(table: str, alias: str, candidates: str, *, length: str = LENGTH_FROM_PARAMETER, returning: str = "") -> str:
+def claim(table: str, alias: str, candidates: str, *, length: str = sql.LEASE_LENGTH, returning: str = "") -> str:
     """Return the statement that leases free rows. Each of its result rows begins with id and fence.
 
     candidates: a SELECT of the column `id` from the table under its alias, without FOR UPDATE. Its WHERE contains

@@ -31,6 +31,10 @@ ONE_VIEW = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 EXPORT_VIEW = "SELECT now(), pg_export_snapshot()"
 ADOPT_VIEW = "SET TRANSACTION SNAPSHOT '{name}'"
 
+# The condition that no worker holds a lease on the row, and the length of a lease that a parameter gives in seconds.
+IS_FREE = "({alias}.lease_until IS NULL OR {alias}.lease_until < now())"
+LEASE_LENGTH = "make_interval(secs => %(lease_seconds)s)"
+
 # The ORM has no UPDATE ... RETURNING. SKIP LOCKED lets a second worker claim the next rows instead of waiting for the
 # first one.
 CLAIM = """
@@ -40,7 +44,7 @@ UPDATE {table} {alias} SET lease_until = now() + {length}, fence = {alias}.fence
 # These act only under the fence of the claim, in one round trip: if another worker claimed the row since, they find no
 # row.
 HOLD = "SELECT FROM {table} WHERE id = %(id)s AND fence = %(fence)s FOR UPDATE"
-RENEW = """
-UPDATE {table} SET lease_until = now() + make_interval(secs => %(lease_seconds)s)
+RENEW = f"""
+UPDATE {{table}} SET lease_until = now() + {LEASE_LENGTH}
  WHERE id = %(id)s AND fence = %(fence)s"""
 RELEASE = "UPDATE {table} SET lease_until = NULL WHERE id = %(id)s AND fence = %(fence)s"

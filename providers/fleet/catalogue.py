@@ -124,16 +124,16 @@ class TableChanges(Generic[Entry]):
 
 
 def plan_changes(
-    wanted: Mapping[Key, Entry], rows: Mapping[Key, Any], columns: tuple[str, ...], *, reset: bool
+    entries: Mapping[Key, Entry], rows: Mapping[Key, Any], columns: tuple[str, ...], *, reset: bool
 ) -> TableChanges[Entry]:
     """Compare entries with rows. Without `reset`, a row that exists belongs to the operators and stays as it is."""
-    create = {key: entry for key, entry in wanted.items() if key not in rows}
+    create = {key: entry for key, entry in entries.items() if key not in rows}
     update = {}
     if reset:
-        for key in wanted.keys() & rows.keys():
-            values = {column: getattr(wanted[key], column) for column in columns}
+        for key in entries.keys() & rows.keys():
+            values = {column: getattr(entries[key], column) for column in columns}
             changed = {column: value for column, value in values.items() if getattr(rows[key], column) != value}
             if changed:
                 update[key] = changed
-    unchanged = tuple(key for key in wanted if key in rows and key not in update)
+    unchanged = tuple(key for key in entries if key in rows and key not in update)
     return TableChanges(create, update, unchanged)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from providers.choices import Status
 
 FAILURES = 3  # failed polls in a row that put a provider state in error
-LONGEST_WAIT = 900.0  # seconds between probes
-FIRST_RETRY = 0.5  # seconds; the delay doubles with each retry
-LONGEST_RETRY = 8.0  # seconds
+LONGEST_WAIT_SECONDS = 900.0  # between probes
+FIRST_RETRY_SECONDS = 0.5  # the delay doubles with each retry
+LONGEST_RETRY_SECONDS = 8.0
 
 
 class PollResult(enum.Enum):
@@ -42,16 +42,16 @@ def after_poll(health: Health, result: PollResult, interval_seconds: float) -> H
 
 
 def highest_level(interval_seconds: float) -> int:
-    """Return the first level at which interval x 2^level reaches LONGEST_WAIT, at least 1."""
+    """Return the first level at which interval x 2^level reaches LONGEST_WAIT_SECONDS, at least 1."""
     level = 1
-    while interval_seconds * 2**level < LONGEST_WAIT:
+    while interval_seconds * 2**level < LONGEST_WAIT_SECONDS:
         level += 1
     return level
 
 
 def wait_seconds(interval_seconds: float, level: int) -> float:
-    """Return the seconds from one poll to the next: at most LONGEST_WAIT (15 min), unless the interval is longer."""
-    return max(interval_seconds, min(interval_seconds * 2.0**level, LONGEST_WAIT))
+    """Return the seconds from one poll to the next: at most 15 min, unless the interval is longer."""
+    return max(interval_seconds, min(interval_seconds * 2.0**level, LONGEST_WAIT_SECONDS))
 
 
 def status_after_poll(before: Status, health: Health, result: PollResult) -> Status:
@@ -72,7 +72,7 @@ def retry_delay(attempt: int, dice: float) -> float:
     dice: a uniform random number, 0 to 1.
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    return dice * min(LONGEST_RETRY, FIRST_RETRY * 2.0**attempt)
+    return dice * min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**attempt)
 
 
 def is_fleet_failing(failing: int, polled: int) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 MICROSECOND = timedelta(microseconds=1)
 HORIZON = timedelta(seconds=8)  # slots are claimed ahead by more than a tick of 5 s, so that dispatch delays no poll
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OUT_OF_CREDITS = 86400.0  # seconds between polls without credits, so that new credits are found within a day
+POLL_WITHOUT_CREDITS_SECONDS = 86400.0  # between polls, so that new credits are found within a day
 
 
 def grid_share(slot: str) -> float:
@@ -51,7 +51,7 @@ def stretched_interval(
     seconds_left: until the credits are renewed.
     """
     if credits_left <= 0:
-        return max(interval_seconds, min(seconds_left, OUT_OF_CREDITS))
+        return max(interval_seconds, min(seconds_left, POLL_WITHOUT_CREDITS_SECONDS))
     needed = credits_per_second * seconds_left
     if needed <= credits_left:
         return interval_seconds

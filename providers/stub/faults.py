@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class FaultState:
     fault: Fault | None = None
 
 
-def error_response(status: int, code: str, message: str, **headers: str) -> web.Response:
+def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an error in the upstream's format."""
     return web.json_response({"message": message, "error_code": code}, status=status, headers=headers)
 
@@ -100,7 +101,7 @@ def _spoil(kind: str, good: web.StreamResponse) -> web.StreamResponse:
     if kind == "500":
         return error_response(500, "INTERNAL", "Something broke")
     if kind == "429":
-        return error_response(429, "EXCEEDED_FREQ_LIMIT", "Requests are too frequent", **{"Retry-After": "30"})
+        return error_response(429, "EXCEEDED_FREQ_LIMIT", "Requests are too frequent", {"Retry-After": "30"})
     if kind == "401":
         return error_response(401, "INVALID_KEY", "API key is not valid")
     if kind == "html":

@@ -19,7 +19,7 @@ from providers.fleet.health import retry_delay
 from providers.upstream.address_guard import PrivateAddress
 from providers.upstream.messages import Answer, Call, Poll, Quota
 
-LONGEST_PAUSE = 86400.0  # seconds; a longer Retry-After counts as a mistake
+LONGEST_PAUSE_SECONDS = 86400.0  # a longer Retry-After counts as a mistake
 MAX_BYTES = 20 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
 ANSWER_SECONDS = 3.0  # the part of a poll's time-out that waiting for the rate limit must leave over
@@ -141,7 +141,8 @@ class Caller:
             status = error.http_status or call.http_status
             call = replace(call, outcome=error.outcome, message=self._clean(str(error)), http_status=status)
             if error.outcome == PollOutcome.THROTTLED:
-                self.pause_seconds = max(self.pause_seconds or 0.0, min(error.pause_seconds or 0.0, LONGEST_PAUSE))
+                requested = min(error.pause_seconds or 0.0, LONGEST_PAUSE_SECONDS)
+                self.pause_seconds = max(self.pause_seconds or 0.0, requested)
                 await self.limit.pause(self.pause_seconds)
         finally:
             call = replace(call, duration_ms=(time.perf_counter() - start) * 1000)

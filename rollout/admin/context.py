@@ -104,7 +104,7 @@ class TimelineEntry:
     """A transition of the rollout, or an edit of one of its policies."""
 
     moment: datetime
-    what: SafeString | str
+    title: SafeString | str
     actor: str
     reason: str
     evidence: Sequence[EvidenceContext] = ()

@@ -13,6 +13,7 @@ from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
+from core.access.actors import Actor
 from core.console.admin import SlipwayAdmin, TabularInline
 from core.console.badges import ago, badge, on_off
 from core.console.confirm import PaceForm, ReasonForm, verb_page
@@ -141,7 +142,14 @@ class RolloutAdmin(PoliciesAdmin):
             subject=rollout.name,
             permission=rule.permission,
             plan=confirmations.describe_verb(verb, context.position(rollout)),
-            operation=lambda filled: _apply_if_unchanged(verb, rollout, request, **filled),
+            operation=lambda filled: _apply_if_unchanged(
+                verb,
+                rollout,
+                request.user,
+                seen=filled["seen"],
+                reason=filled["reason"],
+                pace=filled.get("pace", 1.0),
+            ),
             return_url=_address("change", pk),
             form=PaceForm if verb == "start" else ReasonForm,
             seen=rollout.epoch,
@@ -203,7 +211,7 @@ def _timeline_context(rollout: Rollout) -> dict[str, Any]:
 
 
 def _apply_if_unchanged(
-    verb: str, rollout: Rollout, request: HttpRequest, *, seen: int, reason: str, pace: float = 1.0
+    verb: str, rollout: Rollout, actor: Actor, *, seen: int, reason: str, pace: float
 ) -> Transition:
     """Carry out the verb on the rollout as the user read it. Raises Overtaken, Refused or WrongInput.
 
@@ -211,7 +219,7 @@ def _apply_if_unchanged(
     """
     if seen != rollout.epoch:
         raise lifecycle.Overtaken(f"cannot {verb} {rollout.name}: it changed after you opened the page", "try again")
-    return apply_verb(verb, rollout, actor=request.user, reason=reason, pace=pace)
+    return apply_verb(verb, rollout, actor=actor, reason=reason, pace=pace)
 
 
 def _address(page: str, *args: Any) -> str:

@@ -1,4 +1,6 @@
-"""The rollouts as this process knows them: immutable states that a thread refreshes. A look-up takes no lock, no I/O.
+"""The rollouts as this process knows them: immutable states that a thread refreshes.
+
+A look-up takes no lock and does no I/O.
 
 The states are refreshed every second, and at once when a rollout moved or tripped in any process. After 30 s without
 ticks, PostgreSQL or Redis, control is served; until then the last states hold. Control is served too while serving is

@@ -288,8 +288,8 @@ def _status_command(seen: Rollout) -> str:
 
 def _require_state(seen: Rollout, allowed: Sequence[RunState], verb: str) -> None:
     if seen.run_state not in allowed:
-        state, wanted = RunState(seen.run_state).value, " or ".join(each.value for each in allowed)
-        raise Refused(f"cannot {verb} {seen.name}: it is {state}, not {wanted}", _status_command(seen))
+        state, states = RunState(seen.run_state).value, " or ".join(each.value for each in allowed)
+        raise Refused(f"cannot {verb} {seen.name}: it is {state}, not {states}", _status_command(seen))
 
 
 def _restarted_clock() -> Columns:
@@ -344,18 +344,18 @@ def _change_rollout(
 
 
 def record_transition(
-    now: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judgments: Sequence[Judgment] = ()
+    rollout: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judgments: Sequence[Judgment] = ()
 ) -> Transition:
-    """Record how the rollout came to be as it is in `now`."""
+    """Record how the rollout came to be as it is now, in a row of its history."""
     return Transition.objects.create(
-        rollout=now,
-        epoch=now.epoch,
+        rollout=rollout,
+        epoch=rollout.epoch,
         verb=verb,
         from_stage=from_stage,
-        to_stage=now.stage,
-        percent=now.percent,
-        run_state=now.run_state,
-        pace=now.pace,
+        to_stage=rollout.stage,
+        percent=rollout.percent,
+        run_state=rollout.run_state,
+        pace=rollout.pace,
         actor=actor.get_username(),
         reason=reason,
         evidence=[asdict(judgment) for judgment in judgments],

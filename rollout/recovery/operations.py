@@ -14,6 +14,7 @@ from core.access.actors import Actor, Machine, require
 from core.errors import Refused, SlipwayError, WrongInput
 from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryRun, Snapshot
+from rollout.operations.lifecycle import PACE_AT_MOST
 from rollout.recovery import runner
 from rollout.recovery.restore import sources
 from rollout.recovery.rollback import gradual, quarantine
@@ -36,9 +37,10 @@ def roll_back(
     """
     require(actor, f"rollout.{level.value}_recoveryrun")
     is_rehearsal = isinstance(actor, Machine) and actor.name == REHEARSER
-    if not (0 < pace <= 10 or (pace == 0 and is_rehearsal)):
+    if not (0 < pace <= PACE_AT_MOST or (pace == 0 and is_rehearsal)):
         raise WrongInput(
-            f"pace must be greater than 0 and at most 10 (got {pace:g})", "use --pace 1, or --pace 0.05 for a trial"
+            f"pace must be greater than 0 and at most {PACE_AT_MOST} (got {pace:g})",
+            "use --pace 1, or --pace 0.05 for a trial",
         )
     if pace != 1 and level is not RunKind.GRADUAL:
         raise WrongInput(
@@ -163,17 +165,17 @@ def is_undoable(run: RecoveryRun) -> bool:
 
 
 def undo(
-    only: RecoveryRun | None = None, *, actor: Actor, reason: str = "", is_for_workers: bool = False
+    expected: RecoveryRun | None = None, *, actor: Actor, reason: str = "", is_for_workers: bool = False
 ) -> RecoveryRun:
     """Begin to put back the data of the last rollback. Stages and parts stay as they are.
 
-    only: the rollback that the operator saw as the last one. If another one is by now, raise UnderWay.
+    expected: the rollback that the operator saw as the last one. If another one is by now, raise UnderWay.
     Raises also UnderWay if another run is open, and what `find_undoable` raises.
     """
     require(actor, "rollout.restore_recoveryrun")
     run = find_undoable()
-    if only not in (None, run):
-        raise UnderWay(f"cannot undo {only}: the rollback to undo is {run}", LIST_REMEDY)
+    if expected not in (None, run):
+        raise UnderWay(f"cannot undo {expected}: the rollback to undo is {run}", LIST_REMEDY)
     return runner.begin_run(
         RunKind.UNDO,
         actor=actor,
@@ -187,7 +189,7 @@ def undo(
 def find_purgeable(pk: int) -> RecoveryRun:
     """Return the emergency with this number. Raises WrongInput if it holds nothing in quarantine."""
     run = RecoveryRun.objects.filter(pk=pk, kind=RunKind.EMERGENCY, is_rehearsal=False).first()
-    if run is None or not quarantine.has_left(run):
+    if run is None or not quarantine.has_purgeable_tables(run):
         raise WrongInput(f"cannot purge run {pk}: it holds nothing in quarantine", LIST_REMEDY)
     return run
 

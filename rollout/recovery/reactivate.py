@@ -28,8 +28,8 @@ def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part
             f"cannot switch parts on: {under_way} is under way",
             f"finish it: {resume_command(under_way)}, or undo it: manage.py restore --undo",
         )
-    wanted = parts or list(Part)
-    off = [Part(row.part) for row in Activation.objects.switched_off().filter(part__in=wanted).order_by("part")]
+    named_parts = parts or list(Part)
+    off = [Part(row.part) for row in Activation.objects.switched_off().filter(part__in=named_parts).order_by("part")]
     if Part.ADVANCING in off:
         lifecycle.unfreeze(actor=actor, reason=reason)
     with acting(actor, "reactivate"):

@@ -79,8 +79,8 @@ def begin_run(
     An emergency or a standard rollback ends a gradual one, because it goes further.
     Raises UnderWay if another run is open.
     """
-    given = {"snapshot": snapshot, "table": table, "undoes": undoes, "pace": pace}
-    columns: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    optional = {"snapshot": snapshot, "table": table, "undoes": undoes, "pace": pace}
+    columns: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
     username = actor.get_username()
     try:
         with transaction.atomic():
@@ -150,6 +150,7 @@ def resume_command(run: RecoveryRun) -> str:
 @contextmanager
 def leased(run: RecoveryRun) -> Iterator[RecoveryRun]:
     """Hold the run's lease while the block executes it. Raises UnderWay if another process holds it."""
+    # core.db.leases claims any free row of a table; this claims one row by its id, and records who holds it.
     is_free = NO_LEASE | Q(worker=run.worker) if worker_id.is_gone(run.worker) else NO_LEASE
     claim = {
         "fence": F("fence") + 1,

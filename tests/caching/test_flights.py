@@ -54,7 +54,7 @@ def asked_by(threads: int) -> list[Served]:
 
 def test_64_threads_on_a_missing_key_are_one_computation() -> None:
     answers = asked_by(64)
-    assert len({answer.found.record.data for answer in answers}) == 1
+    assert len({answer.lookup.record.data for answer in answers}) == 1
     assert target().fence == 1
     assert any(answer.is_computed for answer in answers)
 
@@ -66,7 +66,7 @@ def test_two_processes_on_a_missing_key_are_one_computation() -> None:
         "from caching.tiers.entries import Key\n"
         "print('ready', flush=True)\n"
         "input()\n"
-        "print(serve.serve(Key.parse('factor', 'nba', 'model')).found.record.digest.hex())"
+        "print(serve.serve(Key.parse('factor', 'nba', 'model')).lookup.record.digest.hex())"
     )
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -83,7 +83,7 @@ def test_two_processes_on_a_missing_key_are_one_computation() -> None:
         assert other.poll() is None
     other.stdin.write("\n")
     other.stdin.flush()
-    digests = {serve.serve(KEY).found.record.digest.hex()}
+    digests = {serve.serve(KEY).lookup.record.digest.hex()}
     digests.add(other.communicate(timeout=60)[0].strip().splitlines()[-1])
     assert digests == {CacheEntry.objects.get().data_hash}
     assert target().fence == 1
@@ -105,10 +105,10 @@ def test_a_due_key_is_refreshed_by_one_and_the_others_get_the_current_value(
     monkeypatch.setattr(warm, "compute", slow)
     first = serve.serve(KEY)
     assert (first.is_computed, target().fence) == (True, 2)
-    assert [(answer.is_computed, answer.found.state, answer.found.is_due) for answer in during] == [
+    assert [(answer.is_computed, answer.lookup.state, answer.lookup.is_due) for answer in during] == [
         (False, ValueState.FRESH, True)
     ] * 4
-    assert not serve.serve(KEY).found.is_due
+    assert not serve.serve(KEY).lookup.is_due
 
 
 def test_a_stale_value_is_served_while_it_cannot_be_refreshed_and_tried_again_later(
@@ -124,7 +124,7 @@ def test_a_stale_value_is_served_while_it_cannot_be_refreshed_and_tried_again_la
     monkeypatch.setattr(warm, "compute", broken)
     try:
         for _ in range(3):
-            lookup = serve.serve(KEY).found
+            lookup = serve.serve(KEY).lookup
             assert (lookup.state, lookup.value["source"]) == (ValueState.STALE, "stub")
         assert target().fence == 2
         assert target().last_error == "unexpected ZeroDivisionError in the derivation"
@@ -156,7 +156,7 @@ def test_a_caller_waits_for_the_computation_of_another_process(nba: None, monkey
 def test_with_warming_off_a_value_is_computed_and_not_stored(nba: None) -> None:
     Activation.objects.filter(part="warming").update(is_on=False)
     served = serve.serve(KEY)
-    assert (served.is_computed, served.found.state) == (True, ValueState.FRESH)
+    assert (served.is_computed, served.lookup.state) == (True, ValueState.FRESH)
     assert not CacheEntry.objects.exists()
 
 
@@ -182,5 +182,5 @@ def test_a_value_that_another_process_stored_in_between_is_not_computed_again(mo
         return real(*args, **options)
 
     monkeypatch.setattr(warm, "lease_targets", late)
-    assert serve.serve(KEY).found.state is ValueState.FRESH
+    assert serve.serve(KEY).lookup.state is ValueState.FRESH
     assert target().fence == 1

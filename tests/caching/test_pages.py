@@ -124,7 +124,7 @@ def test_many_entries_are_estimated_and_never_all_read(
 ) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE portfolio_rationales")
-    monkeypatch.setattr(keyset, "COUNTED_AT_MOST", 200)
+    monkeypatch.setattr(keyset, "COUNTED_EXACTLY_AT_MOST", 200)
     client = browse("Viewer")
     with CaptureQueriesContext(connection) as queries:
         page = client.get(LIST).content.decode()

@@ -224,7 +224,7 @@ def startups(location: Location) -> list[int]:
             "9.6\n",
             ["was made by PostgreSQL 9.6, and this release has 18", "move the data with a snapshot"],
         ),
-        ("postgresql.conf", "nonsense\n", ["postgres did not start", "postgres.log"]),
+        ("postgresql.conf", "nonsense\n", ["cannot start postgres", "postgres.log"]),
     ],
     ids=["another major version", "a wrong setting"],
 )

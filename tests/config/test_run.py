@@ -168,7 +168,8 @@ def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.Monke
         taken.bind(("127.0.0.1", checkout.port))
         taken.listen()
         output = checkout.start().communicate(timeout=60)[0]
-    assert output == f"slipway: port {checkout.port} is in use; set another port in WEB_PORT (file .env)\n"
+    problem = f"cannot use port {checkout.port}: it is in use"
+    assert output == f"slipway: {problem}; set another port in WEB_PORT (file .env)\n"
 
 
 def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:

@@ -59,7 +59,7 @@ def test_the_secrets_of_the_settings_are_masked() -> None:
 def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
     done = manage("check", **{variable: value})
     assert done.returncode != 0
-    assert done.stderr.startswith(f"slipway: {variable} is malformed")
+    assert done.stderr.startswith(f"slipway: {variable} must be ")
     assert done.stderr.endswith("see .env.example\n")
     assert done.stderr.count("\n") == 1
 
@@ -68,7 +68,7 @@ def test_a_malformed_variable_is_named(variable: str, value: str) -> None:
 def test_a_missing_variable_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(PRODUCTION, variable)
     done = manage("check")
-    assert done.stderr == f"slipway: {variable} is not set; see .env.example\n"
+    assert done.stderr == f"slipway: {variable} must be set; see .env.example\n"
 
 
 def test_every_setting_is_in_the_example() -> None:

@@ -111,7 +111,7 @@ def test_a_further_protected_table(installation: None, settings: Any, tmp_path: 
 def test_a_value_from_code(installation: None) -> None:
     assert CacheTarget.objects.filter(subject="lebron-james").exists()
     served = run("consumer.py")["served"]
-    assert served.found.value["player"] == "LeBron James"
+    assert served.lookup.value["player"] == "LeBron James"
 
 
 def test_another_catalogue(installation: None, tmp_path: Path) -> None:

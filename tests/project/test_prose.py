@@ -67,8 +67,8 @@ def place(file: Path, line: int, text: str) -> str:
 
 
 def test_no_text_of_the_code_uses_a_dialect_word() -> None:
-    found = [place(file, line, word) for file in code() for line, text in sentences(file) for word in words(text)]
-    assert found == []
+    offending = [place(file, line, word) for file in code() for line, text in sentences(file) for word in words(text)]
+    assert offending == []
 
 
 def words(text: str) -> list[str]:
@@ -81,13 +81,13 @@ def test_no_docstring_opens_with_a_preposition_or_a_pronoun() -> None:
 
 @pytest.mark.parametrize("pattern", ["*.html", "*.md", ".env.example", "*.js", "*.css"])
 def test_no_page_uses_a_dialect_word(pattern: str) -> None:
-    found = [
+    offending = [
         place(file, number, word)
         for file in tracked(pattern)
         for number, line in enumerate(file.read_text().splitlines(), 1)
         for word in words(re.sub(r"\{%.*?%\}|\{\{.*?\}\}|`[^`]*`", "", line))
     ]
-    assert found == []
+    assert offending == []
 
 
 def test_no_folder_holds_more_modules_than_a_reader_can_take_in() -> None:

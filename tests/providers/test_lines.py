@@ -113,8 +113,8 @@ def test_an_operator_chooses_the_priority_providers(offers: None, at_stage: Stag
 @pytest.mark.parametrize(
     ("params", "problem"),
     [
-        ({"sport": "chess"}, "unknown sport 'chess'; use one of MLB, NBA, NFL, NHL"),
-        ({"provider": "nobody"}, "unknown provider 'nobody'; use one of betmgm"),
+        ({"sport": "chess"}, "cannot find the sport 'chess'; use one of MLB, NBA, NFL, NHL"),
+        ({"provider": "nobody"}, "cannot find the provider 'nobody'; use one of betmgm"),
         ({"cursor": "1.x"}, "cursor: "),
         ({"cursor": "1.1\n"}, "cursor: "),
         ({"limit": 0}, "limit: "),

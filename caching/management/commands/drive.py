@@ -1,4 +1,4 @@
-"""The command manage.py drive."""
+"""The command `manage.py drive`."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command manage.py expire_caches."""
+"""The command `manage.py expire_caches`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The command manage.py warm_caches."""
+"""The command `manage.py warm_caches`."""
 
 from typing import Any
 
@@ -26,19 +26,19 @@ class Command(SlipwayCommand):
         parser.add_argument("--dry-run", action="store_true", help="list the targets, compute nothing")
 
     def handle(self, *args: Any, type: str | None, sport: str | None, force: bool, **options: Any) -> None:
-        wanted = list(operations.targets(TYPES[type] if type else None, sport))
-        if not wanted:
+        targets = list(operations.targets(TYPES[type] if type else None, sport))
+        if not targets:
             raise WrongInput(
                 "cannot warm the caches: no target matches",
                 "see Cache targets in the admin, or leave --type and --sport out",
             )
         if options["dry_run"]:
-            names = [target.cache_key for target in wanted]
+            names = [target.cache_key for target in targets]
             self.report({"targets": names}, "\n".join(names))
             return
-        advance = self.progress_bar(len(wanted))
+        advance = self.progress_bar(len(targets))
         results: list[WarmResult] = []
-        for result in warm_each(wanted, actor=self.actor, force=force):
+        for result in warm_each(targets, actor=self.actor, force=force):
             results.append(result)
             advance(1)
         self.report({"entries": [result.document() for result in results]}, results_table(results))

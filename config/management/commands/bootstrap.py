@@ -1,4 +1,4 @@
-"""The command manage.py bootstrap."""
+"""The command `manage.py bootstrap`."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ class Command(SlipwayCommand):
     help = "Prepare a new or upgraded machine; it is safe to run again. Example: manage.py bootstrap"
 
     def handle(self, *args: Any, **options: Any) -> None:
-        done = bootstrap(actor=self.actor)
+        result = bootstrap(actor=self.actor)
         text = "Ready."
-        if done.password:
-            text += f" Admin user: {ADMIN}   password: {done.password}   (shown this once)"
+        if result.password:
+            text += f" Admin user: {ADMIN}   password: {result.password}   (shown this once)"
         document = {
-            "states_created": done.states_created,
-            "game_logs_created": done.game_logs_created,
-            "entries_warmed": done.entries_warmed,
-            "admin": {"username": ADMIN, "password": done.password},
+            "states_created": result.states_created,
+            "game_logs_created": result.game_logs_created,
+            "entries_warmed": result.entries_warmed,
+            "admin": {"username": ADMIN, "password": result.password},
         }
         self.report(document, text)

@@ -1,4 +1,4 @@
-"""Command `backfill_providers`: create the rows of the catalogue."""
+"""The command `manage.py backfill_providers`: create the rows of the catalogue."""
 
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,21 @@ class Command(SlipwayCommand):
             text = file.read_bytes()
         except OSError as error:
             raise WrongInput(f"cannot read {file}: {error.strerror}", "check the path") from error
-        done = backfill(
+        result = backfill(
             text,
             actor=self.actor,
             scope=Scope(options["provider"], options["sport"]),
             reset=options["reset"],
             dry_run=options["dry_run"],
         )
-        self.report(done.document(), describe_backfill(done))
+        self.report(result.document(), describe_backfill(result))
 
 
-def describe_backfill(done: BackfillResult) -> str:
+def describe_backfill(result: BackfillResult) -> str:
     """Return a line for each state that is created (+), updated (~) or unknown to the catalogue (?), and the counts."""
-    lines = ["Dry run: nothing was changed. This would be done:"] if done.dry_run else []
-    lines += [f"+ {name}" for name in done.created]
-    lines += [f"~ {name}" for name in done.updated]
-    lines += [f"? {name} is not in the catalogue" for name in done.unknown]
-    lines.append(f"{len(done.created)} created, {len(done.updated)} updated, {len(done.unchanged)} unchanged")
+    lines = ["Dry run: nothing was changed. This would be done:"] if result.dry_run else []
+    lines += [f"+ {name}" for name in result.created]
+    lines += [f"~ {name}" for name in result.updated]
+    lines += [f"? {name} is not in the catalogue" for name in result.unknown]
+    lines.append(f"{len(result.created)} created, {len(result.updated)} updated, {len(result.unchanged)} unchanged")
     return "\n".join(lines)

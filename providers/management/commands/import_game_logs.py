@@ -1,4 +1,4 @@
-"""Command `import_game_logs`: import box scores from a file or from the stub feed."""
+"""The command `manage.py import_game_logs`: import box scores from a file or from the stub feed."""
 
 import json
 from contextlib import ExitStack

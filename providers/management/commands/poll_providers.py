@@ -1,4 +1,4 @@
-"""Command `poll_providers`: poll in the foreground."""
+"""The command `manage.py poll_providers`: poll in the foreground."""
 
 import signal
 import time
@@ -38,7 +38,7 @@ class Command(SlipwayCommand):
             if once:
                 self.poll_once(Scope(provider, sport))
             elif provider or sport:
-                raise WrongInput("--provider and --sport need --once", "add --once, or leave them out")
+                raise WrongInput("cannot use --provider and --sport without --once", "add --once, or leave them out")
             else:
                 self.keep_polling()
         finally:

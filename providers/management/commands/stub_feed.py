@@ -1,4 +1,4 @@
-"""Command `stub_feed`: serve a synthetic upstream."""
+"""The command `manage.py stub_feed`: serve a synthetic upstream."""
 
 import errno
 import http.client

@@ -43,9 +43,9 @@ class Command(SlipwayCommand):
         parser.add_argument("--watch", action="store_true", help="show the status repeatedly, until Ctrl-C")
 
     def handle(self, *args: Any, verb: str, name: str, reason: str, **options: Any) -> None:
-        for option, its_verb in OPTION_VERBS.items():
-            if options[option] and verb != its_verb:
-                raise WrongInput(f"cannot use --{option} with {verb}", f"it is an option of {its_verb}")
+        for option, option_verb in OPTION_VERBS.items():
+            if options[option] and verb != option_verb:
+                raise WrongInput(f"cannot use --{option} with {verb}", f"it is an option of {option_verb}")
         if verb in ("freeze", "unfreeze"):
             if name:
                 raise WrongInput(
@@ -90,29 +90,29 @@ class Command(SlipwayCommand):
     def _watch(self, name: str) -> None:
         """Show the status repeatedly: in a terminal in place, elsewhere once more with each change."""
         try:
-            shown: object = None
+            last_summary: object = None
             while True:
                 try:
                     status = read_status(find_rollout(name))
                 except DatabaseError as error:  # an outage is when an operator needs to continue to watch
                     self.stderr.write(f"the database does not answer: {redact(first_line(error, 'no answer'))}")
                 else:
-                    shown = self._show(status, shown)
+                    last_summary = self._show(status, last_summary)
                 time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             return
 
-    def _show(self, status: Status, shown: object) -> object:
+    def _show(self, status: Status, last_summary: object) -> object:
         """Print the status. Return what was printed last, in short.
 
-        shown: what the last call returned. In a pipe the status is printed only if it differs from that.
+        last_summary: what the last call returned. In a pipe the status is printed only if it differs from that.
         """
         summary = _summary(status)
         if self.as_json:
             self.report(status.as_json(), "")
         elif sys.stdout.isatty():
             self.stdout.write(CLEAR_SCREEN + status_text(status))
-        elif summary != shown:
+        elif summary != last_summary:
             self.stdout.write(f"{status_text(status)}\n")
         self.stdout.flush()
         return summary

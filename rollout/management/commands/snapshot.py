@@ -1,4 +1,4 @@
-"""Create, list, verify and prune recovery snapshots."""
+"""The command `manage.py snapshot`."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Command(SlipwayCommand):
 
     def handle(self, *args: Any, verb: str, name: str | None, reason: str, **options: Any) -> None:
         if name and verb != "verify":
-            raise WrongInput(f"{verb} takes no name", f"leave out {name[:40]}")
+            raise WrongInput(f"cannot use a name with {verb}: only verify takes one", f"leave out {name[:40]}")
         match verb:
             case "create":
                 self._create(reason)

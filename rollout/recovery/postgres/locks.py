@@ -7,6 +7,7 @@ PATIENCE_SECONDS the sessions that hold the tables are ended, if the caller allo
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import TypedDict, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -58,21 +59,32 @@ class BlockingSession(TypedDict):
     seconds: float  # the age of its transaction
 
 
-def with_locks(locks: Locks, work: Callable[[list[BlockingSession]], Result], *, ends_sessions: bool) -> Result:
-    """Call `work` in one transaction that holds the locks, and return its result.
+def with_locks(locks: Locks, work: Callable[[], Result]) -> Result:
+    """Call `work` in one transaction that holds the locks, and return its result. No session is ended.
 
-    work: receives the sessions that were ended to get the locks.
-    ends_sessions: sessions of Slipway's own database role may be ended once PATIENCE_SECONDS are over.
     Raises BlockedBySessions, which names the pids.
     """
+    return _with_locks(locks, work, None)
+
+
+def with_locks_by_force(locks: Locks, work: Callable[[list[BlockingSession]], Result]) -> Result:
+    """Do as `with_locks`, but end sessions of Slipway's own database role once PATIENCE_SECONDS are over.
+
+    work: receives the sessions that were ended to get the locks.
+    """
     ended: list[BlockingSession] = []
+    return _with_locks(locks, partial(work, ended), ended)
+
+
+def _with_locks(locks: Locks, work: Callable[[], Result], ended: list[BlockingSession] | None) -> Result:
+    """Call `work` under the locks. ended: gets the sessions that are ended; None if none may be."""
     wait_ms, deadline = WAIT_MS, time.monotonic() + PATIENCE_SECONDS
     seen_pids: set[int] = set()
     while True:
         try:
             with transaction.atomic(durable=True):
                 _acquire(locks, wait_ms)
-                return work(ended)
+                return work()
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.LockNotAvailable | errors.DeadlockDetected):
                 raise
@@ -83,8 +95,9 @@ def with_locks(locks: Locks, work: Callable[[list[BlockingSession]], Result], *,
         waits_for_autovacuum = bool(blockers) and all(session["kind"] == AUTOVACUUM for session in blockers)
         wait_ms = AUTOVACUUM_WAIT_MS if waits_for_autovacuum else WAIT_MS
         if time.monotonic() > deadline:
-            may_end = ends_sessions and not ended and all(session["is_own"] for session in blockers)
-            ended = end_sessions(blockers) if may_end else []
+            if ended is None or ended or not all(session["is_own"] for session in blockers):
+                raise _blocked_by(blockers)
+            ended += end_sessions(blockers)
             if not ended:
                 raise _blocked_by(blockers)
             deadline = time.monotonic() + AFTERWARDS_SECONDS
@@ -113,10 +126,10 @@ def _sessions_that_hold(locks: Locks) -> list[BlockingSession]:
 
 def end_sessions(sessions: Sequence[BlockingSession]) -> list[BlockingSession]:
     """End the sessions that belong to Slipway's own database role, and return them."""
-    own = [session for session in sessions if session["is_own"]]
-    for session in own:
+    own_sessions = [session for session in sessions if session["is_own"]]
+    for session in own_sessions:
         execute(sql.TERMINATE_SESSION, [session["pid"]])
-    return own
+    return own_sessions
 
 
 def _blocked_by(blockers: Sequence[BlockingSession]) -> BlockedBySessions:

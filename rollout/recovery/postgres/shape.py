@@ -28,19 +28,19 @@ def read_model_shape(model: type[models.Model]) -> Shape:
     It makes the table as a temporary one and reads its shape, on a connection of its own that commits nothing.
     Raises django.db.Error.
     """
-    own: Any = connections.create_connection("default")
+    separate: Any = connections.create_connection("default")
     try:
-        own.set_autocommit(False)
-        with own.cursor() as cursor:
+        separate.set_autocommit(False)
+        with separate.cursor() as cursor:
             cursor.execute(sql.READ_WRITE)
             cursor.execute(sql.SET_LOCK_TIMEOUT.format(milliseconds=LOCK_WAIT_MS))
         temporary_editor: Any = type(
-            "TemporaryTableEditor", (own.SchemaEditorClass,), {"sql_create_table": sql.CREATE_TEMPORARY_TABLE}
+            "TemporaryTableEditor", (separate.SchemaEditorClass,), {"sql_create_table": sql.CREATE_TEMPORARY_TABLE}
         )
-        with temporary_editor(own, atomic=False) as editor:
-            # The connection's own editor would also replace the functions of the model's triggers; this one does not.
+        with temporary_editor(separate, atomic=False) as editor:
+            # The connection's usual editor would also replace the functions of the model's triggers; this one does not.
             DatabaseSchemaEditor.create_model(editor, model)
             editor.deferred_sql = [each for each in editor.deferred_sql if "FOREIGN KEY" not in str(each)]
-        return read_table_shape(own, f"pg_temp.{own.ops.quote_name(model._meta.db_table)}")
+        return read_table_shape(separate, f"pg_temp.{separate.ops.quote_name(model._meta.db_table)}")
     finally:
-        own.close()
+        separate.close()

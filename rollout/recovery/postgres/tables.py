@@ -57,9 +57,9 @@ def references_to(table: str) -> list[tuple[str, str, str]]:
     return [(child, column, key) for child, column, key in fetch_rows(sql.REFERENCES_TO, {"table": table})]
 
 
-def copy_rights(of: str, to: str) -> None:
-    """Give the table `to` the owner and the privileges of the table `of`."""
-    for (statement,) in fetch_rows(sql.RIGHTS, {"of": of, "to": to}):
+def copy_rights(source: str, target: str) -> None:
+    """Give the table `target` the owner and the privileges of the table `source`."""
+    for (statement,) in fetch_rows(sql.RIGHTS, {"of": source, "to": target}):
         execute(statement)
 
 

@@ -73,19 +73,19 @@ def compare_rows(
     remaining = iter(table_rows)
     present = next(remaining, None)
     for snapshot_row in snapshot_rows:
-        wanted = layout.project(snapshot_row)
-        if wanted == present:  # true for most rows, and faster than a comparison of keys
+        expected = layout.project(snapshot_row)
+        if expected == present:  # true for most rows, and faster than a comparison of keys
             present = next(remaining, None)
             continue
-        key = layout.key_of(wanted)
+        key = layout.key_of(expected)
         while present is not None and layout.key_of(present) < key:  # type: ignore[operator]
             yield RowChange.REMOVE, present
             present = next(remaining, None)
         if present is None or layout.key_of(present) != key:
-            yield RowChange.ADD, wanted
+            yield RowChange.ADD, expected
             continue
-        if not layout.has_equal_values(wanted, present):
-            yield RowChange.CHANGE, wanted
+        if not layout.has_equal_values(expected, present):
+            yield RowChange.CHANGE, expected
         present = next(remaining, None)
     while present is not None:
         yield RowChange.REMOVE, present

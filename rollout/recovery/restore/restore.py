@@ -64,7 +64,7 @@ def restore_tables(run: RecoveryRun, step: str, sources: Sequence[TableSource]) 
         source.verify_file()
     differing = [source for source in sources if not matches_snapshot(source)]
 
-    def restore_differing(ended_sessions: object) -> None:
+    def restore_differing() -> None:
         with runner.finishing(run, step) as evidence, acting(Machine(run.actor), "restore"):
             allow_rewrite()
             tables = {source.protection.table: _describe(ChangeCounts(), "as it was") for source in sources}
@@ -75,7 +75,7 @@ def restore_tables(run: RecoveryRun, step: str, sources: Sequence[TableSource]) 
             notify_restored(source.protection.model for source in sources)
 
     locks = {LockMode.EXCLUSIVE: [source.table for source in differing]}
-    with_locks(locks, restore_differing, ends_sessions=False)
+    with_locks(locks, restore_differing)
 
 
 def _has_proven_content(source: TableSource) -> bool:

@@ -37,7 +37,7 @@ def clean_up(run: RecoveryRun, take_snapshot: Callable[[], object] | None = None
     Raises ChangedSinceSnapshot, ChangedTooMuch, BlockedBySessions, UnusableSnapshot.
     """
 
-    def work(ended_sessions: object) -> None:
+    def work() -> None:
         if take_snapshot:
             _on_another_connection(take_snapshot)
         manifest = operations.read_manifest(operations.find_snapshot(run.snapshot))
@@ -46,7 +46,7 @@ def clean_up(run: RecoveryRun, take_snapshot: Callable[[], object] | None = None
             evidence.update(_clean_up_and_prove(in_snapshot))
 
     tables = [sql.quoted(protection.table) for protection in protected()]
-    with_locks({LockMode.EXCLUSIVE: tables}, work, ends_sessions=False)
+    with_locks({LockMode.EXCLUSIVE: tables}, work)
 
 
 def _clean_up_and_prove(in_snapshot: dict[str, str]) -> CleanedUpTables:

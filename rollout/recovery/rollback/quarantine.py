@@ -12,7 +12,7 @@ from rollout.models import RecoveryRun
 from rollout.recovery import runner
 from rollout.recovery.evidence import DroppedTables, QuarantinedTables, ReturnedTables
 from rollout.recovery.postgres import sql
-from rollout.recovery.postgres.locks import BlockingSession, LockMode, with_locks
+from rollout.recovery.postgres.locks import BlockingSession, LockMode, with_locks, with_locks_by_force
 from rollout.recovery.postgres.shape import Shape, read_table_shape
 from rollout.recovery.postgres.tables import (
     continue_numbering,
@@ -67,7 +67,7 @@ def take_out(run: RecoveryRun) -> None:
             )
 
     locks = {LockMode.ACCESS_EXCLUSIVE: quoted, LockMode.SHARE_ROW_EXCLUSIVE: referenced_tables(quoted)}
-    with_locks(locks, move, ends_sessions=True)
+    with_locks_by_force(locks, move)
     _notify_moved(tables)
 
 
@@ -116,8 +116,8 @@ def _replace_by_stand_ins(schema: str, tables: Sequence[str]) -> list[str]:
     return [text for name in tables for text in _shape_differences(name, shapes[name], stand_ins[name])]
 
 
-def _shape_differences(table: str, one: Shape, other: Shape) -> list[str]:
-    return [f"{table}: {kind} {part}" for kind, part in sorted(dict(one.items() ^ other.items()))]
+def _shape_differences(table: str, replaced: Shape, stand_in: Shape) -> list[str]:
+    return [f"{table}: {kind} {part}" for kind, part in sorted(dict(replaced.items() ^ stand_in.items()))]
 
 
 def put_back(undo: RecoveryRun) -> None:
@@ -142,7 +142,7 @@ def put_back(undo: RecoveryRun) -> None:
 
     # Dropping a foreign key takes an ACCESS EXCLUSIVE lock on the table that it references, too.
     locks = {LockMode.ACCESS_EXCLUSIVE: [*stand_ins, *quarantined, *referenced_tables(stand_ins)]}
-    with_locks(locks, swap, ends_sessions=True)
+    with_locks_by_force(locks, swap)
     _notify_moved(tables)
 
 
@@ -167,23 +167,23 @@ def _require_no_migration_since(run: RecoveryRun, tables: Sequence[str]) -> None
 
 def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
     """Move the stand-ins away and the tables back. Return how many rows were written to each stand-in that has any."""
-    left, home = sql.quoted(run.left_schema), sql.quoted(current_schema())
-    execute(sql.CREATE_SCHEMA.format(schema=left))
+    left_schema, home_schema = sql.quoted(run.left_schema), sql.quoted(current_schema())
+    execute(sql.CREATE_SCHEMA.format(schema=left_schema))
     counts = {name: count_rows(sql.quoted(name)) for name in tables}
     for name in tables:
-        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=left))
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=left_schema))
         stand_in = sql.quoted(run.left_schema, name)
         for key in fetch_names(sql.FOREIGN_KEYS, [stand_in]):  # a kept one would restrict changes of other tables
             execute(sql.DROP_CONSTRAINT.format(table=stand_in, name=sql.quoted(key)))
     for name in tables:
-        execute(sql.SET_SCHEMA.format(table=sql.quoted(run.schema, name), schema=home))
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(run.schema, name), schema=home_schema))
     execute(sql.DROP_SCHEMA.format(schema=sql.quoted(run.schema)))
     written = {name: rows for name, rows in counts.items() if rows}
     for name in tables:
         if name not in written:
             execute(sql.DROP_TABLE.format(table=sql.quoted(run.left_schema, name)))
     if not written:
-        execute(sql.DROP_SCHEMA.format(schema=left))
+        execute(sql.DROP_SCHEMA.format(schema=left_schema))
     return written
 
 
@@ -193,14 +193,14 @@ def drop(purge: RecoveryRun) -> None:
     schemas = [schema for schema in (run.schema, run.left_schema) if _exists(schema)]
     tables = [sql.quoted(schema, name) for schema in schemas for name in fetch_names(sql.TABLES_IN, [schema])]
 
-    def drop_schemas(ended_sessions: object) -> None:
+    def drop_schemas() -> None:
         with runner.finishing(purge, "drop") as evidence:
             evidence.update(DroppedTables(tables=tables))
             for schema in schemas:
                 execute(sql.DROP_SCHEMA_AND_TABLES.format(schema=sql.quoted(schema)))
 
     locks = {LockMode.ACCESS_EXCLUSIVE: [*tables, *referenced_tables(tables)]}
-    with_locks(locks, drop_schemas, ends_sessions=False)
+    with_locks(locks, drop_schemas)
 
 
 def is_held(run: RecoveryRun) -> bool:
@@ -208,7 +208,7 @@ def is_held(run: RecoveryRun) -> bool:
     return _exists(run.schema)
 
 
-def has_left(run: RecoveryRun) -> bool:
+def has_purgeable_tables(run: RecoveryRun) -> bool:
     """Return whether the run holds tables in quarantine, or its undo kept stand-ins with rows."""
     return is_held(run) or _exists(run.left_schema)
 

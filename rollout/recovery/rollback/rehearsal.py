@@ -89,7 +89,7 @@ def _child_environment(url: str, folder: str) -> dict[str, str]:
 def _run_child(level: RunKind, snapshot_folder: str, environment: dict[str, str]) -> RehearsalReport:
     """Run the child process, and return its report. It ends with this process."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", CHILD, level.value, snapshot_folder],
             cwd=settings.BASE_DIR,
             env=environment,
@@ -104,13 +104,13 @@ def _run_child(level: RunKind, snapshot_folder: str, environment: dict[str, str]
             f"cannot rehearse {level.value}: it took longer than {AT_MOST_SECONDS} s",
             "see which session it waits for: SELECT * FROM pg_stat_activity",
         ) from error
-    if done.returncode:
-        last_line = redact((done.stderr.strip().splitlines() or ["it wrote no message"])[-1])
+    if completed.returncode:
+        last_line = redact((completed.stderr.strip().splitlines() or ["it wrote no message"])[-1])
         raise Failed(
             f"cannot rehearse {level.value}: its process failed: {last_line}",
             f"correct that; behind PgBouncer, set {URL_SETTING} to PostgreSQL's own address",
         )
-    report: RehearsalReport = json.loads(done.stdout.splitlines()[-1])
+    report: RehearsalReport = json.loads(completed.stdout.splitlines()[-1])
     return report
 
 

@@ -54,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
             manifest = msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
             raise UnusableSnapshot(
-                f"{folder} holds no complete snapshot: {MANIFEST_FILE} is missing", CHOOSE_ANOTHER
+                f"cannot use {folder}: it holds no complete snapshot, {MANIFEST_FILE} is missing", CHOOSE_ANOTHER
             ) from None
         except OSError as error:
             raise UnusableSnapshot(

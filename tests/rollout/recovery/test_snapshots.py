@@ -271,7 +271,7 @@ def test_each_operation_needs_its_permission(season: None, member: Callable[[str
     [
         (["verify"], 2, "cannot find a snapshot: none was created yet; run: manage.py snapshot create"),
         (["verify", "none"], 2, "cannot find snapshot none; run: manage.py snapshot list"),
-        (["create", "mine"], 2, "create takes no name"),
+        (["create", "mine"], 2, "cannot use a name with create"),
     ],
 )
 def test_a_wrong_use_of_the_command_is_one_line(args: list[str], code: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The command manage.py validate."""
+"""The command `manage.py validate`."""
 
 import json
 import sys
