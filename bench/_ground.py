@@ -105,7 +105,7 @@ def season() -> None:
     from core.access.actors import SYSTEM
     from providers.fleet.backfill import CATALOGUE, backfill
     from providers.gamelogs.loader import Imported, load
-    from providers.gamelogs.rows import Log
+    from providers.gamelogs.box_score import Log
     from providers.stub.game_logs import game_logs
     from providers.stub.season import SEASONS
     from providers.stub.server import SEED

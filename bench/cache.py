@@ -43,7 +43,7 @@ def get() -> None:
         from dogpile.cache import make_region
 
         from caching.tiers import values
-        from caching.tiers.invalidation import Channel, Subscription
+        from caching.tiers.subscription import Channel, Subscription
         from caching.tiers.tiered_store import TieredStore
         from core.redis import client
 

@@ -42,7 +42,7 @@ SELECT 'player:nba:player-' || n || ':v1', 'CACHE_PLAYER', data, 'NBA', 'player-
 
 def binary(name: str) -> str:
     from config.embedded.location import location_of
-    from config.embedded.servers import postgres_binary
+    from config.embedded.server_commands import postgres_binary
 
     return postgres_binary(location_of(), name)
 

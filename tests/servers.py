@@ -12,7 +12,7 @@ from urllib.parse import quote
 from config.embedded import lifecycle
 from config.embedded.clean import MEMORY
 from config.embedded.location import EmbeddedError, location_of
-from config.embedded.servers import DATABASE, ROLE
+from config.embedded.server_commands import DATABASE, ROLE
 
 VAR = Path(__file__).resolve().parent.parent / "var" / "tests"
 TABLESPACE_VARIABLE = "SLIPWAY_TEST_TABLESPACE"  # the environment variable that names it to the workers of this run

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import redis
 
-from caching.tiers.invalidation import Channel
+from caching.tiers.subscription import Channel
 from caching.tiers.records import Corrupt, Record, pack, stamped, unpack
 from core.chunks import chunks
 from core.redis import client, key, read_value

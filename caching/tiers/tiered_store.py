@@ -15,7 +15,7 @@ from django.db import Error, transaction
 from caching.choices import Tier, ValueState
 from caching.tiers import database_clock
 from caching.tiers.hit_counter import hits
-from caching.tiers.invalidation import CHANNEL, Channel, Subscription
+from caching.tiers.subscription import CHANNEL, Channel, Subscription
 from caching.tiers.memory import Kept, MemoryTier
 from caching.tiers.records import Corrupt, Lookup, Record
 from caching.tiers.redis_tier import RedisTier

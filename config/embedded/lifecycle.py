@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from config.embedded.location import VAR, EmbeddedError, Location, location_of
-from config.embedded.servers import DATABASE, ROLE, SERVERS, make_system_home
+from config.embedded.server_commands import DATABASE, ROLE, SERVERS, make_system_home
 from core.process.lifetime import is_locked, open_lock
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from config.embedded.location import Location, location_of
-from config.embedded.servers import SERVERS
+from config.embedded.server_commands import SERVERS
 from core.process.lifetime import die_with, open_lock, try_lock
 
 POLL_SECONDS = 0.2

@@ -16,7 +16,7 @@ from providers.choices import ImportState
 from providers.gamelogs import uploads
 from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
-from providers.gamelogs.rows import RowProblem
+from providers.gamelogs.box_score import RowProblem
 from providers.gamelogs.upload_progress import read_progress
 from providers.models import GameLog, GameLogUpload, Sport
 

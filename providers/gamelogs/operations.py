@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from core.access.actors import Actor, require
 from core.errors import WrongInput
-from providers.gamelogs.files import open_logs, read_schedule
+from providers.gamelogs.csv_rows import open_logs, read_schedule
 from providers.gamelogs.loader import Imported, load
 from providers.gamelogs.stub_source import read_stub
 from providers.models import Sport

@@ -20,7 +20,7 @@ from core.tasks import enqueue
 from providers.choices import ImportState
 from providers.gamelogs.loader import BadFile, Imported
 from providers.gamelogs.operations import PERMISSION, import_file
-from providers.gamelogs.rows import printable
+from providers.gamelogs.box_score import printable
 from providers.gamelogs.upload_parts import PartsStream, store_parts
 from providers.gamelogs.upload_progress import report_progress
 from providers.models import GameLogUpload, UploadedPart

@@ -21,7 +21,7 @@ from rollout.choices import Guard, RunState, Stage, Verdict
 from rollout.control import feeds
 from rollout.decisions.guards import Counts, Judgment, Measurements, judge
 from rollout.decisions.stages import ACTIVE, Arm, Decision, Next, Progress, StagePlan, decide
-from rollout.gate import counters, heartbeat, trips
+from rollout.gate import counters, heartbeat, marks
 from rollout.gate.counters import StageVisit
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy
 from rollout.operations import lifecycle
@@ -56,7 +56,7 @@ def tick() -> int:
                 moved += 1
         except Exception:
             log.exception("cannot judge a rollout; its gates answer control", rollout=rollout.name)
-            trips.mark_blind(rollout.name)
+            marks.mark_blind(rollout.name)
     with suppress(redis.RedisError):  # then gates see no tick, and the guards report that they cannot measure
         heartbeat.beat()
     return moved
@@ -132,7 +132,7 @@ def _measure(rollout: Rollout, visit: StageVisit) -> tuple[Measurements, int]:
     control = Counts(rollout.control_requests, rollout.control_errors)
     try:
         candidate = counters.read_counts(rollout.name, Arm.CANDIDATE, visit)
-        trip_errors = trips.read_trip_errors(rollout.name, rollout.settled_epoch)
+        trip_errors = marks.read_trip_errors(rollout.name, rollout.settled_epoch)
     except redis.RedisError:
         return Measurements(None, feeds=watched_and_failing), 0
     return Measurements(candidate, control, watched_and_failing), trip_errors
@@ -175,7 +175,7 @@ def apply_decision(assessment: Assessment) -> bool:
     reason = "; ".join(decision.reasons)
     judging = {judgment.guard for judgment in judgments}
     if Guard.ERROR_RATE in judging and Guard.ERRORS not in judging:
-        trips.defer_to_relative_guard(rollout.name, rollout.stage_epoch)
+        marks.defer_to_relative_guard(rollout.name, rollout.stage_epoch)
     match decision.next:
         case Next.TRIP:
             lifecycle.trip(rollout, decision.stage, judgments, actor=SYSTEM, reason=reason)

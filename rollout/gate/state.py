@@ -21,9 +21,9 @@ from core.redis import key, listening_client
 from rollout import sql
 from rollout.choices import Stage
 from rollout.decisions.stages import Serving, serving_at
-from rollout.gate import heartbeat, trips
+from rollout.gate import heartbeat, marks as trips
 from rollout.gate.counters import StageVisit
-from rollout.gate.trips import TripMark
+from rollout.gate.marks import TripMark
 
 VALID_SECONDS = 30.0
 REFRESH_SECONDS = 1.0

@@ -34,7 +34,7 @@ from core.switches import Part
 from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions import stages
 from rollout.decisions.guards import Judgment, worst
-from rollout.gate import counters, trips
+from rollout.gate import counters, marks
 from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
@@ -203,7 +203,7 @@ def abort(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, re
         raise Refused(f"cannot abort {seen.name}: it is disabled already", _status_command(seen))
     trip_errors = 0
     with suppress(redis.RedisError):
-        trip_errors = trips.read_trip_errors(seen.name, seen.settled_epoch)
+        trip_errors = marks.read_trip_errors(seen.name, seen.settled_epoch)
     changes: Columns = {"run_state": RunState.IDLE}
     if trip_errors:
         changes = _cooling(seen)

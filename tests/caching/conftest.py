@@ -15,14 +15,14 @@ import redis
 from pytest_django import Settings
 
 import core.redis
-from caching.tiers import database_clock, invalidation
+from caching.tiers import database_clock, subscription as invalidation
 from caching.tiers.entries import read_entry
-from caching.tiers.invalidation import CHANNEL, RUN_ID_DIGITS, Channel
+from caching.tiers.subscription import CHANNEL, Channel, RUN_ID_DIGITS
 from caching.tiers.tiered_store import TieredStore
-from config.embedded.servers import wheel
+from config.embedded.server_commands import wheel
 from core.redis import client, key
 from providers.gamelogs.loader import Imported, load
-from providers.gamelogs.rows import Log
+from providers.gamelogs.box_score import Log
 from providers.models import Sport
 from providers.stub.game_logs import game_logs
 from providers.stub.season import SEASONS

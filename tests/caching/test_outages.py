@@ -19,7 +19,7 @@ from caching.choices import Tier, ValueState
 from caching.models import CacheEntry, CacheTarget
 from caching.serving import serve
 from caching.tiers.entries import ENTRIES
-from caching.tiers.invalidation import FAILURES_AT_MOST
+from caching.tiers.subscription import FAILURES_AT_MOST
 from caching.tiers.tiered_store import TieredStore
 from caching.warming.warm import warm
 from core.access.actors import SYSTEM

@@ -15,7 +15,7 @@ from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm
 from rollout.gate import counters
 from rollout.gate.counters import Counters, Observation, StageVisit, read_counts
-from rollout.gate.trips import defer_to_relative_guard, read_trip_errors
+from rollout.gate.marks import defer_to_relative_guard, read_trip_errors
 from tests.rollout.outages import no_redis
 
 VISIT = StageVisit(epoch=5, first_epoch=4, errors_at_most=5)

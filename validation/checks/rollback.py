@@ -12,14 +12,14 @@ from core.health_checks import Finding, Result, Skipped, Suite, View, check, jud
 from core.switches import Activation
 from providers.fleet import baseline
 from rollout.choices import RunKind, RunOutcome, Stage
-from rollout.gate import trips
+from rollout.gate import marks
 from rollout.models import RecoveryRun, Rollout
 from rollout.recovery import runner
 from rollout.recovery.postgres.shape import read_table_shape
 from rollout.recovery.postgres.sql import quoted
 from rollout.recovery.protect import protected
 from rollout.recovery.rollback import gradual, quarantine
-from rollout.recovery.rollback.steps import OFF
+from rollout.recovery.rollback.step_actions import OFF
 from rollout.recovery.snapshots import operations
 from rollout.recovery.snapshots.table_content import content_hash
 from validation import sql
@@ -54,7 +54,7 @@ def no_trip_pending(view: View) -> Finding:
     """Count the tripped rollouts for which no transition is stored yet. Limit: 0."""
     rollouts = Rollout.objects.exclude(stage=Stage.DISABLED)
     with skipping_without_redis():
-        pending = [rollout.name for rollout in rollouts if trips.read_trip_errors(rollout.name, rollout.settled_epoch)]
+        pending = [rollout.name for rollout in rollouts if marks.read_trip_errors(rollout.name, rollout.settled_epoch)]
     return judged(
         not pending,
         f"{len(pending)} rollouts",

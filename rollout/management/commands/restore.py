@@ -11,7 +11,7 @@ from rollout.recovery import operations
 from rollout.recovery.command import RunCommand
 from rollout.recovery.restore import sources
 from rollout.recovery.restore.diff import ChangeCounts
-from rollout.recovery.rollback.steps import sources_of
+from rollout.recovery.rollback.step_actions import sources_of
 from rollout.recovery.snapshots import operations as snapshots
 
 ROW = "  {:<28} {:>10,} added {:>10,} changed {:>10,} removed"

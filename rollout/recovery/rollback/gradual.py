@@ -16,7 +16,7 @@ from core.text import duration
 from rollout.choices import RunKind, RunOutcome, Stage
 from rollout.control import loop
 from rollout.decisions.stages import ORDER
-from rollout.gate import trips
+from rollout.gate import marks
 from rollout.models import RecoveryRun, RecoveryStep, Rollout, Transition
 from rollout.operations import lifecycle
 from rollout.recovery import runner
@@ -144,7 +144,7 @@ def _tripped_rollouts(run: RecoveryRun) -> Sequence[str]:
     tripped = set(recorded)
     for rollout in Rollout.objects.exclude(stage=Stage.DISABLED):
         try:
-            if trips.read_trip_errors(rollout.name, rollout.settled_epoch):
+            if marks.read_trip_errors(rollout.name, rollout.settled_epoch):
                 tripped.add(rollout.name)
         except redis.RedisError:  # trips cannot be read; the gates answer control until Redis is back
             break

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 from rollout.choices import RunKind
 from rollout.models import RecoveryRun
-from rollout.recovery.rollback import quarantine, steps
+from rollout.recovery.rollback import quarantine, step_actions
 from rollout.recovery.runner import Step
 
-RESTORE = Step("restore", "Put the rows of the snapshot back", steps.restore_rows)
-VERIFY = Step("verify", "Run the post-rollback suite, which checks that all of this holds", steps.verify, may_fail=True)
+RESTORE = Step("restore", "Put the rows of the snapshot back", step_actions.restore_rows)
+VERIFY = Step("verify", "Run the post-rollback suite, which checks that all of this holds", step_actions.verify, may_fail=True)
 
 STEPS: dict[RunKind, tuple[Step, ...]] = {
     RunKind.EMERGENCY: (
         Step(
             "rollouts",
             "Move every rollout to DISABLED: from then on the gates serve the old way",
-            steps.disable_rollouts,
+            step_actions.disable_rollouts,
             may_fail=True,
         ),
-        Step("switch_off", "Switch off polling, warming and serving", steps.switch_off_parts),
+        Step("switch_off", "Switch off polling, warming and serving", step_actions.switch_off_parts),
         Step(
             "quarantine",
             "Move provider states, cache entries and the tables that reference them to a quarantine; "
@@ -32,26 +32,26 @@ STEPS: dict[RunKind, tuple[Step, ...]] = {
                 Step(
                     "compare",
                     "Compare their content hashes with the snapshot's",
-                    steps.compare_with_snapshot,
+                    step_actions.compare_with_snapshot,
                     may_fail=True,
                 ),
             ),
         ),
-        Step("snapshot", "Take a snapshot of the tables in quarantine", steps.take_snapshot, may_fail=True),
+        Step("snapshot", "Take a snapshot of the tables in quarantine", step_actions.take_snapshot, may_fail=True),
         VERIFY,
     ),
     RunKind.STANDARD: (
         Step(
             "rollouts",
             "Move every rollout to DISABLED: from then on the gates serve the old way",
-            steps.disable_rollouts,
+            step_actions.disable_rollouts,
         ),
-        Step("switch_off", "Switch off polling and warming", steps.switch_off_parts),
-        Step("snapshot", "Take a snapshot of every protected table", steps.take_snapshot),
+        Step("switch_off", "Switch off polling and warming", step_actions.switch_off_parts),
+        Step("snapshot", "Take a snapshot of every protected table", step_actions.take_snapshot),
         Step(
             "clean_up",
             "Delete all cache entries, reset the provider states to a backfill's, and prove that nothing else changed",
-            steps.clean_up_data,
+            step_actions.clean_up_data,
             undo=(RESTORE,),
         ),
         VERIFY,
@@ -62,8 +62,8 @@ STEPS: dict[RunKind, tuple[Step, ...]] = {
 
 DROP = Step("drop", "Drop the tables permanently", quarantine.drop)
 PURGE = (
-    Step("snapshot", "Take a snapshot of the quarantine, if the run has none", steps.keep_in_snapshot),
-    Step("read_back", "Read the snapshot back: it is the only copy afterwards", steps.read_back_snapshot),
+    Step("snapshot", "Take a snapshot of the quarantine, if the run has none", step_actions.keep_in_snapshot),
+    Step("read_back", "Read the snapshot back: it is the only copy afterwards", step_actions.read_back_snapshot),
     DROP,
 )
 
