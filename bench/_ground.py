@@ -104,8 +104,8 @@ def season() -> None:
     from caching.warming.warm import warm
     from core.access.actors import SYSTEM
     from providers.fleet.backfill import CATALOGUE, backfill
-    from providers.gamelogs.loader import Imported, load
     from providers.gamelogs.box_score import Log
+    from providers.gamelogs.loader import Imported, load
     from providers.stub.game_logs import game_logs
     from providers.stub.season import SEASONS
     from providers.stub.server import SEED

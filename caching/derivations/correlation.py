@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from caching.derivations.games import MIN_GAMES, Floats, Games, correlate, interval, readable
+from caching.derivations.games import MIN_GAMES, Floats, Games, readable
 from caching.derivations.payloads import CorrelationPayload, Pair, PositionGroup, StrongestPair
+from caching.derivations.pearson import correlate, interval
 from caching.derivations.result import Computed
 
 POOLED = "pooled"

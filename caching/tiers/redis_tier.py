@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import redis
 
-from caching.tiers.subscription import Channel
 from caching.tiers.records import Corrupt, Record, pack, stamped, unpack
+from caching.tiers.subscription import Channel
 from core.chunks import chunks
 from core.redis import client, key, read_value
 

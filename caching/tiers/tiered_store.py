@@ -15,10 +15,10 @@ from django.db import Error, transaction
 from caching.choices import Tier, ValueState
 from caching.tiers import database_clock
 from caching.tiers.hit_counter import hits
-from caching.tiers.subscription import CHANNEL, Channel, Subscription
 from caching.tiers.memory import Kept, MemoryTier
 from caching.tiers.records import Corrupt, Lookup, Record
 from caching.tiers.redis_tier import RedisTier
+from caching.tiers.subscription import CHANNEL, Channel, Subscription
 from core.process.per_process import PerProcess
 
 CHECK_SECONDS = 60.0

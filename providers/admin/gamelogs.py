@@ -14,9 +14,9 @@ from core.console.fields import FileField, JsonField, RowField, SwitchField
 from core.errors import WrongInput
 from providers.choices import ImportState
 from providers.gamelogs import uploads
+from providers.gamelogs.box_score import RowProblem
 from providers.gamelogs.columns import valid_mapping
 from providers.gamelogs.operations import PERMISSION
-from providers.gamelogs.box_score import RowProblem
 from providers.gamelogs.upload_progress import read_progress
 from providers.models import GameLog, GameLogUpload, Sport
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import ClassVar, NamedTuple
 
 from core.errors import WrongInput
-from providers.gamelogs.box_score import BadRow, Count, Log, STATISTICS, parse_count, parse_date, parse_text, printable
+from providers.gamelogs.box_score import STATISTICS, BadRow, Count, Log, parse_count, parse_date, parse_text, printable
 
 Row = Sequence[str]
 COLUMNS_NAMED = 12  # in a message; further columns are counted

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO, Self
 
 from core.errors import WrongInput
-from providers.gamelogs.columns import Reader, Schedule, ScheduledGame, TeamWeek, make_reader
 from providers.gamelogs.box_score import BadRow, Log, RowProblem, printable
+from providers.gamelogs.columns import Reader, Schedule, ScheduledGame, TeamWeek, make_reader
 
 MAX_LINE_CHARACTERS = 256 * 1024
 MAX_SCHEDULED_GAMES = 50_000  # a season has less than three hundred

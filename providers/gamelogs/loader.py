@@ -11,8 +11,8 @@ from django.db.backends.utils import CursorWrapper
 from core.chunks import chunks
 from core.errors import SlipwayError
 from providers.gamelogs import sql
-from providers.gamelogs.csv_rows import NumberedLog
 from providers.gamelogs.box_score import RowProblem
+from providers.gamelogs.csv_rows import NumberedLog
 
 PROBLEMS_NAMED = 100  # bad rows that are named; further ones are counted
 BATCH_ROWS = 2000  # held in memory at a time

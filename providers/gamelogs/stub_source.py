@@ -8,8 +8,8 @@ import msgspec
 
 from core.errors import SlipwayError
 from core.http.client import connection_to
-from providers.gamelogs.csv_rows import NumberedLog
 from providers.gamelogs.box_score import Log
+from providers.gamelogs.csv_rows import NumberedLog
 from providers.upstream.caller import MAX_BYTES
 
 TIMEOUT_SECONDS = 30

@@ -18,9 +18,9 @@ from core.access.actors import Actor, Machine, require
 from core.errors import SlipwayError
 from core.tasks import enqueue
 from providers.choices import ImportState
+from providers.gamelogs.box_score import printable
 from providers.gamelogs.loader import BadFile, Imported
 from providers.gamelogs.operations import PERMISSION, import_file
-from providers.gamelogs.box_score import printable
 from providers.gamelogs.upload_parts import PartsStream, store_parts
 from providers.gamelogs.upload_progress import report_progress
 from providers.models import GameLogUpload, UploadedPart

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rollout.choices import Consequence, RunState, Stage, Verdict
+from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment, describe_judgment, worst
+from rollout.decisions.trips import decide_trip
 
 DEFAULT_ROLLOUT = "derived-data"  # made by the migrations; the consumer API is behind it
 ORDER = list(Stage)
@@ -138,8 +139,10 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
     """Return what the tick at `now` does with a rollout."""
     if progress.run_state not in ACTIVE or progress.stage is Stage.DISABLED:
         return _stay(progress, "the rollout is not running")
-    if trip := _trip(progress, plan, judgments):
-        return trip
+    is_blind = progress.blind_ticks >= plan.errors_in_a_row
+    trip = decide_trip(progress.stage, judgments, progress.trip_errors, progress.blind_ticks if is_blind else 0)
+    if trip is not None:
+        return Decision(Next.TRIP, trip.stage, 0, trip.reasons)
     if progress.run_state is RunState.PAUSED:
         return _stay(progress, "the rollout is paused; run: manage.py rollout resume")
     if progress.run_state is RunState.DONE:
@@ -149,27 +152,6 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
     if progress.is_frozen:
         return _stay(progress, "automatic advances are frozen; run: manage.py rollout unfreeze")
     return _onward(progress, plan, judgments)
-
-
-def _trip(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) -> Decision | None:
-    violations = [judgment for judgment in judgments if judgment.verdict is Verdict.VIOLATION and judgment.is_binding]
-    reasons = tuple(map(describe_judgment, violations))
-    if progress.trip_errors:
-        reasons = (describe_exceeded_limit(progress.trip_errors), *reasons)
-    if reasons:
-        # A trip without a violation of this stage raced an advance out of the stage that judged it: it disables.
-        steps_back = bool(violations) and all(each.leads is Consequence.STEP_BACK for each in violations)
-        stage = ORDER[ORDER.index(progress.stage) - 1] if steps_back else Stage.DISABLED
-        return Decision(Next.TRIP, stage, 0, reasons)
-    if progress.blind_ticks >= plan.errors_in_a_row:
-        reason = f"the guards could not be measured at {progress.blind_ticks} ticks in a row"
-        return Decision(Next.TRIP, Stage.DISABLED, 0, (reason,))
-    return None
-
-
-def describe_exceeded_limit(errors: int) -> str:
-    """Return the reason of a trip that a gate set off, before any tick."""
-    return f"the hard limit of errors was exceeded, with {errors} errors"
 
 
 def _onward(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) -> Decision:

@@ -20,8 +20,8 @@ from core.redis import client, key
 from rollout.decisions.guards import Counts
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm
-from rollout.gate.scripts import ADD_COUNTS
 from rollout.gate.marks import relative_guard_key, trip_key
+from rollout.gate.scripts import ADD_COUNTS
 
 UNSENT_AT_MOST = 100_000  # observations that Redis has not taken yet
 SLOT_SECONDS = 10

@@ -16,7 +16,7 @@ RELATIVE_GUARD_SECONDS = 60
 BLIND_SECONDS = 30
 
 
-class TripMark(NamedTuple):
+class GateMark(NamedTuple):
     """The state of a rollout's trip, as every gate must know it.
 
     errors: the number of errors that exceeded the hard limit, until a transition settles the trip; else 0.
@@ -27,7 +27,7 @@ class TripMark(NamedTuple):
     is_blind: bool
 
 
-def read_trip_marks(settled_epochs: Mapping[str, int]) -> dict[str, TripMark]:
+def read_marks(settled_epochs: Mapping[str, int]) -> dict[str, GateMark]:
     """Return the mark of each rollout, by name, in one round trip. Raises redis.RedisError.
 
     settled_epochs: by name, the epoch with which the rollout was last started, aborted or taken back. Trips of earlier
@@ -40,7 +40,7 @@ def read_trip_marks(settled_epochs: Mapping[str, int]) -> dict[str, TripMark]:
     values: list[bytes | None] = client().mget(keys)  # type: ignore[assignment]
     trips, blind_marks = values[: len(names)], values[len(names) :]
     return {
-        name: TripMark(_unsettled_errors(trip, settled_epochs[name]), blind is not None)
+        name: GateMark(_unsettled_errors(trip, settled_epochs[name]), blind is not None)
         for name, trip, blind in zip(names, trips, blind_marks, strict=True)
     }
 
@@ -50,7 +50,7 @@ def read_trip_errors(rollout: str, settled_epoch: int) -> int:
 
     Raises redis.RedisError.
     """
-    return read_trip_marks({rollout: settled_epoch})[rollout].errors
+    return read_marks({rollout: settled_epoch})[rollout].errors
 
 
 def defer_to_relative_guard(rollout: str, first_epoch: int) -> None:

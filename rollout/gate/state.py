@@ -21,9 +21,10 @@ from core.redis import key, listening_client
 from rollout import sql
 from rollout.choices import Stage
 from rollout.decisions.stages import Serving, serving_at
-from rollout.gate import heartbeat, marks as trips
+from rollout.gate import heartbeat
+from rollout.gate import marks as redis_marks
 from rollout.gate.counters import StageVisit
-from rollout.gate.marks import TripMark
+from rollout.gate.marks import GateMark
 
 VALID_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
@@ -188,11 +189,11 @@ def _state(
 
 def _with_marks(states: Mapping[str, RolloutState]) -> dict[str, RolloutState]:
     """Return the states with their trip marks. Raises redis.RedisError."""
-    marks = trips.read_trip_marks({name: state.settled_epoch for name, state in states.items()})
+    marks = redis_marks.read_marks({name: state.settled_epoch for name, state in states.items()})
     return {name: _with_mark(state, marks[name]) for name, state in states.items()}
 
 
-def _with_mark(state: RolloutState, mark: TripMark) -> RolloutState:
+def _with_mark(state: RolloutState, mark: GateMark) -> RolloutState:
     if state.stage is Stage.DISABLED:
         return state
     if not mark.errors:

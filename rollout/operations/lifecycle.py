@@ -32,7 +32,7 @@ from core.errors import Refused, SlipwayError, WrongInput
 from core.redis import client, key
 from core.switches import Part
 from rollout.choices import RunState, Stage, Verdict
-from rollout.decisions import stages
+from rollout.decisions import stages, trips
 from rollout.decisions.guards import Judgment, worst
 from rollout.gate import counters, marks
 from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
@@ -207,7 +207,7 @@ def abort(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, re
     changes: Columns = {"run_state": RunState.IDLE}
     if trip_errors:
         changes = _cooling(seen)
-        reason = f"{stages.describe_exceeded_limit(trip_errors)}; {reason}".removesuffix("; ")
+        reason = f"{trips.describe_exceeded_limit(trip_errors)}; {reason}".removesuffix("; ")
     return _enter(seen, "abort", Stage.DISABLED, actor, reason, judgments, changes=changes)
 
 

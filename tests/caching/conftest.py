@@ -15,14 +15,15 @@ import redis
 from pytest_django import Settings
 
 import core.redis
-from caching.tiers import database_clock, subscription as invalidation
+from caching.tiers import database_clock
+from caching.tiers import subscription as subscription_module
 from caching.tiers.entries import read_entry
-from caching.tiers.subscription import CHANNEL, Channel, RUN_ID_DIGITS
+from caching.tiers.subscription import CHANNEL, RUN_ID_DIGITS, Channel
 from caching.tiers.tiered_store import TieredStore
 from config.embedded.server_commands import wheel
 from core.redis import client, key
-from providers.gamelogs.loader import Imported, load
 from providers.gamelogs.box_score import Log
+from providers.gamelogs.loader import Imported, load
 from providers.models import Sport
 from providers.stub.game_logs import game_logs
 from providers.stub.season import SEASONS
@@ -31,7 +32,7 @@ from tests.processes import until
 
 NEWEST = 800  # box scores of a sport: they serve the tests as well as all of them, and load sooner
 PATIENCE_SECONDS = 30.0
-invalidation.RECONNECT_SECONDS = 0.02  # so that a test does not wait for a subscription
+subscription_module.RECONNECT_SECONDS = 0.02  # so that a test does not wait for a subscription
 
 
 def bring_season(sport: str) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caching.derivations import correlation, factor, player
-from caching.derivations.games import PROPS, STATISTICS, Floats, Games, correlate, interval
+from caching.derivations.games import PROPS, STATISTICS, Floats, Games
 from caching.derivations.payloads import CorrelationPayload, FactorPayload, PlayerPayload, PositionGroup
+from caching.derivations.pearson import correlate, interval
 from caching.derivations.result import TooFewGames, encode_payload
 from caching.warming.box_score_query import read_games
 from core.access.actors import SYSTEM

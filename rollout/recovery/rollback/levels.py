@@ -11,7 +11,9 @@ from rollout.recovery.rollback import quarantine, step_actions
 from rollout.recovery.runner import Step
 
 RESTORE = Step("restore", "Put the rows of the snapshot back", step_actions.restore_rows)
-VERIFY = Step("verify", "Run the post-rollback suite, which checks that all of this holds", step_actions.verify, may_fail=True)
+VERIFY = Step(
+    "verify", "Run the post-rollback suite, which checks that all of this holds", step_actions.verify, may_fail=True
+)
 
 STEPS: dict[RunKind, tuple[Step, ...]] = {
     RunKind.EMERGENCY: (
