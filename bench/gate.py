@@ -67,7 +67,7 @@ def decide() -> None:
 
 def bear() -> None:
     with database() as name:
-        from caching.operations import targets
+        from caching.operations import find_targets
         from caching.serving.load_driver import LoadDriver
         from rollout.gate import heartbeat
         from rollout.models import GuardPolicy, Rollout
@@ -75,7 +75,7 @@ def bear() -> None:
         season()
         GuardPolicy.objects.update(is_on=False)  # so that the rollout stays in its stage
         with site(name) as url:
-            paths = (target.about.split(":") for target in targets())
+            paths = (target.about.split(":") for target in find_targets())
             addresses = [f"{url}/api/v1/derived/{kind}/{sport.lower()}/{subject}" for kind, sport, subject in paths]
 
             def driven(rate: float, seconds: float) -> tuple[float, int, dict[str, int]]:

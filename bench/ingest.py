@@ -30,7 +30,7 @@ def lines() -> None:
         from providers.fleet.backfill import CATALOGUE, Scope, backfill
         from providers.models import Event, PropLine, ProviderState
         from providers.polling.claims import claim_due
-        from providers.polling.ingest import record
+        from providers.polling.ingest import store_poll
         from providers.upstream.messages import Answer, Call, Game, Line, Poll
 
         backfill(CATALOGUE.read_bytes(), actor=SYSTEM)
@@ -57,7 +57,7 @@ def lines() -> None:
             [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
             ids = frozenset(game.id for game in games)
             answer = Answer(games, lines, ids, ids, ids)
-            assert record(claim, Poll((Call("/odds", now, 1.0, PollOutcome.OK),), answer, is_good=True))
+            assert store_poll(claim, Poll((Call("/odds", now, 1.0, PollOutcome.OK),), answer, is_good=True))
 
         def peer(lines: tuple[Line, ...]) -> None:
             events = dict(Event.objects.values_list("external_id", "pk"))

@@ -22,7 +22,7 @@ from providers.models import GameLog
 DUE_AT_MOST = 1000  # targets of one refresh
 
 
-def targets(cache_type: CacheType | None = None, sport: str | None = None) -> "QuerySet[CacheTarget]":
+def find_targets(cache_type: CacheType | None = None, sport: str | None = None) -> "QuerySet[CacheTarget]":
     """Return the enabled targets of the type and the sport; of all if None."""
     enabled = CacheTarget.objects.filter(is_enabled=True)
     enabled = enabled.filter(cache_type=cache_type) if cache_type else enabled
@@ -50,7 +50,7 @@ def outdate(sport: str) -> int:
         return _change_entries(sql.OUTDATE, {"sport": sport})
 
 
-def expirable() -> int:
+def count_expirable() -> int:
     """Return how many entries and values `expire` would delete now."""
     entries = (
         CacheEntry.objects.filter(cache_type=policy.pk, is_flagged=False)
@@ -129,7 +129,7 @@ def warm_entries(entries: Iterable[int], *, actor: Actor) -> int:
 
 def warm_targets(pks: Iterable[int], *, actor: Actor) -> int:
     """Ask a worker to compute these targets, given by id, if they are enabled. Return their number."""
-    return request_warm_up(targets().filter(pk__in=list(pks)).values_list("pk", flat=True), actor=actor)
+    return request_warm_up(find_targets().filter(pk__in=list(pks)).values_list("pk", flat=True), actor=actor)
 
 
 @transaction.atomic

@@ -11,6 +11,9 @@ from kombu.exceptions import OperationalError
 from config.startup import start
 from core import tasks
 
+SEND_SECONDS = 1.0  # for each answer of the broker
+SEND_OPTIONS = {"max_retries": 0, "socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
+
 start()
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -21,10 +24,11 @@ app.autodiscover_tasks()
 def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> bool:
     """Hand the task to the broker. Return whether the broker took it.
 
-    The connection has no retries either: with Celery's own options a caller waits 6 s for a broker that is down.
+    The connection has no retries and a time-out: with Celery's own options a caller waits 6 s for a broker that is
+    down, and without end for one that hangs.
     """
     try:
-        with app.connection_for_write(transport_options={"max_retries": 0}) as connection:
+        with app.connection_for_write(transport_options=SEND_OPTIONS) as connection:
             app.send_task(name, args, connection=connection, retry=False, ignore_result=True, expires=expires_seconds)
     except (redis.RedisError, OperationalError):
         return False

@@ -1,6 +1,6 @@
 """The registry of checks: functions that look at the installation and return a finding.
 
-Each app registers its own checks; the validation app runs them.
+Checks register here; the validation app runs them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +38,10 @@ class Suite(StyledChoices):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The database as it was when the run began, read-only, on a connection that only this check uses.
+    """A check's view of the database, as it was when the run began.
 
-    ORM queries of the check use the connection too.
+    The view is read-only, and its connection belongs to this check alone. ORM queries of the check use the connection
+    too.
 
     is_full: the check looks at everything, however long that takes.
     since: the start of the last full run, which covered everything older; None if no full run exists.
@@ -96,8 +97,11 @@ def judged(
     links: dict[str, str] | None = None,
     otherwise: Result = Result.FAIL,
 ) -> Finding:
-    """Return a PASS if `is_good`, else a finding with the result `otherwise`, the remedy and the offending rows.
+    """Return the finding of a check that measured a value: a PASS if `is_good`, else one with the result `otherwise`.
 
+    A PASS names neither a remedy nor offending rows.
+
+    otherwise: the result if `is_good` is false.
     offending: the names of the offending rows; the finding keeps the first OFFENDING_AT_MOST (20).
     count: the number of offending rows, if `offending` names only some of them.
     """
@@ -117,7 +121,7 @@ class Check:
     """A registered check.
 
     seconds: the time that it may take.
-    is_sampled: only a full run looks at everything, so a finding of a full run holds until the next full run.
+    is_sampled: only a full run checks every row; a fault that it found stays reported until the next full run.
     when: returns whether the installation has what the check looks at; if not, the check is left out.
     """
 

@@ -1,7 +1,8 @@
-"""Durations, moments and numbers as the console shows them."""
+"""Durations, moments and numbers as the console shows them, and the numbers that it reads back."""
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"))  # seconds per unit
 DURATION_UNITS = ((3600, "h"), (60, "min"))
+DIGITS_AT_MOST = 18  # any integer of so many digits fits into PostgreSQL's bigint
 
 
 def elapsed(seconds: float) -> str:
@@ -28,6 +29,11 @@ def number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def parse_bigint(text: str) -> int | None:
+    """Return the whole number that the text names, 0 or more. If it has more than 18 digits or is none, return None."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_AT_MOST else None
 
 
 def _largest_unit(seconds: float, units: tuple[tuple[int, str], ...]) -> tuple[int, str]:

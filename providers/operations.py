@@ -31,7 +31,7 @@ from providers.models import (
     StatusChange,
 )
 from providers.polling.claims import claim_due
-from providers.polling.poller import Polled, process_poller
+from providers.polling.poller import Polled, poller_of_this_process
 from rollout.control.feeds import FeedCounts
 from rollout.models import Activation
 
@@ -139,7 +139,7 @@ def poll_due() -> int:
     """
     claims = claim_due()
     if claims:
-        process_poller().dispatch(claims)
+        poller_of_this_process().dispatch(claims)
     watch_fleet()
     return len(claims)
 
@@ -149,7 +149,7 @@ def poll_round(scope: Scope, *, actor: Actor) -> list["Future[Polled]"]:
     require(actor, "providers.poll_providerstate")
     if not Activation.objects.allows(Part.POLLING):
         raise Refused("cannot poll: polling is switched off", "run: manage.py reactivate polling")
-    return process_poller().dispatch(claim_due(horizon=timedelta(0), scope=scope, everything=True))
+    return poller_of_this_process().dispatch(claim_due(horizon=timedelta(0), scope=scope, everything=True))
 
 
 def prune() -> int:

@@ -37,7 +37,7 @@ class ValidationRunAdmin(KeysetAdmin):
 
     def list_context(self, request: HttpRequest) -> dict[str, Any]:
         suites = (Suite.EXIT, Suite.EXTENDED)
-        return {"boards": [board_context(suite) | {"run_address": _run_address(suite)} for suite in suites]}
+        return {"boards": [board_context(suite, _run_address(suite)) for suite in suites]}
 
     def row_context(self, request: HttpRequest, row: ValidationRun) -> dict[str, Any]:
         return {"results": [result_context(result) for result in row.results.order_by("pk")]}

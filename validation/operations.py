@@ -21,7 +21,7 @@ from core.redis import client, key
 from validation import sql
 from validation.models import CheckResult, ValidationRun
 from validation.runner import CannotRun, run_checks
-from validation.verdict import CheckOutcome, overall, summary
+from validation.verdict import CheckOutcome, overall_result, summarize
 
 BAD = (Result.FAIL, Result.ERROR)
 OVERDUE_AFTER = timedelta(minutes=20)  # a run is scheduled every 15 minutes
@@ -39,12 +39,12 @@ class Report:
 
     @property
     def overall(self) -> Result:
-        return overall([outcome.finding.result for outcome in self.outcomes])
+        return overall_result([outcome.finding.result for outcome in self.outcomes])
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document of `validate --format json`."""
         return {
-            **summary(self.outcomes),
+            **summarize(self.outcomes),
             "suite": self.suite.value,
             "seconds": round(self.seconds, 3),
             "run": self.stored_as,
@@ -80,9 +80,9 @@ def validate(suite: Suite = Suite.EXIT, category: str | None = None, *, is_full:
         suite=suite,
         category=category or "",
         is_full=is_full,
-        overall=overall([outcome.finding.result for outcome in outcomes]),
+        overall=overall_result([outcome.finding.result for outcome in outcomes]),
         total=len(outcomes),
-        passed=summary(outcomes)["passed"],
+        passed=summarize(outcomes)["passed"],
         seconds=time.monotonic() - start,
         requested_by=actor.get_username(),
         started_at=moment,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from core.health_checks import Result
-from validation.verdict import CheckOutcome, summary
+from validation.verdict import CheckOutcome, summarize
 
 ANSI_COLORS = {"green": "32", "red": "31", "orange": "33", "blue": "34", "gray": "90"}
 ROW = "{}  {:<34} {:<28} {:<28} {}"
@@ -26,7 +26,7 @@ def format_table(outcomes: Sequence[CheckOutcome], *, is_colored: bool) -> str:
         texts = map(_printable, (finding.value, f"({finding.limit})", finding.message))
         rows.append(ROW.format(result, outcome.check.id, *texts).rstrip())
         rows += _detail_rows(outcome)
-    counts = summary(outcomes)
+    counts = summarize(outcomes)
     result = _colored(counts["overall"], Result(counts["overall"]), is_colored)
     parts = {
         "warned": counts["warned"],
@@ -57,7 +57,7 @@ def _colored(text: str, result: Result, is_colored: bool) -> str:
 
 def format_junit(name: str, outcomes: Sequence[CheckOutcome]) -> str:
     """Return the outcomes as one test suite of that name. A warning counts as passed, with its message as output."""
-    counts = summary(outcomes)
+    counts = summarize(outcomes)
     attributes = {
         "tests": str(counts["total"]),
         "failures": str(counts["failed"]),

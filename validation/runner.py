@@ -30,7 +30,7 @@ class CannotRun(SlipwayError):
 
 
 class CheckRun(NamedTuple):
-    """The moment, by the database's clock, that all checks of a run looked at, and their outcomes."""
+    """The outcomes of a run, and the moment of the database that its checks saw, by its own clock."""
 
     moment: datetime
     outcomes: list[CheckOutcome]
@@ -39,7 +39,8 @@ class CheckRun(NamedTuple):
 def run_checks(chosen: Sequence[Check], *, is_full: bool = False, since: datetime | None = None) -> CheckRun:
     """Run the checks, AT_ONCE (4) at a time. The outcomes are in the order of the checks.
 
-    A check that breaks, or takes longer than its time limit, gets the result ERROR and stops no other check.
+    A check that breaks, or takes longer than its time limit, gets the result ERROR and stops no other check. The thread
+    of a check that took too long may still run, but it is not counted: the next check starts in its place.
 
     is_full: checks that sample look at everything.
     since: the start of the last full run; None if no full run exists.

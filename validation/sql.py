@@ -50,7 +50,6 @@ STATES_WITHOUT_PARENT = """
 SELECT id, provider_name, sport FROM provider_states state
  WHERE NOT EXISTS (SELECT FROM providers_sport WHERE code = state.sport)
     OR NOT EXISTS (SELECT FROM providers_provider WHERE name = state.provider_name) ORDER BY id"""
-ESTIMATED_ENTRIES = "SELECT greatest(reltuples, 1) FROM pg_class WHERE oid = to_regclass('portfolio_rationales')"
 # Plain tuples, because a full run reads every entry, and model instances would take several times as long.
 ENTRIES = "SELECT id, cache_key, cache_type, data_json, data_hash FROM portfolio_rationales"
 ALL_ENTRIES = f"{ENTRIES} WHERE id > %(after)s ORDER BY id LIMIT %(limit)s"
@@ -76,4 +75,3 @@ VIEW_MOMENT = "SELECT now()"
 
 TABLE_EXISTS = "SELECT to_regclass(%s) IS NOT NULL"
 HAS_ROWS = "SELECT EXISTS (SELECT FROM {table})"
-COUNT_ROWS = "SELECT count(*) FROM {table}"

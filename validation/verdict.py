@@ -47,7 +47,7 @@ class Summary(TypedDict):
     pass_rate: float
 
 
-def overall(results: Sequence[Result]) -> Result:
+def overall_result(results: Sequence[Result]) -> Result:
     """Return the overall result of a run.
 
     It is FAIL with any failure or error, and without any result: a run that looked at nothing is not a pass. It is WARN
@@ -60,12 +60,12 @@ def overall(results: Sequence[Result]) -> Result:
     return Result.PASS
 
 
-def summary(outcomes: Sequence[CheckOutcome]) -> Summary:
+def summarize(outcomes: Sequence[CheckOutcome]) -> Summary:
     """Return the counts of the outcomes by result."""
     results = [outcome.finding.result for outcome in outcomes]
     passed = results.count(Result.PASS)
     return {
-        "overall": overall(results).value,
+        "overall": overall_result(results).value,
         "total": len(results),
         "passed": passed,
         "warned": results.count(Result.WARN),

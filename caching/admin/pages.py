@@ -1,5 +1,6 @@
 """The admin pages of entries, targets, policies and warm-ups."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -14,7 +15,7 @@ from caching.freshness import CONDITIONS, Freshness, freshness_badge
 from caching.models import CacheEntry, CachePolicy, CacheTarget, WarmUp
 from caching.warming.warm import PERMISSION as WARM
 from core.console.actions import verb
-from core.console.admin import ReadOnlyAdmin, SlipwayAdmin
+from core.console.admin import ConfigurationAdmin, ReadOnlyAdmin
 from core.console.badges import ago, on_off
 from core.console.keyset import KeysetAdmin
 from providers.models import Sport
@@ -121,15 +122,15 @@ class CacheEntryAdmin(KeysetAdmin):
         return ago(entry.expires_at)
 
 
-class ConfigurationAdmin(SlipwayAdmin):
-    """Pages whose edits go through the operations, which write the audit and announce changed targets to readers."""
+class CacheConfigurationAdmin(ConfigurationAdmin):
+    """Pages whose edits also announce changed targets to readers."""
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        operations.save_configuration(obj, actor=request.user)
+    def save_row(self, row: CacheTarget | CachePolicy, actor: Any) -> None:
+        operations.save_configuration(row, actor=actor)
 
 
 @admin.register(CacheTarget)
-class CacheTargetAdmin(ConfigurationAdmin):
+class CacheTargetAdmin(CacheConfigurationAdmin):
     intro = "The values that are kept warm. The next refresh computes an entry for a target that is added here."
     when_empty = "The migrations create them."
     list_display = ["cache_key", "name", "enabled", "last_error"]
@@ -146,11 +147,8 @@ class CacheTargetAdmin(ConfigurationAdmin):
         )
     ]
 
-    def delete_model(self, request: HttpRequest, obj: CacheTarget) -> None:
-        operations.delete_targets([obj.pk], actor=request.user)
-
-    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[CacheTarget]") -> None:
-        operations.delete_targets(queryset.values_list("pk", flat=True), actor=request.user)
+    def delete_rows(self, rows: Iterable[CacheTarget], actor: Any) -> None:
+        operations.delete_targets([target.pk for target in rows], actor=actor)
 
     @admin.display(description="Enabled", ordering="is_enabled")
     def enabled(self, target: CacheTarget) -> SafeString:
@@ -158,7 +156,7 @@ class CacheTargetAdmin(ConfigurationAdmin):
 
 
 @admin.register(CachePolicy)
-class CachePolicyAdmin(ConfigurationAdmin):
+class CachePolicyAdmin(CacheConfigurationAdmin):
     intro = "How long an entry is fresh, when it is refreshed, and how long it is kept after its expiry."
     list_display = ["__str__", "ttl_hours", "soft_fraction", "grace_hours"]
 

@@ -1,8 +1,8 @@
 """A process's subscription to changes: which keys other processes changed, and whether it may have missed some.
 
-While the subscription is down, no reader asks Redis, because its values may be outdated when it is back. The
-subscription's own thread alone tries to connect again, so that no reader waits for an outage. Announcements that could
-not be sent are sent when the subscription is up again.
+While the subscription is down, no reader asks Redis: after an outage its values may be outdated. Only the
+subscription's thread reconnects, so no reader waits. Announcements that could not be sent are sent when the
+subscription is up again.
 """
 
 import threading
@@ -17,7 +17,7 @@ import structlog
 from core.process.per_process import PerProcess
 from core.redis import key, listening_client
 
-FAILURES_AT_MOST = 3  # in a row; after them no reader asks Redis until it answers the subscription's thread
+FAILURES_AT_MOST = 3  # in a row; after them no reader asks Redis until Redis answers the subscription's thread
 PING_SECONDS = 1.0  # without an answer for this long, the subscription counts as down
 RECONNECT_SECONDS = 0.2
 FIRST_CONNECTION_SECONDS = 0.25  # a writer waits at most this long for the first connection
@@ -31,13 +31,13 @@ class Space(Protocol):
     """A set of keys whose changes are announced under the space's name. An empty list of keys means all of them."""
 
     def on_changed(self, keys: Sequence[str], run_id: str) -> None:
-        """Drop the keys. The writer had read the values that Redis kept in this run."""
+        """Drop the keys. run_id: the Redis run whose values the writer used."""
 
     def on_missed(self) -> None:
         """Drop everything, because changes may have been missed."""
 
-    def announce_again(self, keys: Sequence[str]) -> None:
-        """Announce the keys. Raise redis.RedisError if Redis does not take the announcement."""
+    def drop_and_announce(self, keys: Sequence[str]) -> None:
+        """Drop the keys from Redis, and announce them. Raise redis.RedisError if Redis does not answer."""
 
 
 class Subscription:
@@ -123,7 +123,7 @@ class Subscription:
             is_ping_unanswered, ping_at = False, time.monotonic() + PING_SECONDS
             while True:
                 message = pubsub.get_message(timeout=max(0.0, ping_at - time.monotonic()))
-                if message is not None:  # Redis answers this thread, so that readers may ask it again
+                if message is not None:  # Redis answers this thread, so readers may ask it again
                     is_ping_unanswered = False
                     self._failures = 0
                     self._receive(message)
@@ -148,7 +148,7 @@ class Subscription:
                 name, unsent = self.unsent.popitem()
             keys = [] if ALL_KEYS in unsent else sorted(unsent)
             try:
-                self._spaces[name].announce_again(keys)
+                self._spaces[name].drop_and_announce(keys)
             except redis.RedisError:
                 self.keep_unsent(name, keys)
                 raise
@@ -157,8 +157,7 @@ class Subscription:
 class Channel:
     """The spaces whose changes are announced together, and each process's subscription to them.
 
-    A fork makes its own subscription on first use: its parent's thread does not live on, and what is unsent is the
-    parent's to send.
+    A fork subscribes on its first use; its parent sends what the parent could not send.
     """
 
     def __init__(self) -> None:

@@ -89,7 +89,8 @@ class TieredStore:
     def announce(self, changed: Mapping[str, Record | None], stamp: int = 0) -> None:
         """Replace what the tiers hold of the keys, once the current transaction is committed.
 
-        changed: the new record of each key, or None if the key was deleted or changed in another way, up to `stamp`.
+        changed: the new record of each key, or None if the key was deleted or its new record is not known.
+        stamp: the stamp of the changes without a new record.
         """
         self._on_commit(partial(self._announce, changed, stamp))
 
@@ -98,7 +99,7 @@ class TieredStore:
         self._on_commit(partial(self._announce_clear, stamp))
 
     def on_changed(self, keys: Sequence[str], run_id: str) -> None:
-        """Drop the keys that a writer changed. run_id: the run of Redis whose values the writer replaced."""
+        """Drop the keys that a writer changed. run_id: the Redis run whose values the writer used."""
         if run_id != self.subscription.run_id:
             self.redis.drop(keys)
         for key in keys:
@@ -110,9 +111,9 @@ class TieredStore:
         """Drop everything in L1, because changes may have been missed."""
         self.memory.clear()
 
-    def announce_again(self, keys: Sequence[str]) -> None:
-        """Announce keys, or all keys if the list is empty. Raise redis.RedisError."""
-        self.redis.announce_again(keys)
+    def drop_and_announce(self, keys: Sequence[str]) -> None:
+        """Drop the keys, or all keys if the list is empty, from Redis, and announce them. Raise redis.RedisError."""
+        self.redis.drop_and_announce(keys)
 
     def _ask_slower_tiers(self, key: str, kept: Kept | None, now: float) -> Lookup:
         memory, is_writing = self.memory, self._is_writing()

@@ -5,6 +5,7 @@ Its queries are few, and their cost does not grow with the tables: large tables 
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -61,6 +62,91 @@ class Change(NamedTuple):
     description: SafeString
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutCard:
+    """The card of one rollout.
+
+    share: the percent of traffic that the candidate serves.
+    time_left: of the stage or its percent step; empty if no time is running.
+    verbs: the verbs that the user may use now, with their addresses.
+    """
+
+    name: str
+    address: str
+    state: SafeString
+    entered: SafeString | str
+    share: int
+    time_left: str
+    ladder: list[rollouts.Rung]
+    verbs: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutsContext:
+    """The context of the rollouts."""
+
+    cards: list[RolloutCard]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGrid:
+    """The fleet's table: the sports of its columns, and a row of cells per provider."""
+
+    sports: list[str]
+    rows: list[tuple[str, list[SafeString | str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetContext:
+    """The context of the fleet.
+
+    counts: the number of states by status: the query of the list's filter, the badge and the count.
+    is_whole: whether the grid shows all states, or only the enabled ones in error.
+    """
+
+    counts: list[tuple[str, SafeString, str]]
+    is_whole: bool
+    legend: list[SafeString]
+    grid: FleetGrid
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class CachesContext:
+    """The context of the caches.
+
+    counts: the number of entries by freshness: the query of the list's filter, the badge and the count.
+    total: the estimated number of all entries; empty if every entry is in `counts`.
+    """
+
+    counts: list[tuple[str, SafeString, str]]
+    total: str
+    hit_rates: list[dict[str, Any]]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthContext:
+    """The context of validation and recovery.
+
+    validation: the newest run's badge, its count of passed checks and its time; None before the first run.
+    validate, make_snapshot: the address of the verb; empty if the user may not use it.
+    snapshot: the newest snapshot's time, state and number of rows; None if no snapshot exists.
+    rehearsals: the badge of each level, and its last rehearsal.
+    """
+
+    validation: tuple[SafeString, str, SafeString | str] | None
+    validate: str
+    snapshot: tuple[SafeString | str, str, str] | None
+    make_snapshot: str
+    rehearsals: list[tuple[SafeString, SafeString]]
+    problems: list[Problem]
+
+
+Part = RolloutsContext | FleetContext | CachesContext | HealthContext
+
+
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return the context of the home page. The theme calls this function by its setting DASHBOARD_CALLBACK."""
     return context | home_context(request.user)
@@ -76,20 +162,23 @@ def home_context(user: Any) -> dict[str, Any]:
 
     Everything is well only if the user may see every part: the page must not vouch for a part that it did not read.
     """
-    parts: dict[str, tuple[str, Callable[[], Any]]] = {
+    parts: dict[str, tuple[str, Callable[[], Part]]] = {
         "rollouts": ("rollout.view_rollout", partial(_rollouts_context, user)),
         "fleet": ("providers.view_providerstate", _fleet_context),
         "caches": ("caching.view_cacheentry", _caches_context),
         "health": ("rollout.view_recoveryrun", partial(_health_context, user)),
-        "changes": ("rollout.view_transition", partial(_recent_changes, user)),
     }
-    visible: dict[str, Any] = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
+    visible = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
+    changes = _recent_changes(user) if user.has_perm("rollout.view_transition") else None
     banners = status.banners() if "rollouts" in visible else []
-    problems = [problem for part in visible.values() if isinstance(part, dict) for problem in part["problems"]]
-    return visible | {
+    problems = [problem for part in visible.values() for problem in part.problems]
+    is_all_visible = len(visible) == len(parts) and changes is not None
+    return {
+        **visible,
+        "changes": changes,
         "banners": banners,
         "problems": problems,
-        "is_well": len(visible) == len(parts) and not banners and not problems,
+        "is_well": is_all_visible and not banners and not problems,
         "every": "3s" if _is_moving() else "60s",
     }
 
@@ -112,7 +201,7 @@ def _is_moving() -> bool:
     return Activation.objects.filter(moving).exists()
 
 
-def _rollouts_context(user: Any) -> dict[str, Any]:
+def _rollouts_context(user: Any) -> RolloutsContext:
     policies = {(policy.rollout_id, policy.stage): policy for policy in StagePolicy.objects.all()}
     all_rollouts = list(Rollout.objects.order_by("name"))
     problems = [
@@ -120,24 +209,24 @@ def _rollouts_context(user: Any) -> dict[str, Any]:
         for rollout in all_rollouts
         if rollout.run_state in (RunState.WAITING, RunState.PAUSED, RunState.COOLING)
     ]
-    cards = [_rollout_context(rollout, policies.get((rollout.pk, rollout.stage)), user) for rollout in all_rollouts]
-    return {"cards": cards, "problems": problems}
+    cards = [_rollout_card(rollout, policies.get((rollout.pk, rollout.stage)), user) for rollout in all_rollouts]
+    return RolloutsContext(cards, problems)
 
 
-def _rollout_context(rollout: Rollout, policy: StagePolicy | None, user: Any) -> dict[str, Any]:
-    """Return the context of one rollout's card. `policy` belongs to the rollout's current stage."""
+def _rollout_card(rollout: Rollout, policy: StagePolicy | None, user: Any) -> RolloutCard:
+    """Return the card of one rollout. `policy` belongs to the rollout's current stage."""
     stage = Stage(rollout.stage)
     verbs = rollouts.open_verbs(rollout, user)
-    return {
-        "name": rollout.name,
-        "address": reverse("admin:rollout_rollout_change", args=[rollout.pk]),
-        "state": badge(RunState(rollout.run_state)),
-        "entered": ago(rollout.stage_entered_at),
-        "share": serving_at(stage, rollout.percent).percent,
-        "time_left": _time_left(rollout, policy) if policy and rollout.run_state == RunState.RUNNING else "",
-        "ladder": [rollouts.rung(rung, stage, None, rollout.pace) for rung in ORDER],
-        "verbs": [(verb, reverse(f"admin:rollout_{verb}", args=[rollout.pk])) for verb in verbs],
-    }
+    return RolloutCard(
+        name=rollout.name,
+        address=reverse("admin:rollout_rollout_change", args=[rollout.pk]),
+        state=badge(RunState(rollout.run_state)),
+        entered=ago(rollout.stage_entered_at),
+        share=serving_at(stage, rollout.percent).percent,
+        time_left=_time_left(rollout, policy) if policy and rollout.run_state == RunState.RUNNING else "",
+        ladder=[rollouts.rung(rung, stage, None, rollout.pace) for rung in ORDER],
+        verbs=[(verb, reverse(f"admin:rollout_{verb}", args=[rollout.pk])) for verb in verbs],
+    )
 
 
 def _time_left(rollout: Rollout, policy: StagePolicy) -> str:
@@ -154,7 +243,7 @@ def _time_left(rollout: Rollout, policy: StagePolicy) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02} left"
 
 
-def _fleet_context() -> dict[str, Any]:
+def _fleet_context() -> FleetContext:
     counts, in_error = Counter[str](), 0
     grouped = ProviderState.objects.order_by().values_list("status", "is_enabled").annotate(Count("pk"))
     for value, is_enabled, count in grouped:
@@ -164,15 +253,16 @@ def _fleet_context() -> dict[str, Any]:
     query = "?status__exact=error&is_enabled__exact=1"
     problem = _problem(f"Provider states in error: {in_error:,}", "providers_providerstate_changelist", query=query)
     is_whole = sum(counts.values()) <= GRID_AT_MOST
-    return {
-        "counts": [(f"?status__exact={name}", badge(Status(name)), f"{counts[name]:,}") for name in sorted(counts)],
-        "is_whole": is_whole,
-        "legend": [*(badge(state) for state in Status), styled_word("gray", NOT_ENABLED, "not enabled")],
-        "problems": [problem] if in_error else [],
-    } | _grid_context(is_whole)
+    return FleetContext(
+        counts=[(f"?status__exact={name}", badge(Status(name)), f"{counts[name]:,}") for name in sorted(counts)],
+        is_whole=is_whole,
+        legend=[*(badge(state) for state in Status), styled_word("gray", NOT_ENABLED, "not enabled")],
+        grid=_fleet_grid(is_whole),
+        problems=[problem] if in_error else [],
+    )
 
 
-def _grid_context(is_whole: bool) -> dict[str, Any]:
+def _fleet_grid(is_whole: bool) -> FleetGrid:
     """Return the fleet's table, a row per provider and a column per sport.
 
     is_whole: show all states, else only the enabled ones in error.
@@ -182,11 +272,11 @@ def _grid_context(is_whole: bool) -> dict[str, Any]:
         states = states.filter(is_enabled=True, status=Status.ERROR)
     rows = list(states.values_list("pk", "provider", "sport", "status", "is_enabled")[:GRID_AT_MOST])
     sports = sorted({sport for _, _, sport, *_ in rows})
-    grid = []
+    grid_rows = []
     for provider, provider_rows in groupby(rows, key=lambda row: row[1]):
         by_sport = {row[2]: row for row in provider_rows}
-        grid.append((provider, [_grid_cell(by_sport.get(sport)) for sport in sports]))
-    return {"sports": sports, "grid": grid}
+        grid_rows.append((provider, [_grid_cell(by_sport.get(sport)) for sport in sports]))
+    return FleetGrid(sports, grid_rows)
 
 
 def _grid_cell(row: tuple[int, str, str, str, bool] | None) -> SafeString | str:
@@ -201,7 +291,7 @@ def _grid_cell(row: tuple[int, str, str, str, bool] | None) -> SafeString | str:
     return format_html(html, pk, color, address, title, title, symbol)
 
 
-def _caches_context() -> dict[str, Any]:
+def _caches_context() -> CachesContext:
     """Return the entries by freshness. Of a large table only the states that an index counts cheaply are counted."""
     rows = estimated_rows(CacheEntry)
     if rows <= COUNTED_AT_MOST:
@@ -212,26 +302,31 @@ def _caches_context() -> dict[str, Any]:
         total = f"about {rows:,}"
     stale = counts[Freshness.STALE.value]
     problem = _problem(f"Stale cache entries: {stale:,}", "caching_cacheentry_changelist", query="?state=stale")
-    return {
-        "counts": [(f"?state={name}", badge(Freshness(name)), f"{count:,}") for name, count in counts.items()],
-        "total": total,
-        "problems": [problem] if stale else [],
-    } | hit_rates_context()
+    return CachesContext(
+        counts=[(f"?state={name}", badge(Freshness(name)), f"{count:,}") for name, count in counts.items()],
+        total=total,
+        hit_rates=hit_rates_context()["hit_rates"],
+        problems=[problem] if stale else [],
+    )
 
 
-def _health_context(user: Any) -> dict[str, Any]:
+def _health_context(user: Any) -> HealthContext:
     newest_runs = ValidationRun.objects.filter(category="").order_by("suite", "-pk").distinct("suite")
     by_suite = {run.suite: run for run in newest_runs}
     run, snapshot = by_suite.get(Suite.EXIT), Snapshot.objects.first()
     rehearsals = RecoveryRun.objects.last_rehearsals()
-    return {
-        "validation": run and (badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at)),
-        "validate": user.has_perm("validation.run_validationrun") and reverse("admin:validate_EXIT"),
-        "snapshot": snapshot and (ago(snapshot.created_at), snapshot.state, f"{snapshot.rows:,} rows"),
-        "make_snapshot": user.has_perm("rollout.create_snapshot") and reverse("admin:rollout_snapshot_create"),
-        "rehearsals": [(badge(level), recovery.describe_rehearsal(rehearsals.get(level))) for level in LEVELS],
-        "problems": [*_validation_problems(by_suite), *_recovery_problems(snapshot, rehearsals)],
-    }
+    return HealthContext(
+        validation=_describe_run(run) if run else None,
+        validate=reverse("admin:validate_EXIT") if user.has_perm("validation.run_validationrun") else "",
+        snapshot=(ago(snapshot.created_at), snapshot.state, f"{snapshot.rows:,} rows") if snapshot else None,
+        make_snapshot=reverse("admin:rollout_snapshot_create") if user.has_perm("rollout.create_snapshot") else "",
+        rehearsals=[(badge(level), recovery.describe_rehearsal(rehearsals.get(level))) for level in LEVELS],
+        problems=[*_validation_problems(by_suite), *_recovery_problems(snapshot, rehearsals)],
+    )
+
+
+def _describe_run(run: ValidationRun) -> tuple[SafeString, str, SafeString | str]:
+    return badge(Result(run.overall)), f"{run.passed} of {run.total} passed", ago(run.started_at)
 
 
 def _validation_problems(newest: dict[str, ValidationRun]) -> list[Problem]:

@@ -26,12 +26,12 @@ class TrustedProxies:
                     meta["REMOTE_ADDR"] = hop.strip()
                 if not _is_trusted(hop.strip()):
                     break
-        elif any(meta.get(name) for name in FORWARDED):
-            for name in FORWARDED:
-                meta.pop(name, None)
-            # The request came through a proxy that is not trusted, or pretends to. The address of its client is
-            # unknown, so it must never count as a request from this machine.
-            meta["REMOTE_ADDR"] = "0.0.0.0"  # noqa: S104 - an address that no client has
+        else:
+            dropped = [meta.pop(name, "") for name in FORWARDED]
+            if any(dropped):
+                # The request came through a proxy that is not trusted, or pretends to. The address of its client is
+                # unknown, so it must never count as a request from this machine.
+                meta["REMOTE_ADDR"] = "0.0.0.0"  # noqa: S104 - an address that no client has
         return self.get_response(request)
 
 

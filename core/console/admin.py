@@ -3,7 +3,7 @@
 Each list describes its rows in one line, verbs ask before they act, and states are shown by symbol and color.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -25,6 +25,7 @@ from core.errors import SlipwayError
 
 __all__ = [
     "AdminPasswordChangeForm",
+    "ConfigurationAdmin",
     "ReadOnlyAdmin",
     "SlipwayAdmin",
     "TabularInline",
@@ -125,6 +126,27 @@ class SlipwayAdmin(ModelAdmin):
         except SlipwayError as error:
             messages.error(request, str(error))
             return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
+
+
+class ConfigurationAdmin(SlipwayAdmin):
+    """Pages whose edits go through the app's operations, which check the permission and write the audit."""
+
+    def save_row(self, row: Any, actor: Any) -> None:
+        """Store the row by an operation of the app."""
+        raise NotImplementedError
+
+    def delete_rows(self, rows: Iterable[Any], actor: Any) -> None:
+        """Delete the rows by an operation of the app."""
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        self.save_row(obj, request.user)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.delete_rows([obj], request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self.delete_rows(queryset, request.user)
 
 
 def _may_use(action: Any, user: Any) -> bool:

@@ -12,8 +12,7 @@ from django.template.response import TemplateResponse
 from core.console.admin import SlipwayAdmin
 from core.console.fields import NumberField, TextField
 from core.errors import SlipwayError
-
-DIGITS_AT_MOST = 18  # of `seen`: an integer of more digits does not fit into PostgreSQL's bigint
+from core.text import parse_bigint
 
 
 class ReasonForm(forms.Form):
@@ -100,5 +99,5 @@ def verb_page(
 
 def _seen(request: HttpRequest) -> int:
     """Return the posted version of the object, -1 if it is not a number."""
-    text = request.POST.get("seen", "")
-    return int(text) if text.isdecimal() and len(text) <= DIGITS_AT_MOST else -1
+    version = parse_bigint(request.POST.get("seen", ""))
+    return -1 if version is None else version

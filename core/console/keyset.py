@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from core.console.admin import ReadOnlyAdmin, SlipwayChangeList
+from core.text import parse_bigint
 
 COUNTED_EXACTLY_AT_MOST = 10_000  # rows; a longer list shows the planner's estimate
-DIGITS_AT_MOST = 18  # an integer of more digits does not fit into PostgreSQL's bigint
 OLDER, NEWER = "older", "newer"
 
 
@@ -62,9 +62,10 @@ class KeysetList(SlipwayChangeList):
             params.pop(name, None)
         if text is None:
             return None
-        if not text.isdecimal() or len(text) > DIGITS_AT_MOST:
+        pk = parse_bigint(text)
+        if pk is None:
             raise IncorrectLookupParameters
-        return int(text)
+        return pk
 
     def _address(self, name: str, pk: int) -> str:
         return self.get_query_string({name: pk}, [OLDER, NEWER])

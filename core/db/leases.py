@@ -4,6 +4,9 @@ A leased table has the columns `id`, `fence` (bigint, one more with every claim)
 is free if it is NULL or past). The worker that claimed a row names the fence in every later statement: if its lease
 expired and another worker claimed the row, that statement finds no row. Time is the database's own clock.
 
+Four modules take leases: providers/polling/claims.py, caching/warming/leases.py, caching/warming/requests.py and
+rollout/recovery/runner.py.
+
 Sources: Gray and Cheriton 1989, "Leases", SOSP '89; fencing tokens: Kleppmann 2017, "Designing Data-Intensive
 Applications", chapter 8.
 """

@@ -1,15 +1,15 @@
 """The fleet in the admin: provider states, providers, calls, changes of status."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.console.actions import verb
-from core.console.admin import ReadOnlyAdmin, SlipwayAdmin
+from core.console.admin import ConfigurationAdmin, ReadOnlyAdmin
 from core.console.badges import ago, badge, on_off
 from providers import operations
 from providers.admin.charts import history_context
@@ -35,18 +35,15 @@ MEASURED = [
 ]
 
 
-class ConfigurationAdmin(SlipwayAdmin):
-    """A page whose edits go through the operations, which write the audit and bring the poll slots up to date."""
+class FleetConfigurationAdmin(ConfigurationAdmin):
+    """Pages whose edits also bring the poll slots up to date."""
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        operations.save_configuration(obj, actor=request.user)
+    def save_row(self, row: Any, actor: Any) -> None:
+        operations.save_configuration(row, actor=actor)
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        operations.delete(obj, actor=request.user)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:
-            operations.delete(row, actor=request.user)
+    def delete_rows(self, rows: Iterable[Any], actor: Any) -> None:
+        for row in rows:
+            operations.delete(row, actor=actor)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
@@ -60,7 +57,7 @@ class ConfigurationAdmin(SlipwayAdmin):
 
 
 @admin.register(ProviderState)
-class ProviderStateAdmin(ConfigurationAdmin):
+class ProviderStateAdmin(FleetConfigurationAdmin):
     intro = "Each provider and sport: whether it is enabled, and what polling measured."
     when_empty = "The catalogue creates them:"
     command = "python manage.py backfill_providers"
@@ -168,7 +165,7 @@ class ProviderStateAdmin(ConfigurationAdmin):
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConfigurationAdmin):
+class ProviderAdmin(FleetConfigurationAdmin):
     intro = "The upstreams: the API that each one speaks, its address, and the variable with its key."
     when_empty = "The catalogue creates them:"
     command = "python manage.py backfill_providers"

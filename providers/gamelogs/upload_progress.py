@@ -13,7 +13,7 @@ KEPT_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class UploadProgress:
     """The good rows that were read so far, and the share of the file's bytes, 0 to 1."""
 
     rows: int
@@ -27,7 +27,7 @@ def report_progress(upload: GameLogUpload, rows: int, read_bytes: int) -> None:
         client().set(_key(upload), f"{rows} {share:.4f}", ex=KEPT_SECONDS)
 
 
-def read_progress(upload: GameLogUpload) -> Progress | None:
+def read_progress(upload: GameLogUpload) -> UploadProgress | None:
     """Return how far the import is, or None if no import runs or Redis does not answer."""
     if upload.state != ImportState.WAITING:
         return None
@@ -35,7 +35,7 @@ def read_progress(upload: GameLogUpload) -> Progress | None:
         published = client().get(_key(upload))
         if isinstance(published, bytes):
             rows, share = published.split()
-            return Progress(int(rows), float(share))
+            return UploadProgress(int(rows), float(share))
     return None
 
 

@@ -54,7 +54,7 @@ def release(claim: Claim) -> bool:
     return Lease(PollSlot._meta.db_table, claim.slot, claim.fence).release()
 
 
-def obstacle(claim: Claim) -> str:
+def find_obstacle(claim: Claim) -> str:
     """Return why the upstream cannot be called at all, or "" if it can be called."""
     if claim.adapter not in UPSTREAMS:
         return f"there is no adapter named {claim.adapter}"

@@ -27,7 +27,7 @@ class Member:
 
     id: int
     status: Status
-    failures: int  # polls in a row
+    failed_polls_in_a_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,14 @@ class HeldSlot:
     """The slot, as this transaction holds it."""
 
     now: datetime
-    next_poll_at: datetime | None
     interval_seconds: int
     effective_interval_seconds: float
-    level: int
+    backoff_level: int
     credits_per_poll: float
     is_polling: bool
 
 
-def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
+def store_poll(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
     """Store the poll's lines, calls, counters and health, and set the slot's next deadline.
 
     If another worker has the lease by now, or polling was switched off, store nothing and return False.
@@ -59,14 +58,14 @@ def record(claim: Claim, poll: Poll, *, actor: Actor = SYSTEM) -> bool:
         if not slot.is_polling:
             release(claim)
             return False
-        level = slot.level
+        backoff_level = slot.backoff_level
         if poll.calls:
             counts = store_lines(cursor, claim, poll.answer)
             _store_calls(claim, poll, counts)
-            level = _store_health(cursor, slot, members, poll, counts, actor)
+            backoff_level = _store_health(cursor, slot, members, poll, counts, actor)
         else:
             _store_problem(claim, poll.problem)
-        _finish(cursor, claim, poll, slot, level)
+        _finish(cursor, claim, poll, slot, backoff_level)
     return True
 
 
@@ -74,8 +73,8 @@ def _hold_members(claim: Claim) -> list[Member]:
     """Lock the states of the claim in the order of their ids."""
     states = ProviderState.objects.select_for_update(no_key=True).filter(pk__in=claim.members.values()).order_by("pk")
     return [
-        Member(pk, Status(status), failures)
-        for pk, status, failures in states.values_list("pk", "status", "consecutive_errors")
+        Member(pk, Status(status), failed_polls)
+        for pk, status, failed_polls in states.values_list("pk", "status", "consecutive_errors")
     ]
 
 
@@ -86,7 +85,7 @@ def _store_problem(claim: Claim, problem: str) -> None:
 
 
 def _store_calls(claim: Claim, poll: Poll, counts: dict[int, LineCount]) -> None:
-    """Store a row per call. The first call of a good poll also holds the number of lines of each provider."""
+    """Store a row per call. The first row also holds each provider's number of lines if the poll is good."""
     providers = sorted(claim.members)
     lines = [counts.get(claim.members[name], LineCount()).lines for name in providers] if poll.is_good else []
     FetchAttempt.objects.bulk_create(
@@ -105,16 +104,18 @@ def _store_calls(claim: Claim, poll: Poll, counts: dict[int, LineCount]) -> None
 def _store_health(
     cursor: CursorWrapper, slot: HeldSlot, members: list[Member], poll: Poll, counts: dict[int, LineCount], actor: Actor
 ) -> int:
-    """Count the poll for each member, and store the changes of their statuses. Return the slot's new level."""
-    most_failures = max((member.failures for member in members), default=0)
-    slot_health = Health(most_failures, slot.level)
-    level = health.after_poll(slot_health, poll.result, slot.effective_interval_seconds).level
+    """Count the poll for each member, and store the changes of their statuses. Return the slot's new back-off level."""
+    most_failures = max((member.failed_polls_in_a_row for member in members), default=0)
+    slot_health = Health(most_failures, slot.backoff_level)
+    backoff_level = health.after_poll(slot_health, poll.result, slot.effective_interval_seconds).level
     failures = {
-        member.id: health.after_poll(Health(member.failures, slot.level), poll.result, slot.interval_seconds).failures
+        member.id: health.after_poll(
+            Health(member.failed_polls_in_a_row, slot.backoff_level), poll.result, slot.interval_seconds
+        ).failures
         for member in members
     }
     line_counts = [counts.get(member.id, LineCount()) for member in members]
-    figures: dict[str, Any] = {
+    params: dict[str, Any] = {
         "states": list(failures),
         "failures": list(failures.values()),
         "lines": [count.lines for count in line_counts],
@@ -125,14 +126,14 @@ def _store_health(
         "error": poll.problem,
         "is_good": poll.is_good,
     }
-    cursor.execute(sql.COUNT_POLL, figures)
+    cursor.execute(sql.COUNT_POLL, params)
     for member in members:
-        member_health = Health(failures[member.id], level)
+        member_health = Health(failures[member.id], backoff_level)
         status = health.status_after_poll(member.status, member_health, poll.result)
         if status is not member.status:
             cause = _cause_of_change(member.status, status, member_health.failures, poll)
             change_status([member.id], status, cause=cause, actor=actor)
-    return level
+    return backoff_level
 
 
 def _cause_of_change(before: Status, after: Status, failures: int, poll: Poll) -> str:
@@ -141,30 +142,30 @@ def _cause_of_change(before: Status, after: Status, failures: int, poll: Poll) -
     return "first good fetch" if before is Status.INACTIVE else "the upstream answers again"
 
 
-def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, slot: HeldSlot, level: int) -> None:
+def _finish(cursor: CursorWrapper, claim: Claim, poll: Poll, slot: HeldSlot, backoff_level: int) -> None:
     """End the lease and set the slot's next deadline."""
     interval_seconds = _effective_interval_seconds(claim, poll, slot)
     polled_at = claim.deadline + timedelta(milliseconds=poll.late_ms)
-    if level or interval_seconds > slot.interval_seconds:
-        wait_seconds = health.wait_seconds(interval_seconds, level)
+    if backoff_level or interval_seconds > slot.interval_seconds:
+        wait_seconds = health.wait_seconds(interval_seconds, backoff_level)
         next_poll_at = schedule.next_after_wait(polled_at, slot.now, wait_seconds)
     else:
         share = schedule.grid_share(claim.name)
         next_poll_at = schedule.next_on_grid(polled_at, slot.now, interval_seconds, share)
     if poll.pause_seconds is not None:
         next_poll_at = max(next_poll_at, slot.now + timedelta(seconds=poll.pause_seconds))
-    finished: dict[str, Any] = {
+    params: dict[str, Any] = {
         "slot": claim.slot,
         "fence": claim.fence,
         "deadline": claim.deadline,
         "horizon": schedule.HORIZON,
         "next_poll_at": next_poll_at,
         "pause_seconds": poll.pause_seconds,
-        "level": level,
+        "backoff_level": backoff_level,
         "effective_interval_seconds": interval_seconds,
         "credits": _credits_per_poll(poll, slot),
     }
-    cursor.execute(sql.FINISH_CLAIM, finished)
+    cursor.execute(sql.FINISH_CLAIM, params)
 
 
 def _effective_interval_seconds(claim: Claim, poll: Poll, slot: HeldSlot) -> float:
@@ -189,5 +190,5 @@ def _credits_per_second_of_others(claim: Claim) -> float:
 
 
 def _credits_per_poll(poll: Poll, slot: HeldSlot) -> float:
-    """Return the cost of a poll. A refused poll costs nothing, so the known cost stays."""
+    """Return the cost of a poll. A failed poll costs nothing, so the known cost stays."""
     return poll.quota.cost if poll.quota and poll.is_good else slot.credits_per_poll

@@ -19,8 +19,8 @@ from core.errors import first_line
 from core.process.per_process import PerProcess
 from core.redis import asynchronous_client, key
 from providers.adapters import UPSTREAMS
-from providers.polling.claims import obstacle, release
-from providers.polling.ingest import record
+from providers.polling.claims import find_obstacle, release
+from providers.polling.ingest import store_poll
 from providers.upstream.address_guard import PrivateAddress, PublicResolver, refuse_private
 from providers.upstream.caller import Caller, CallFailed, RateLimit
 from providers.upstream.messages import Answer, Claim, Poll
@@ -33,7 +33,7 @@ log = structlog.get_logger("slipway.polling")
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The result of one poll. `is_stored` is False if the claim was lost."""
+    """The result of one poll. `is_stored` is False if the claim was lost, or polling was switched off."""
 
     claim: Claim
     poll: Poll
@@ -47,7 +47,7 @@ def time_limit(claim: Claim) -> float:
 
 async def run_poll(claim: Claim, session: aiohttp.ClientSession, limit: RateLimit) -> Poll:
     """Make the poll's calls. An upstream's failure is returned, never raised."""
-    if problem := obstacle(claim):
+    if problem := find_obstacle(claim):
         return Poll(problem=problem)
     url = claim.base_url.rstrip("/") or settings.STUB_FEED_URL
     try:
@@ -95,22 +95,22 @@ class Poller:
         return started
 
     async def _poll(self, claim: Claim) -> Polled:
-        deadline = claim.claimed_at + claim.due_in_seconds
+        due_at = claim.claimed_at + claim.due_in_seconds
         try:
-            await asyncio.sleep(deadline - time.monotonic())
-            late_ms = (time.monotonic() - deadline) * 1000
+            await asyncio.sleep(due_at - time.monotonic())
+            late_ms = (time.monotonic() - due_at) * 1000
             poll = await run_poll(claim, self._open_session(), self._rate_limit(claim))
         except asyncio.CancelledError:
             await self._run_in_writer(partial(release, claim))
             raise
         poll = replace(poll, late_ms=late_ms)
         try:
-            is_stored = await self._run_in_writer(partial(record, claim, poll))
+            is_stored = await self._run_in_writer(partial(store_poll, claim, poll))
         except (DataError, IntegrityError) as error:
             log.exception("the tables refused the answer", sport=claim.sport, members=sorted(claim.members))
             problem = f"cannot store the answer: {_without_values(error)}"
             poll = replace(poll, answer=Answer(), is_good=False, problem=problem)
-            is_stored = await self._run_in_writer(partial(record, claim, poll))
+            is_stored = await self._run_in_writer(partial(store_poll, claim, poll))
         except DatabaseError:
             log.exception(
                 "cannot store the poll; the slot is polled again after its lease",
@@ -141,7 +141,7 @@ class Poller:
         return await asyncio.shield(self._write(work))
 
     async def _write(self, work: Callable[[], bool]) -> bool:
-        # A coroutine of its own: shield makes a task of it, for which _close waits.
+        # shield wraps this coroutine in a task, and `_close` waits for it.
         return await self.loop.run_in_executor(self.writers, _with_fresh_connection, work)
 
     def stop(self) -> None:
@@ -193,7 +193,7 @@ def _log_poll(claim: Claim, poll: Poll, is_stored: bool) -> None:
     else:
         write = log.warning
     write(
-        "polled" if is_stored else "polled, but the claim was lost",
+        "polled" if is_stored else "polled, but nothing was stored: the claim was lost, or polling was switched off",
         providers=sorted(claim.members),
         sport=claim.sport,
         calls=len(poll.calls),
@@ -204,12 +204,12 @@ def _log_poll(claim: Claim, poll: Poll, is_stored: bool) -> None:
     )
 
 
-process_poller = PerProcess(Poller)  # this process's poller; the first call starts it
+poller_of_this_process = PerProcess(Poller)  # the first call starts it
 
 
 def stop_poller() -> None:
     """Stop this process's poller if it runs; the next poll starts another one."""
-    running = process_poller.current()
-    process_poller.reset()
+    running = poller_of_this_process.current()
+    poller_of_this_process.reset()
     if running is not None:
         running.stop()

@@ -35,7 +35,7 @@ CLAIM_DUE = leases.claim("providers_pollslot", "slot", _DUE_SLOTS, length=_LEASE
 # Locks the slot for the rest of this transaction if its fence is still the claim's. The same round trip reads the slot,
 # the database's clock and whether polling is switched on.
 HOLD_CLAIM = """
-SELECT now(), next_poll_at, interval_seconds, effective_interval_seconds, backoff_level, credits_per_poll,
+SELECT now(), interval_seconds, effective_interval_seconds, backoff_level, credits_per_poll,
        EXISTS (SELECT FROM rollout_activation WHERE part = 'polling' AND is_on)
   FROM providers_pollslot WHERE id = %(slot)s AND fence = %(fence)s FOR UPDATE"""
 
@@ -44,7 +44,8 @@ SELECT now(), next_poll_at, interval_seconds, effective_interval_seconds, backof
 # horizon was this poll's own, even if the database's clock shows that the poll came a little early.
 FINISH_CLAIM = """
 UPDATE providers_pollslot
-   SET lease_until = NULL, backoff_level = %(level)s, effective_interval_seconds = %(effective_interval_seconds)s,
+   SET lease_until = NULL, backoff_level = %(backoff_level)s,
+       effective_interval_seconds = %(effective_interval_seconds)s,
        credits_per_poll = coalesce(%(credits)s, credits_per_poll),
        next_poll_at = CASE WHEN next_poll_at <= now() + %(horizon)s AND next_poll_at = %(deadline)s
                            THEN %(next_poll_at)s

@@ -107,6 +107,7 @@ def assess(rollout: Rollout) -> Assessment:
         is_frozen=not Activation.objects.allows(Part.ADVANCING),
         trip_errors=trip_errors,
         blind_ticks=_blind_ticks(rollout, visit, judgments),
+        name=rollout.name,
     )
     plan = policy.plan
     now = database_now(rollout)

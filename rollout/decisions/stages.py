@@ -55,6 +55,7 @@ class Progress:
     pace: a factor of the stage's length; 0.05 shortens ten minutes to half a minute.
     trip_errors: the number of errors that exceeded the hard limit, if the trip is not yet in the table; else 0.
     blind_ticks: the number of ticks in a row, this one included, at which a guard could not be measured.
+    name: the rollout's, for the commands that the reasons name.
     """
 
     stage: Stage
@@ -67,6 +68,7 @@ class Progress:
     is_frozen: bool = False
     trip_errors: int = 0
     blind_ticks: int = 0
+    name: str = DEFAULT_ROLLOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
     if trip is not None:
         return Decision(Next.TRIP, trip.stage, 0, trip.reasons)
     if progress.run_state is RunState.PAUSED:
-        return _stay(progress, "the rollout is paused; run: manage.py rollout resume")
+        return _stay(progress, f"the rollout is paused; run: manage.py rollout resume {progress.name}")
     if progress.run_state is RunState.DONE:
         return _stay(progress, "the rollout is done; its guards continue to watch")
     if (left := seconds_left(progress, plan, now)) > 0:
@@ -167,7 +169,8 @@ def _onward(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) 
     if stage is Stage.FULL_ACTIVE:
         return Decision(Next.FINISH, stage, percent, reasons)
     if plan.needs_approval and not progress.is_approved:
-        return Decision(Next.WAIT, stage, percent, ("an operator must approve; run: manage.py rollout approve",))
+        reason = f"an operator must approve; run: manage.py rollout approve {progress.name}"
+        return Decision(Next.WAIT, stage, percent, (reason,))
     return Decision(Next.ADVANCE, ORDER[ORDER.index(stage) + 1], percent, reasons)
 
 

@@ -1,8 +1,8 @@
 """The observations of a rollout's arms: counted in memory, sent to Redis every second, and read back added up.
 
-An error of the candidate is sent at once. Counts belong to a rollout, an epoch and an arm; a stage visit is the sum of
-its epochs. Besides the totals, counts are kept in slots of ten seconds, for the rolling window. Each arm's counts are
-sent by one script, which also trips the rollout if its errors exceed their limit, so no tick is needed for a trip.
+An error of the candidate is sent at once. Counts belong to a rollout, an epoch and an arm; a visit's counts are the sum
+over its epochs. Besides the totals, counts are kept in slots of ten seconds, for the rolling window. Each arm's counts
+are sent by one script, which also trips the rollout if its errors exceed their limit, so no tick is needed for a trip.
 Without Redis, observations are kept up to a bound. Beyond it they are dropped, and the dropped ones are counted, so
 that a guard reports that it cannot measure.
 """
@@ -135,7 +135,7 @@ class Counters:
         rollout, epoch, arm = batch.key
         visit = self._visit_of(rollout)
         if visit is None or not visit.includes(epoch):
-            visit = StageVisit(epoch, epoch)  # of a visit that is over or unknown: it is counted, and trips nothing
+            visit = StageVisit(epoch, epoch)  # the visit is over or unknown: count, but never trip
         limit = visit.errors_at_most if arm is Arm.CANDIDATE else None
         keys = [
             _totals_key(rollout, epoch, arm),

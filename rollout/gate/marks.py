@@ -1,4 +1,4 @@
-"""Marks in Redis by which every gate learns, before any transition is in a table, that a rollout must answer control.
+"""Marks in Redis that make every gate answer control for a rollout before a transition is stored.
 
 A trip mark holds the epoch and the errors that exceeded the hard limit. It binds every epoch until a transition settles
 it, so an advance that races a trip loses. A blind mark expires by itself: it means that the rollout cannot be judged.
@@ -30,7 +30,7 @@ class GateMark(NamedTuple):
 def read_marks(settled_epochs: Mapping[str, int]) -> dict[str, GateMark]:
     """Return the mark of each rollout, by name, in one round trip. Raises redis.RedisError.
 
-    settled_epochs: by name, the epoch with which the rollout was last started, aborted or taken back. Trips of earlier
+    settled_epochs: by name, the epoch with which the rollout was last started, aborted or tripped. Trips of earlier
         epochs are settled.
     """
     if not settled_epochs:

@@ -2,9 +2,9 @@
 
 A look-up takes no lock and does no I/O.
 
-The states are refreshed every second, and at once when a rollout moved or tripped in any process. After 30 s without
-ticks, PostgreSQL or Redis, control is served; until then the last states hold. Control is served too while serving is
-switched off.
+The states are refreshed every second, and at once when a rollout moved or tripped in any process. If ticks, PostgreSQL
+or Redis are missing for 30 s, gates serve control; until then they keep the last states. Gates serve control too while
+serving is switched off.
 """
 
 import threading
@@ -37,7 +37,7 @@ class RolloutState:
 
     serving: how it serves now; control alone if it tripped, is blind, or serving is switched off.
     visit: what counting needs to know of the stage visit.
-    settled_epoch: the epoch with which the rollout was last started, aborted or taken back; 0: never.
+    settled_epoch: the epoch with which the rollout was last started, aborted or tripped; 0: never.
     is_serving_on: whether the part Serving is switched on.
     has_tripped: whether a trip is not settled by a transition yet.
     is_blind: whether the control loop cannot judge the rollout, or its state is too old.
@@ -61,7 +61,7 @@ class RolloutStates:
     def __init__(self) -> None:
         self._states: Mapping[str, RolloutState] = {}
         self._valid_until = 0.0  # by time.monotonic(); after that the states are too old to act on
-        self._has_postgresql, self._has_redis = False, True
+        self._has_postgresql, self._has_redis = True, True  # until a refresh fails
         self._heartbeat = heartbeat.HeartbeatMonitor()
         self._has_refreshed = threading.Event()
         self._is_stopped = False
@@ -74,7 +74,7 @@ class RolloutStates:
         return state
 
     def last_known(self, rollout: str) -> RolloutState:
-        """Return the state as it was last known, serving control and marked blind."""
+        """Return the last known state, changed to control and blind."""
         return replace(self._states.get(rollout, UNKNOWN), serving=Serving(), is_blind=True)
 
     def names(self) -> list[str]:
@@ -100,7 +100,7 @@ class RolloutStates:
                 self._valid_until = time.monotonic() + VALID_SECONDS
         except redis.RedisError as error:
             if self._has_redis:
-                log.warning(_outage("Redis"), error=type(error).__name__)
+                log.warning(self._outage("Redis"), error=type(error).__name__)
             self._has_redis = False
             states = {name: _with_known_trip(state, self._states.get(name)) for name, state in states.items()}
         self._states = states
@@ -126,11 +126,16 @@ class RolloutStates:
             states = _read_states()
         except Error as error:
             if self._has_postgresql:
-                log.warning(_outage("PostgreSQL"), error=str(error))
+                log.warning(self._outage("PostgreSQL"), error=str(error))
             self._has_postgresql = False
             return self._states
         self._has_postgresql = True
         return states
+
+    def _outage(self, server: str) -> str:
+        if time.monotonic() >= self._valid_until:
+            return f"{server} does not answer; gates answer control until it does"
+        return f"{server} does not answer; the last decisions hold for {VALID_SECONDS:.0f} s, then gates answer control"
 
     def _run(self) -> None:
         while not self._is_stopped:
@@ -152,10 +157,6 @@ class RolloutStates:
         connection.close_if_unusable_or_obsolete()
         self.refresh()
         self._has_refreshed.set()
-
-
-def _outage(server: str) -> str:
-    return f"{server} does not answer; the last decisions hold for {VALID_SECONDS:.0f} s, then gates answer control"
 
 
 def _read_states() -> dict[str, RolloutState]:

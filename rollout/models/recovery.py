@@ -152,7 +152,7 @@ class RecoveryRun(models.Model):
         return f"quarantine_{self.pk}"
 
     @property
-    def left_schema(self) -> str:
+    def leftover_schema(self) -> str:
         """The schema into which the undo moves the stand-in tables to which rows were written."""
         return f"{self.schema}_left"
 

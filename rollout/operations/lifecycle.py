@@ -143,7 +143,7 @@ def step(seen: Rollout, percent: int, judgments: Sequence[Judgment], *, actor: A
     if not seen.percent < percent <= 100:
         raise WrongInput(
             f"percent must be greater than {seen.percent} and at most 100 (got {percent})",
-            "shares only grow; to lower one, run: manage.py rollout abort",
+            f"shares only grow; to lower one, run: manage.py rollout abort {seen.name}",
         )
     return _change_rollout(seen, "step", actor, reason, judgments, {"percent": percent, **_restarted_clock()})
 

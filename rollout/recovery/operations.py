@@ -19,7 +19,7 @@ from rollout.recovery import runner
 from rollout.recovery.restore import sources
 from rollout.recovery.rollback import gradual, quarantine
 from rollout.recovery.rollback.levels import steps_of
-from rollout.recovery.runner import LIST_REMEDY, Progress, UnderWay
+from rollout.recovery.runner import LIST_REMEDY, ReportStep, UnderWay
 
 FOLLOW_SECONDS = 1.0  # between two looks at a gradual rollback, or at a run that another process executes
 REHEARSER = "rehearsal"  # the actor that may use pace 0: a rehearsal does not wait
@@ -51,7 +51,7 @@ def roll_back(
     return runner.begin_run(level, actor=actor, reason=reason, pace=pace, is_for_workers=by_workers)
 
 
-def execute_run(run: RecoveryRun, *, progress: Progress | None = None) -> RecoveryRun:
+def execute_run(run: RecoveryRun, *, progress: ReportStep | None = None) -> RecoveryRun:
     """Execute the run to its end, and return it.
 
     If a guard cuts a gradual rollback short, the standard one that follows is executed too, and returned.
@@ -63,7 +63,7 @@ def execute_run(run: RecoveryRun, *, progress: Progress | None = None) -> Recove
     return runner.execute_steps(run, steps_of(run), progress=progress)
 
 
-def _follow_gradual(run: RecoveryRun, progress: Progress | None) -> RecoveryRun:
+def _follow_gradual(run: RecoveryRun, progress: ReportStep | None) -> RecoveryRun:
     """Do the run's steps as they become due, until it has ended. Beat and other terminals may do some of them."""
     reported: set[str] = set()
     while run.ended_at is None:
@@ -80,7 +80,7 @@ def _follow_gradual(run: RecoveryRun, progress: Progress | None) -> RecoveryRun:
     return _follow_successor(run, progress) if run.outcome == RunOutcome.CUT_SHORT else run
 
 
-def _follow_successor(run: RecoveryRun, progress: Progress | None) -> RecoveryRun:
+def _follow_successor(run: RecoveryRun, progress: ReportStep | None) -> RecoveryRun:
     """Execute the run for which the gradual one was cut short, or wait while another process executes it. Return it."""
     successor = RecoveryRun.objects.filter(pk__gt=run.pk, is_rehearsal=False).order_by("pk").first()
     while successor is not None and successor.ended_at is None:

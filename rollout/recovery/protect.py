@@ -75,18 +75,20 @@ def protected() -> tuple[Protection, ...]:
 
 
 def when_restored(callback: OnRestored) -> None:
-    """Register a function to call after rows were put back, in the transaction that did so.
+    """Register a function to call after recovery replaced rows: by a restore, by a quarantine, or by its undo.
 
-    callback: receives the models of the tables whose rows were put back.
+    A restore calls it in the transaction that put the rows back.
+
+    callback: receives the models of the tables whose rows were replaced.
     """
     _on_restored.append(callback)
 
 
-def notify_restored(models: Iterable[type[Model]]) -> None:
-    """Call every registered function with the models whose rows were put back."""
-    restored = frozenset(models)
+def notify_rows_replaced(models: Iterable[type[Model]]) -> None:
+    """Call every registered function with the models of the tables whose rows were replaced."""
+    replaced = frozenset(models)
     for callback in _on_restored:
-        callback(restored)
+        callback(replaced)
 
 
 def verify_with(verify: Verify | None) -> None:

@@ -30,7 +30,7 @@ CHANGES_DATA = ("quarantine", "clean_up")  # the steps that change the data of a
 PROMISED = {RunKind.EMERGENCY: 300, RunKind.STANDARD: 900, RunKind.GRADUAL: 1800}  # seconds
 LIST_REMEDY = "see Recovery runs in the admin"
 Evidence = dict[str, Any]  # JSON; evidence.py describes it for each step
-Progress = Callable[[RecoveryStep], None]
+ReportStep = Callable[[RecoveryStep], None]
 
 
 class UnderWay(SlipwayError):
@@ -192,7 +192,7 @@ def _renew(lease: Lease, is_over: threading.Event) -> None:
         connection.close()
 
 
-def execute_steps(run: RecoveryRun, steps: Sequence[Step], *, progress: Progress | None = None) -> RecoveryRun:
+def execute_steps(run: RecoveryRun, steps: Sequence[Step], *, progress: ReportStep | None = None) -> RecoveryRun:
     """Execute the steps that are not done yet, and end the run.
 
     progress: called with each step after it has ended.

@@ -152,7 +152,7 @@ class Echo:
     def on_missed(self) -> None:
         """Keep the keys: they were announced all the same."""
 
-    def announce_again(self, keys: Sequence[str]) -> None:
+    def drop_and_announce(self, keys: Sequence[str]) -> None:
         """Announce nothing: the tests announce."""
 
 

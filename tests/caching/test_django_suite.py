@@ -29,7 +29,7 @@ def passes(seconds: float) -> None:
     """Make the stored values older instead of sleeping, and drop every copy of them."""
     CacheValue.objects.update(expires_at=F("expires_at") - timedelta(seconds=seconds))
     values.VALUES.memory.clear()
-    values.VALUES.announce_again([])
+    values.VALUES.drop_and_announce([])
 
 
 suite.time = types.SimpleNamespace(sleep=passes, time=time.time)

@@ -80,7 +80,7 @@ def test_an_entry_that_the_database_refuses_costs_no_other(season: None, monkeyp
         return replace(computed, confidence=2.0) if wanted.sport == "NHL" else computed
 
     monkeypatch.setattr(warm, "compute", too_confident)
-    results = {result.cache_key: result for result in warm.warm(operations.targets(), actor=SYSTEM)}
+    results = {result.cache_key: result for result in warm.warm(operations.find_targets(), actor=SYSTEM)}
     refused = results.pop("factor:nhl:model:v1.5")
     assert refused.outcome == "failed"
     assert "cache_entry_confidence_0_to_1" in target("factor:nhl:model:v1.5").last_error
@@ -120,7 +120,7 @@ def test_an_entry_that_was_computed_from_old_box_scores_is_not_stored(
         return computed
 
     monkeypatch.setattr(warm, "compute", overtaken)
-    assert outcomes(warm.warm(operations.targets(sport="NBA"), actor=SYSTEM)) == {"busy"}
+    assert outcomes(warm.warm(operations.find_targets(sport="NBA"), actor=SYSTEM)) == {"busy"}
     assert operations.warm_due(actor=SYSTEM) >= 8
     newest = {entry.context_json["newest"] for entry in CacheEntry.objects.filter(sport="NBA")}
     assert newest == {"2026-01-06"}

@@ -135,7 +135,7 @@ def test_many_entries_are_estimated_and_never_all_read(
 
 
 def test_each_type_has_its_picture_and_describes_it_in_words(season: None, browse: Callable[[str], Client]) -> None:
-    warm.warm(operations.targets(), actor=SYSTEM)
+    warm.warm(operations.find_targets(), actor=SYSTEM)
     client = browse("Viewer")
     descriptions = {
         "correlation:nba:points:v1": "Correlations of points. C: rebounds +0.",
@@ -178,7 +178,7 @@ def test_markup_in_a_payload_stays_text() -> None:
 
 
 def test_the_page_of_an_entry_shows_that_its_refresh_failed(season: None, browse: Callable[[str], Client]) -> None:
-    warm.warm(operations.targets(), actor=SYSTEM)
+    warm.warm(operations.find_targets(), actor=SYSTEM)
     CacheTarget.objects.update(last_error="no game of NBA")
     page = browse("Viewer").get(f"{LIST}{CacheEntry.objects.latest('pk').pk}/change/").content.decode()
     assert "The last computation failed; this is the previous value: no game of NBA" in page

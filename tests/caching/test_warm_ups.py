@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, browse: Callable[[str], Client]) -> None:
-    chosen = list(operations.targets(sport="NBA").values_list("pk", flat=True))
+    chosen = list(operations.find_targets(sport="NBA").values_list("pk", flat=True))
     assert operations.warm_targets(chosen, actor=SYSTEM) == 8
     [row] = WarmUp.objects.all()
     WarmUp.objects.update(done=3, lease_until=Now() + timedelta(seconds=30), fence=1)  # a worker carries it out
@@ -41,7 +41,7 @@ def test_a_warm_up_shows_its_progress_and_outlives_its_worker(season: None, brow
 def test_a_worker_leaves_a_warm_up_to_the_worker_that_took_it_over(
     season: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operations.warm_targets(operations.targets(sport="NBA").values_list("pk", flat=True), actor=SYSTEM)
+    operations.warm_targets(operations.find_targets(sport="NBA").values_list("pk", flat=True), actor=SYSTEM)
 
     def overtaken(*args: Any, **options: Any) -> Iterator[WarmResult]:
         WarmUp.objects.update(fence=99, lease_until=Now() + timedelta(seconds=30))

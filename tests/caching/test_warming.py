@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 def warm_all(**options: Any) -> list[WarmResult]:
-    return warm.warm(operations.targets(), actor=SYSTEM, **options)
+    return warm.warm(operations.find_targets(), actor=SYSTEM, **options)
 
 
 def outcomes(results: list[WarmResult]) -> set[str]:
@@ -194,7 +194,7 @@ def test_expiry_waits_for_the_grace_and_leaves_flagged_ones(season: None) -> Non
     CacheEntry.objects.filter(sport="NBA").update(is_flagged=True)
     CacheEntry.objects.filter(sport="MLB").update(expires_at=Now() - timedelta(hours=23))
     assert (
-        operations.expirable()
+        operations.count_expirable()
         == operations.expire(2, actor=SYSTEM)
         == CacheEntry.objects.filter(sport="NFL").count() + 9
     )

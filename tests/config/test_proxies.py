@@ -44,3 +44,12 @@ def test_it_drops_every_forwarded_header_of_an_untrusted_sender() -> None:
     request.META |= {"REMOTE_ADDR": "203.0.113.9"} | dict.fromkeys(FORWARDED, "https")
     TrustedProxies(lambda request: HttpResponse())(request)
     assert not set(FORWARDED) & set(request.META)
+
+
+def test_it_drops_forwarded_headers_without_a_value() -> None:
+    """They name no client, so that the request stays one of its sender; Django would take an empty host or scheme."""
+    request = HttpRequest()
+    request.META |= {"REMOTE_ADDR": "203.0.113.9"} | dict.fromkeys(FORWARDED, "")
+    TrustedProxies(lambda request: HttpResponse())(request)
+    assert not set(FORWARDED) & set(request.META)
+    assert request.META["REMOTE_ADDR"] == "203.0.113.9"

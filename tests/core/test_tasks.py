@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -54,6 +55,13 @@ def test_arguments_and_expiry_come_along() -> None:
 def test_a_broker_that_does_not_answer_is_reported() -> None:
     code = "import config.celery; from core.tasks import enqueue; print(enqueue('providers.poll_due'))"
     assert run(code, REDIS_URL="redis://127.0.0.1:9/0") == "False"
+
+
+def test_a_broker_that_hangs_is_reported_in_time() -> None:
+    """The server accepts the connection and never answers, as a stopped Redis does."""
+    code = "import config.celery; from core.tasks import enqueue; print(enqueue('providers.poll_due'))"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert run(code, REDIS_URL=f"redis://127.0.0.1:{server.getsockname()[1]}/0") == "False"
 
 
 @pytest.mark.parametrize("is_taken", [True, False])

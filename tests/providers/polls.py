@@ -12,7 +12,7 @@ from providers import operations
 from providers.fleet.backfill import Scope
 from providers.models import PollSlot
 from providers.polling.claims import claim_due
-from providers.polling.poller import process_poller
+from providers.polling.poller import poller_of_this_process
 from providers.upstream.messages import Poll
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -29,7 +29,7 @@ def due_poll() -> Poll:
     """Make one scheduled poll of the stub's NBA slot, as a tick does."""
     PollSlot.objects.filter(base_url="", sport="NBA").update(next_poll_at=Now(), lease_until=None)
     claims = claim_due(scope=Scope("stub", "NBA"))
-    [polled] = [future.result(30) for future in process_poller().dispatch(claims)]
+    [polled] = [future.result(30) for future in poller_of_this_process().dispatch(claims)]
     assert polled.is_stored
     return polled.poll
 

@@ -13,7 +13,7 @@ from providers.fleet.backfill import Scope
 from providers.models import PollSlot, ProviderState
 from providers.polling import schedule
 from providers.polling.claims import claim_due, release
-from providers.polling.ingest import record
+from providers.polling.ingest import store_poll
 from providers.upstream.messages import Claim, Poll
 from rollout.models import Activation
 from tests.conftest import committed
@@ -78,8 +78,8 @@ def test_a_worker_paused_past_its_lease_cannot_write(state: ProviderState) -> No
     late = claim_one()
     PollSlot.objects.update(lease_until=Now() - timedelta(seconds=1))
     in_time = claim_one()
-    assert not record(late, Poll(problem="from the past"))
-    assert record(in_time, Poll(problem="from now"))
+    assert not store_poll(late, Poll(problem="from the past"))
+    assert store_poll(in_time, Poll(problem="from now"))
     state.refresh_from_db()
     assert state.last_error == "from now"
 
@@ -92,7 +92,7 @@ def test_it_claims_nothing_while_polling_is_switched_off(fleet: None) -> None:
 def test_it_stores_nothing_once_polling_is_switched_off(state: ProviderState) -> None:
     claim = claim_one()
     Activation.objects.filter(part="polling").update(is_on=False)
-    assert not record(claim, Poll(problem="too late"))
+    assert not store_poll(claim, Poll(problem="too late"))
     state.refresh_from_db()
     assert state.last_error == ""
 
@@ -107,7 +107,7 @@ def test_it_polls_no_state_in_maintenance(fleet: None) -> None:
 def test_a_slot_stays_on_its_grid_and_no_missed_poll_is_repeated(fleet: None, late: float) -> None:
     put_off(timedelta(seconds=-late))
     claim = claim_one()
-    record(claim, Poll(problem="none"))
+    store_poll(claim, Poll(problem="none"))
     slot = PollSlot.objects.annotate(now=Now()).get(pk=claim.slot)
     assert slot.lease_until is None
     assert slot.next_poll_at is not None
@@ -120,7 +120,7 @@ def test_a_poll_that_came_a_little_early_is_not_made_again(fleet: None) -> None:
     """Clocks differ by milliseconds, and an upstream may answer in less than that."""
     put_off(timedelta(milliseconds=300))
     claim = claim_one()
-    record(claim, Poll(problem="none"))
+    store_poll(claim, Poll(problem="none"))
     slot = PollSlot.objects.get(pk=claim.slot)
     assert slot.next_poll_at is not None
     assert slot.next_poll_at > claim.deadline + timedelta(seconds=100)

@@ -15,7 +15,7 @@ from providers.fleet import health
 from providers.fleet.backfill import Scope
 from providers.models import PollSlot, ProviderState
 from providers.polling.claims import claim_due, release
-from providers.polling.ingest import record
+from providers.polling.ingest import store_poll
 from providers.upstream.messages import Call, Claim, Poll
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +70,7 @@ def play(steps: list[tuple[str, Any]]) -> None:
             if step == "release":
                 release(claim)
             else:
-                assert record(claim, polled(claim, is_good=step == "good")) == (claim.fence == newest)
+                assert store_poll(claim, polled(claim, is_good=step == "good")) == (claim.fence == newest)
         slot = PollSlot.objects.get(base_url="", sport="NBA")
         assert 0 <= slot.backoff_level <= health.highest_level(slot.interval_seconds)
         assert slot.next_poll_at is not None

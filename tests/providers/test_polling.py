@@ -19,8 +19,8 @@ from providers.fleet.backfill import Scope
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, ProviderState, Sport, StatusChange
 from providers.polling import poller
 from providers.polling.claims import claim_due
-from providers.polling.ingest import record
-from providers.polling.poller import process_poller, stop_poller
+from providers.polling.ingest import store_poll
+from providers.polling.poller import poller_of_this_process, stop_poller
 from providers.stub.server import served
 from providers.upstream import caller
 from providers.upstream.messages import Poll
@@ -197,7 +197,7 @@ def test_a_slow_feed_delays_no_other(fleet: None, stub_feed: StubFeed, monkeypat
 def test_a_tick_polls_what_is_due(fleet: None, stub_feed: StubFeed) -> None:
     stub_feed()
     assert operations.poll_due() == 8
-    for future in list(process_poller().polls):
+    for future in list(poller_of_this_process().polls):
         future.result(30)
     assert ProviderState.objects.filter(provider="stub", last_prop_count__gt=0).count() == 4
     assert operations.poll_due() == 0
@@ -234,7 +234,7 @@ def test_a_tick_waits_for_no_other_ticks_fetches(fleet: None, settings: Settings
         assert operations.poll_due() == 3
         assert until(lambda: FetchAttempt.objects.filter(outcome="ok").count() == 3)
         # A poll's future ends a moment after its rows are stored.
-        assert until(lambda: [poll.done() for poll in list(process_poller().polls)] == [False])
+        assert until(lambda: [poll.done() for poll in list(poller_of_this_process().polls)] == [False])
         stop_poller()
 
 
@@ -258,7 +258,7 @@ def test_a_deadline_that_is_set_during_a_poll_stays(state: ProviderState) -> Non
     [claim] = claim_due(scope=Scope("stub", "NBA"))
     operations.poll_now([state.pk], actor=SYSTEM)
     deadline = PollSlot.objects.get(pk=claim.slot).next_poll_at
-    record(claim, Poll(problem="none"))
+    store_poll(claim, Poll(problem="none"))
     assert PollSlot.objects.get(pk=claim.slot).next_poll_at == deadline
 
 

@@ -11,7 +11,7 @@ from providers.choices import PollOutcome
 from providers.fleet.backfill import Scope
 from providers.models import Event, PropLine, ProviderState
 from providers.polling.claims import claim_due
-from providers.polling.ingest import record
+from providers.polling.ingest import store_poll
 from providers.upstream.messages import Answer, Call, Game, Line, Poll, distinct
 
 NOW = datetime(2026, 1, 5, 18, tzinfo=UTC)
@@ -42,7 +42,7 @@ def store(state: ProviderState) -> Store:
         [claim] = claim_due(scope=Scope("stub", "NBA"), everything=True)
         listed = frozenset(game.id for game in games)
         answer = Answer(games, lines, listed, offered & listed, player_offered & listed)
-        assert record(claim, Poll((Call("/odds", NOW, 1.0, PollOutcome.OK),), answer))
+        assert store_poll(claim, Poll((Call("/odds", NOW, 1.0, PollOutcome.OK),), answer))
         rows = PropLine.objects.filter(removed_at=None)
         return set(rows.values_list("event__external_id", "market"))
 

@@ -19,7 +19,7 @@ from providers.fleet.backfill import Scope
 from providers.fleet.fleet_alert import watch_fleet
 from providers.models import Event, FetchAttempt, PollSlot, PropLine, Provider, ProviderState, StatusChange
 from providers.polling.claims import claim_due
-from providers.polling.ingest import record
+from providers.polling.ingest import store_poll
 from providers.polling.poller import stop_poller
 from providers.stub.server import served
 from providers.upstream.messages import Answer, Call, Game, Line, Poll
@@ -173,7 +173,7 @@ def test_an_interval_edited_during_a_poll_counts_from_that_poll(state: ProviderS
     [claim] = claim_due(scope=Scope("stub", "NBA"))
     state.poll_interval_seconds = 60
     operations.save_configuration(state, actor=SYSTEM)
-    record(claim, Poll(problem="none"))
+    store_poll(claim, Poll(problem="none"))
     assert seconds_to_next_poll() == pytest.approx(60, abs=2)
 
 
@@ -207,7 +207,7 @@ def test_two_accounts_that_list_the_same_games_do_not_deadlock(fleet: None) -> N
         try:
             ordered = games if number == 1 else games[::-1]
             poll = Poll((Call("/odds", now, 1.0, PollOutcome.OK),), Answer(ordered), is_good=True)
-            return record(claims[number], poll)
+            return store_poll(claims[number], poll)
         finally:
             connection.close()
 

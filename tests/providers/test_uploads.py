@@ -19,7 +19,7 @@ from providers import operations, tasks
 from providers.gamelogs import upload_parts, uploads
 from providers.gamelogs.loader import Imported
 from providers.gamelogs.operations import import_file
-from providers.gamelogs.upload_progress import Progress, read_progress, report_progress
+from providers.gamelogs.upload_progress import UploadProgress, read_progress, report_progress
 from providers.models import GameLog, GameLogUpload, UploadedPart
 from tests.conftest import committed
 from tests.providers.test_game_logs import LEBRON, NFL_HEADER, PLAIN, SCHEDULE
@@ -58,7 +58,7 @@ def test_a_large_file_is_imported_batch_by_batch(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(upload_parts, "PART_BYTES", 4096)
     rows = [LEBRON.replace("g1", f"g{n}").replace("lj", f"p{n}") for n in range(5000)]
     made = keep("\n".join([PLAIN, *rows]))
-    reported: list[Progress | None] = []
+    reported: list[UploadProgress | None] = []
 
     def watch(upload: GameLogUpload, rows: int, read_bytes: int) -> None:
         report_progress(upload, rows, read_bytes)

@@ -184,4 +184,4 @@ def test_while_it_is_paused_no_time_passes(capsys: Capture) -> None:
     )
     status = document(capsys, "status")
     assert status["seconds_left"] == pytest.approx(540, abs=5)
-    assert status["next"] == "stay in DARK_MODE: the rollout is paused; run: manage.py rollout resume"
+    assert status["next"] == "stay in DARK_MODE: the rollout is paused; run: manage.py rollout resume derived-data"

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from core.access.actors import Machine
 from core.redis import client, key
@@ -234,6 +235,27 @@ def test_a_thread_keeps_the_states_current(world: World) -> None:
 def test_before_the_first_refresh_control_is_served(world: World) -> None:
     assert world.gate.decide(IN) is Arm.CONTROL
     assert world.run(IN, fails) == "control"
+
+
+@pytest.mark.parametrize(
+    ("is_up_first", "consequence"),
+    [(False, "gates answer control until it does"), (True, "the last decisions hold for 30 s, then")],
+)
+def test_an_outage_of_postgresql_is_logged_once_even_if_it_is_down_from_the_start(
+    world: World, is_up_first: bool, consequence: str
+) -> None:
+    if is_up_first:
+        world.at(Stage.FULL_ACTIVE)
+
+    def fail(*query: Any) -> None:
+        raise OperationalError("connection refused")
+
+    with capture_logs() as logs, connection.execute_wrapper(fail):
+        world.states.refresh()
+        world.states.refresh()
+    [entry] = logs
+    assert (entry["log_level"], entry["error"]) == ("warning", "connection refused")
+    assert entry["event"].startswith(f"PostgreSQL does not answer; {consequence}")
 
 
 def test_a_stage_visit_begins_with_its_transition(world: World) -> None:

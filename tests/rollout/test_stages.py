@@ -95,6 +95,15 @@ def test_it_waits_for_a_required_approval() -> None:
     assert after(10, replace(DARK, is_approved=True), plan).next is Next.ADVANCE
 
 
+def test_a_reason_that_names_a_command_names_the_rollout() -> None:
+    """Without a name the command would act on the default rollout."""
+    odds = replace(DARK, name="new-odds")
+    waiting = after(10, odds, replace(PLAN, needs_approval=True))
+    assert waiting.reasons == ("an operator must approve; run: manage.py rollout approve new-odds",)
+    paused = after(10, replace(odds, run_state=RunState.PAUSED))
+    assert paused.reasons == ("the rollout is paused; run: manage.py rollout resume new-odds",)
+
+
 def test_while_frozen_it_does_not_advance() -> None:
     decision = after(10, replace(DARK, is_frozen=True))
     assert decision.reasons == ("automatic advances are frozen; run: manage.py rollout unfreeze",)

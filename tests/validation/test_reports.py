@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.health_checks import Finding, Result, judged
 from tests.validation.test_runs import GOOD, good, make_check
 from validation.reports import format_junit, format_table
-from validation.verdict import CheckOutcome, overall, summary
+from validation.verdict import CheckOutcome, overall_result, summarize
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from validation.verdict import CheckOutcome, overall, summary
     ],
 )
 def test_the_overall_result_follows_from_all_results(results: list[Result], expected: Result) -> None:
-    assert overall(results) is expected
+    assert overall_result(results) is expected
 
 
 results = st.lists(st.sampled_from(list(Result)), min_size=1, max_size=30)
@@ -33,7 +33,7 @@ results = st.lists(st.sampled_from(list(Result)), min_size=1, max_size=30)
 
 @given(results)
 def test_the_counts_of_a_summary_add_up(sample: list[Result]) -> None:
-    counts = summary([CheckOutcome(make_check("c", good), Finding(result, "", "", ""), 1.0) for result in sample])
+    counts = summarize([CheckOutcome(make_check("c", good), Finding(result, "", "", ""), 1.0) for result in sample])
     parts = counts["passed"], counts["warned"], counts["failed"], counts["errors"], counts["skipped"]
     assert counts["total"] == sum(parts)
     assert (counts["pass_rate"] == 100) is (set(sample) == {Result.PASS})

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from django.urls import reverse
 
+from caching.models import CacheEntry
+from core.db.estimates import estimated_rows
 from core.health_checks import OFFENDING_AT_MOST, Finding, View, check, judged
 from providers.adapters import UPSTREAMS
 from providers.models import ProviderState
@@ -95,7 +97,7 @@ def _entry_problem(entry: StoredEntry) -> str:
 
 def _entries(view: View) -> Iterator[StoredEntry]:
     """Yield all entries, or a sample and the changed entries if the table is large. An entry may come twice."""
-    estimate = 0 if view.is_full else view.value(sql.ESTIMATED_ENTRIES)
+    estimate = 0 if view.is_full else estimated_rows(CacheEntry)
     if estimate <= SAMPLE:
         yield from _pages(view, sql.ALL_ENTRIES)
         return

@@ -17,6 +17,7 @@ from rollout.models import RecoveryRun, Rollout
 from rollout.recovery import runner
 from rollout.recovery.postgres.shape import read_table_shape
 from rollout.recovery.postgres.sql import quoted
+from rollout.recovery.postgres.tables import count_rows
 from rollout.recovery.protect import protected
 from rollout.recovery.rollback import gradual, quarantine
 from rollout.recovery.rollback.step_actions import OFF
@@ -192,7 +193,7 @@ def emptied(view: View) -> Finding:
     """Count the rows of the tables that a standard rollback empties, flagged cache entries included. Limit: 0."""
     _unchanged_rollback()
     tables = [protection.table for protection in protected() if protection.on_standard and not protection.resets]
-    counts = {table: view.value(sql.COUNT_ROWS.format(table=quoted(table))) for table in tables}
+    counts = {table: count_rows(quoted(table)) for table in tables}
     left = [f"{table}: {count} rows" for table, count in counts.items() if count]
     return judged(
         not left,

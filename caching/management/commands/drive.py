@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from caching.operations import targets
+from caching.operations import find_targets
 from caching.serving.load_driver import LoadDriver, LoadReport
 from core.commands import SlipwayCommand
 from core.errors import Refused, WrongInput
@@ -32,7 +32,7 @@ class Command(SlipwayCommand):
             raise Refused(
                 "cannot send requests: API_TOKEN is not set", "export one of the tokens whose digests API_TOKENS lists"
             )
-        subjects = (target.about.split(":") for target in targets())
+        subjects = (target.about.split(":") for target in find_targets())
         addresses = [
             f"{settings.SITE_URL}/api/v1/derived/{kind}/{sport}/{subject}" for kind, sport, subject in subjects
         ]

@@ -18,7 +18,7 @@ class Command(SlipwayCommand):
         parser.add_argument("--dry-run", action="store_true", help="count the entries, delete none")
 
     def handle(self, *args: Any, batch_size: int, dry_run: bool, **options: Any) -> None:
-        count = operations.expirable()
+        count = operations.count_expirable()
         if not dry_run:
             count = operations.expire(max(1, batch_size), actor=self.actor, progress=self.progress_bar(count))
         deleted = "would be deleted" if dry_run else "deleted"

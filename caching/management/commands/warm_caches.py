@@ -26,7 +26,7 @@ class Command(SlipwayCommand):
         parser.add_argument("--dry-run", action="store_true", help="list the targets, compute nothing")
 
     def handle(self, *args: Any, type: str | None, sport: str | None, force: bool, **options: Any) -> None:
-        targets = list(operations.targets(TYPES[type] if type else None, sport))
+        targets = list(operations.find_targets(TYPES[type] if type else None, sport))
         if not targets:
             raise WrongInput(
                 "cannot warm the caches: no target matches",

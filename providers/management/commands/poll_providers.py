@@ -81,7 +81,7 @@ def poll_document(polled: Polled) -> dict[str, Any]:
 
 
 def poll_outcome(polled: Polled) -> str:
-    """Return good or failed; `skipped` if no call could be made, `lost` if the claim was lost before the storing."""
+    """Return good or failed; `skipped` if no call could be made, `lost` if the poll was not stored."""
     if not polled.is_stored:
         return "lost"
     if not polled.poll.calls:

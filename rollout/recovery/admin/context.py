@@ -1,12 +1,14 @@
 """The context of recovery's pages: the levels with their last rehearsal, and a run's steps. Reads only."""
 
 import json
-from typing import Any
+from dataclasses import dataclass
 
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from core.access.actors import Actor
 from core.console.badges import ago, badge, on_off
 from core.text import duration
 from rollout.choices import RunKind, RunOutcome
@@ -26,21 +28,61 @@ EFFECTS = {
 }
 
 
-def level_cards() -> list[dict[str, Any]]:
-    return [_level_card(level) for level in LEVELS]
+@dataclass(frozen=True, slots=True)
+class LevelCard:
+    """A level on the list of runs.
+
+    promise: the time that the level promises.
+    last: when the last rollback of this level ended, rehearsals not counted.
+    may_begin: the user may begin a rollback of this level.
+    begin: the address of the page that asks for the confirmation.
+    """
+
+    level: str
+    badge: SafeString
+    effect: str
+    promise: str
+    rehearsed: SafeString
+    last: SafeString | str
+    may_begin: bool
+    begin: str
 
 
-def _level_card(level: RunKind) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """A step of a run.
+
+    badge: its outcome; empty if the step is to come.
+    took: how long it took, when it began if it is not over, or the estimate if it is to come.
+    key: the id of its evidence on the page; empty while the step is executed.
+    evidence: JSON; empty if there is none.
+    """
+
+    name: str
+    badge: SafeString | str
+    took: SafeString | str
+    description: str
+    key: str = ""
+    evidence: str = ""
+
+
+def level_cards(user: Actor) -> list[LevelCard]:
+    return [_level_card(level, user) for level in LEVELS]
+
+
+def _level_card(level: RunKind, user: Actor) -> LevelCard:
     ended = RecoveryRun.objects.filter(kind=level).exclude(ended_at=None)
     rehearsal, last = ended.filter(is_rehearsal=True).first(), ended.filter(is_rehearsal=False).first()
-    return {
-        "level": level.value,
-        "badge": badge(level),
-        "effect": EFFECTS[level],
-        "promise": duration(PROMISED[level]),
-        "rehearsed": describe_rehearsal(rehearsal),
-        "last": ago(last.ended_at, "never") if last else "never",
-    }
+    return LevelCard(
+        level=level.value,
+        badge=badge(level),
+        effect=EFFECTS[level],
+        promise=duration(PROMISED[level]),
+        rehearsed=describe_rehearsal(rehearsal),
+        last=ago(last.ended_at, "never") if last else "never",
+        may_begin=user.has_perm(f"rollout.{level.value}_recoveryrun"),
+        begin=reverse(f"admin:rollout_recoveryrun_{level.value}"),
+    )
 
 
 def describe_rehearsal(run: RecoveryRun | None) -> SafeString:
@@ -77,20 +119,14 @@ def describe_duration(run: RecoveryRun) -> str:
     return duration(run.actual_seconds)
 
 
-def steps_context(run: RecoveryRun) -> list[dict[str, Any]]:
+def steps_context(run: RecoveryRun) -> list[StepContext]:
     """Return the steps that the run has begun; if it is an open rollback, also those that are to come."""
     begun = {step.name: step for step in run.steps.order_by("pk")}
     steps = [_step_context(step) for step in begun.values()]
     if run.ended_at is None and run.level in LEVELS:
         to_come = [step for step in plan_level(run.level, run.pace) if step.name not in begun]
         steps += [
-            {
-                "name": step_label(step.name),
-                "badge": "",
-                "took": describe_estimate(step.seconds),
-                "description": step.summary,
-            }
-            for step in to_come
+            StepContext(step_label(each.name), "", describe_estimate(each.seconds), each.summary) for each in to_come
         ]
     return steps
 
@@ -100,19 +136,19 @@ def step_label(name: str) -> str:
     return gradual.LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
-def _step_context(step: RecoveryStep) -> dict[str, Any]:
-    return {
-        "name": step_label(step.name),
-        "badge": badge(RunOutcome(step.outcome)),
-        "took": ago(step.started_at) if step.seconds is None else duration(step.seconds),
-        "description": step.evidence.get("problem", ""),
+def _step_context(step: RecoveryStep) -> StepContext:
+    return StepContext(
+        name=step_label(step.name),
+        badge=badge(RunOutcome(step.outcome)),
+        took=ago(step.started_at) if step.seconds is None else duration(step.seconds),
+        description=step.evidence.get("problem", ""),
         # The page keeps the evidence of an ended step as it is, open if its reader opened it.
-        "key": f"evidence-{step.pk}" if step.ended_at else "",
-        "evidence": json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
-    }
+        key=f"evidence-{step.pk}" if step.ended_at else "",
+        evidence=json.dumps(step.evidence, indent=1, ensure_ascii=False) if step.evidence else "",
+    )
 
 
-def allowed_verbs(run: RecoveryRun, user: Any) -> list[tuple[str, str]]:
+def allowed_verbs(run: RecoveryRun, user: Actor) -> list[tuple[str, str]]:
     """Return the verbs that this user may apply to the run now, each with its label."""
     verbs = []
     if run.kind == RunKind.GRADUAL and run.ended_at is None and user.has_perm("rollout.gradual_recoveryrun"):

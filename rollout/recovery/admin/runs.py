@@ -51,14 +51,10 @@ class RecoveryRunAdmin(KeysetAdmin):
         banners = switched_off_banners()
         may_reactivate = banners and request.user.has_perm("rollout.reactivate_activation")
         return {
-            "levels": [self._level_context(request, card) for card in context.level_cards()],
+            "levels": context.level_cards(request.user),
             "banners": banners,
             "reactivate": [reverse("admin:rollout_recoveryrun_reactivate")] if may_reactivate else [],
         }
-
-    def _level_context(self, request: HttpRequest, card: dict[str, Any]) -> dict[str, Any]:
-        may_begin = request.user.has_perm(f"rollout.{card['level']}_recoveryrun")
-        return card | {"may": may_begin, "begin": reverse(f"admin:rollout_recoveryrun_{card['level']}")}
 
     def row_context(self, request: HttpRequest, row: RecoveryRun) -> dict[str, Any]:
         return self._run_context(request, row)

@@ -88,7 +88,7 @@ SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
  WHERE contype = 'f' AND conrelid = ANY(%(tables)s::regclass[]) AND confrelid <> ALL(%(tables)s::regclass[])
  ORDER BY 1"""
 # The foreign keys that reference a table: the table that has the key, its column, and its own primary key.
-REFERENCES_TO = """
+INCOMING_FOREIGN_KEYS = """
 SELECT child.relname, fk.attname, (SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid
                                       AND attnum = indkey[0] WHERE indrelid = conrelid AND indisprimary)
   FROM pg_constraint JOIN pg_class child ON child.oid = conrelid
@@ -137,7 +137,7 @@ SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = %(table)s::regclass AND NO
 STORAGE_OPTIONS = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = %s::regclass"
 # Indexes are made after the rows are loaded, which is faster.
 CREATE_LIKE = "CREATE TABLE {new} (LIKE {old} INCLUDING ALL EXCLUDING INDEXES){options}"
-LOAD_MEMORY = "SET LOCAL maintenance_work_mem = '256MB'"
+RAISE_INDEX_MEMORY = "SET LOCAL maintenance_work_mem = '256MB'"
 # FREEZE is possible because the same transaction created the table; no vacuum has to rewrite the rows later.
 COPY_IN_FROZEN = "COPY {table} ({columns}) FROM STDIN (FREEZE)"
 # Keys and indexes in PostgreSQL's own words; foreign keys come last.

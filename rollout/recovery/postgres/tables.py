@@ -44,17 +44,17 @@ def count_rows(table: str) -> int:
     return int(fetch_rows(sql.COUNT_ROWS.format(table=table))[0][0])
 
 
-def referenced_tables(tables: Sequence[str]) -> list[str]:
+def tables_referenced_by(tables: Sequence[str]) -> list[str]:
     """Return the other tables that foreign keys of these tables reference."""
     return fetch_names(sql.REFERENCED_TABLES, {"tables": list(tables)})
 
 
-def references_to(table: str) -> list[tuple[str, str, str]]:
+def incoming_foreign_keys(table: str) -> list[tuple[str, str, str]]:
     """Return the foreign keys that reference the table: for each its table, its column, and that table's primary key.
 
     These names come unquoted.
     """
-    return [(child, column, key) for child, column, key in fetch_rows(sql.REFERENCES_TO, {"table": table})]
+    return [(child, column, key) for child, column, key in fetch_rows(sql.INCOMING_FOREIGN_KEYS, {"table": table})]
 
 
 def copy_rights(source: str, target: str) -> None:

@@ -19,8 +19,8 @@ from rollout.models import RecoveryRun
 from rollout.recovery import runner
 from rollout.recovery.postgres import sql
 from rollout.recovery.postgres.locks import LockMode, with_locks
-from rollout.recovery.postgres.tables import continue_numbering, copy_in, execute, highest_number, references_to
-from rollout.recovery.protect import notify_restored, protected
+from rollout.recovery.postgres.tables import continue_numbering, copy_in, execute, highest_number, incoming_foreign_keys
+from rollout.recovery.protect import notify_rows_replaced, protected
 from rollout.recovery.restore import table_swap
 from rollout.recovery.restore.diff import ChangeCounts, RowChange
 from rollout.recovery.restore.sources import TableSource, matches_snapshot, open_changes
@@ -72,7 +72,7 @@ def restore_tables(run: RecoveryRun, step: str, sources: Sequence[TableSource]) 
             execute(sql.CONSTRAINTS_IMMEDIATE)
             unproven = [source.protection.table for source in sources if not _has_proven_content(source)]
             evidence.update(RestoredTables(tables=tables, not_comparable=unproven))
-            notify_restored(source.protection.model for source in sources)
+            notify_rows_replaced(source.protection.model for source in sources)
 
     locks = {LockMode.EXCLUSIVE: [source.table for source in differing]}
     with_locks(locks, restore_differing)
@@ -174,7 +174,7 @@ def _delete_dependents(table: str, keys: str, deleted: dict[str, int]) -> None:
     deleted: gets the number of deleted rows by table.
     """
     restored = {each.table for each in protected()}
-    for child, column, child_key in references_to(table):
+    for child, column, child_key in incoming_foreign_keys(table):
         if child in restored:
             continue
         names = {"table": sql.quoted(child), "column": sql.quoted(column), "keys": keys}

@@ -13,8 +13,8 @@ from rollout.recovery.postgres.tables import (
     execute,
     fetch_rows,
     highest_number,
-    referenced_tables,
-    references_to,
+    incoming_foreign_keys,
+    tables_referenced_by,
 )
 from rollout.recovery.restore.sources import TableSource
 from rollout.recovery.snapshots.manifest import read_blocks
@@ -27,7 +27,7 @@ def can_replace(table: str) -> bool:
 
     table: quoted.
     """
-    return not references_to(table) and not fetch_rows(sql.HAS_DEPENDENTS, {"table": table})[0][0]
+    return not incoming_foreign_keys(table) and not fetch_rows(sql.HAS_DEPENDENTS, {"table": table})[0][0]
 
 
 def replace_table(source: TableSource, schema: str) -> None:
@@ -35,24 +35,24 @@ def replace_table(source: TableSource, schema: str) -> None:
 
     The caller's transaction holds a lock on the old table, so that no other session writes to it.
     schema: the name of a schema for the new table until the swap; it must not exist.
-    Raises BlockedBySessions if other sessions never stop reading the old table.
+    Raises BlockedBySessions if other sessions do not stop reading the old table in time.
     """
-    old, new, new_schema = source.table, sql.quoted(schema, source.protection.table), sql.quoted(schema)
+    table, new, new_schema = source.table, sql.quoted(schema, source.protection.table), sql.quoted(schema)
     execute(sql.CREATE_SCHEMA.format(schema=new_schema))
-    _create_like(old, new)
-    execute(sql.LOAD_MEMORY)
+    _create_like(table, new)
+    execute(sql.RAISE_INDEX_MEMORY)
     _load(source, new)
-    _create_keys_and_indexes(old, new)
-    copy_rights(old, new)
+    _create_keys_and_indexes(table, new)
+    copy_rights(table, new)
     # Dropping the old table drops its foreign keys, which needs the lock on the referenced tables too.
-    _lock_whole(", ".join([old, *referenced_tables([old])]))
-    old_highest = highest_number(old, source.key)
-    execute(sql.DROP_TABLE.format(table=old))
+    _lock_whole(", ".join([table, *tables_referenced_by([table])]))
+    old_highest = highest_number(table, source.key)
+    execute(sql.DROP_TABLE.format(table=table))
     execute(sql.SET_SCHEMA.format(table=new, schema=sql.quoted(current_schema())))
     execute(sql.DROP_SCHEMA.format(schema=new_schema))
     if old_highest is not None:
-        continue_numbering(old, source.key, max(old_highest, highest_number(old, source.key) or 0))
-    execute(sql.ANALYZE.format(table=old))
+        continue_numbering(table, source.key, max(old_highest, highest_number(table, source.key) or 0))
+    execute(sql.ANALYZE.format(table=table))
 
 
 def _create_like(old: str, new: str) -> None:

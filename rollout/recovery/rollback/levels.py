@@ -28,7 +28,7 @@ STEPS: dict[RunKind, tuple[Step, ...]] = {
             "quarantine",
             "Move provider states, cache entries and the tables that reference them to a quarantine; "
             "put empty tables in their place",
-            quarantine.take_out,
+            quarantine.move_to_quarantine,
             undo=(
                 Step("put_back", "Move the tables out of the quarantine, back to their place", quarantine.put_back),
                 Step(

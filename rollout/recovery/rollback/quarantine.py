@@ -23,9 +23,9 @@ from rollout.recovery.postgres.tables import (
     fetch_names,
     fetch_rows,
     highest_number,
-    referenced_tables,
+    tables_referenced_by,
 )
-from rollout.recovery.protect import models_by_table, notify_restored, protected
+from rollout.recovery.protect import models_by_table, notify_rows_replaced, protected
 
 
 def tables_to_quarantine() -> list[str]:
@@ -39,7 +39,7 @@ def tables_of(run: RecoveryRun) -> list[str]:
     return fetch_names(sql.TABLES_IN, [run.schema])
 
 
-def take_out(run: RecoveryRun) -> None:
+def move_to_quarantine(run: RecoveryRun) -> None:
     """Move the tables to the quarantine, and put empty ones in their place, in one transaction.
 
     Raises BlockedBySessions, or Refused if the database role may not create a schema.
@@ -66,7 +66,7 @@ def take_out(run: RecoveryRun) -> None:
                 )
             )
 
-    locks = {LockMode.ACCESS_EXCLUSIVE: quoted, LockMode.SHARE_ROW_EXCLUSIVE: referenced_tables(quoted)}
+    locks = {LockMode.ACCESS_EXCLUSIVE: quoted, LockMode.SHARE_ROW_EXCLUSIVE: tables_referenced_by(quoted)}
     with_locks_by_force(locks, move)
     _notify_moved(tables)
 
@@ -83,7 +83,7 @@ def _require_right_to_create_schema() -> None:
 def _notify_moved(tables: Sequence[str]) -> None:
     """Notify the apps, which may hold copies of rows, that these tables now have other contents."""
     with transaction.atomic():
-        notify_restored(model for name, model in models_by_table().items() if name in tables)
+        notify_rows_replaced(model for name, model in models_by_table().items() if name in tables)
 
 
 def _column_definitions(table: str) -> dict[str, str]:
@@ -110,8 +110,9 @@ def _replace_by_stand_ins(schema: str, tables: Sequence[str]) -> list[str]:
     for name in tables:
         copy_rights(sql.quoted(schema, name), sql.quoted(name))
         if name in models:
-            key = models[name]._meta.pk.column
-            continue_numbering(sql.quoted(name), key, highest_number(sql.quoted(schema, name), key))
+            primary_key = models[name]._meta.pk.column
+            highest = highest_number(sql.quoted(schema, name), primary_key)
+            continue_numbering(sql.quoted(name), primary_key, highest)
     stand_ins = {name: read_table_shape(connection, sql.quoted(name)) for name in tables}
     return [text for name in tables for text in _shape_differences(name, shapes[name], stand_ins[name])]
 
@@ -141,7 +142,7 @@ def put_back(undo: RecoveryRun) -> None:
             )
 
     # Dropping a foreign key takes an ACCESS EXCLUSIVE lock on the table that it references, too.
-    locks = {LockMode.ACCESS_EXCLUSIVE: [*stand_ins, *quarantined, *referenced_tables(stand_ins)]}
+    locks = {LockMode.ACCESS_EXCLUSIVE: [*stand_ins, *quarantined, *tables_referenced_by(stand_ins)]}
     with_locks_by_force(locks, swap)
     _notify_moved(tables)
 
@@ -167,30 +168,31 @@ def _require_no_migration_since(run: RecoveryRun, tables: Sequence[str]) -> None
 
 def _swap(run: RecoveryRun, tables: Sequence[str]) -> dict[str, int]:
     """Move the stand-ins away and the tables back. Return how many rows were written to each stand-in that has any."""
-    left_schema, home_schema = sql.quoted(run.left_schema), sql.quoted(current_schema())
-    execute(sql.CREATE_SCHEMA.format(schema=left_schema))
+    leftover_schema, home_schema = sql.quoted(run.leftover_schema), sql.quoted(current_schema())
+    execute(sql.CREATE_SCHEMA.format(schema=leftover_schema))
     counts = {name: count_rows(sql.quoted(name)) for name in tables}
     for name in tables:
-        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=left_schema))
-        stand_in = sql.quoted(run.left_schema, name)
-        for key in fetch_names(sql.FOREIGN_KEYS, [stand_in]):  # a kept one would restrict changes of other tables
-            execute(sql.DROP_CONSTRAINT.format(table=stand_in, name=sql.quoted(key)))
+        execute(sql.SET_SCHEMA.format(table=sql.quoted(name), schema=leftover_schema))
+        stand_in = sql.quoted(run.leftover_schema, name)
+        # A kept foreign key would restrict changes of other tables.
+        for foreign_key in fetch_names(sql.FOREIGN_KEYS, [stand_in]):
+            execute(sql.DROP_CONSTRAINT.format(table=stand_in, name=sql.quoted(foreign_key)))
     for name in tables:
         execute(sql.SET_SCHEMA.format(table=sql.quoted(run.schema, name), schema=home_schema))
     execute(sql.DROP_SCHEMA.format(schema=sql.quoted(run.schema)))
     written = {name: rows for name, rows in counts.items() if rows}
     for name in tables:
         if name not in written:
-            execute(sql.DROP_TABLE.format(table=sql.quoted(run.left_schema, name)))
+            execute(sql.DROP_TABLE.format(table=sql.quoted(run.leftover_schema, name)))
     if not written:
-        execute(sql.DROP_SCHEMA.format(schema=left_schema))
+        execute(sql.DROP_SCHEMA.format(schema=leftover_schema))
     return written
 
 
 def drop(purge: RecoveryRun) -> None:
     """Drop permanently what the emergency holds in quarantine, or what its undo kept of the stand-ins."""
     run = purge.target
-    schemas = [schema for schema in (run.schema, run.left_schema) if _exists(schema)]
+    schemas = [schema for schema in (run.schema, run.leftover_schema) if _exists(schema)]
     tables = [sql.quoted(schema, name) for schema in schemas for name in fetch_names(sql.TABLES_IN, [schema])]
 
     def drop_schemas() -> None:
@@ -199,7 +201,7 @@ def drop(purge: RecoveryRun) -> None:
             for schema in schemas:
                 execute(sql.DROP_SCHEMA_AND_TABLES.format(schema=sql.quoted(schema)))
 
-    locks = {LockMode.ACCESS_EXCLUSIVE: [*tables, *referenced_tables(tables)]}
+    locks = {LockMode.ACCESS_EXCLUSIVE: [*tables, *tables_referenced_by(tables)]}
     with_locks(locks, drop_schemas)
 
 
@@ -210,7 +212,7 @@ def is_held(run: RecoveryRun) -> bool:
 
 def has_purgeable_tables(run: RecoveryRun) -> bool:
     """Return whether the run holds tables in quarantine, or its undo kept stand-ins with rows."""
-    return is_held(run) or _exists(run.left_schema)
+    return is_held(run) or _exists(run.leftover_schema)
 
 
 def _exists(schema: str) -> bool:

@@ -76,7 +76,7 @@ def test_rows_that_were_written_to_stand_ins_are_kept_apart(installation: None, 
     assert undone["steps"][0]["evidence"]["written_meanwhile"] == {"provider_states": 1}
     assert contents() == before
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {run.left_schema}.provider_states")
+        cursor.execute(f"SELECT count(*) FROM {run.leftover_schema}.provider_states")
         assert cursor.fetchone() == (1,)
     purged = run_command(capsys, "rollback", "--purge", str(run.pk), "--no-input")
     assert [step["name"] for step in purged["steps"]] == ["drop"]
