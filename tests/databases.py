@@ -55,6 +55,11 @@ def execute(statement: str, *names: str) -> list[tuple[str, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def end_session(backend: int) -> None:
+    """End a session of PostgreSQL, by its process id. Return when it has ended, not when it was asked to."""
+    execute(f"SELECT pg_terminate_backend({backend}, 60000)")  # milliseconds
+
+
 def address(name: str = "") -> str:
     """Return the address of a database for another process; without a name, that of this process's database."""
     options = connection.settings_dict

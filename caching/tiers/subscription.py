@@ -125,6 +125,7 @@ class Subscription:
                 message = pubsub.get_message(timeout=max(0.0, ping_at - time.monotonic()))
                 if message is not None:  # Redis answers this thread, so readers may ask it again
                     is_ping_unanswered = False
+                    self._send_unsent()
                     self._failures = 0
                     self._receive(message)
                 if time.monotonic() >= ping_at:

@@ -139,7 +139,7 @@ def test_a_write_survives_a_restart_of_the_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         backend = cursor.fetchone()[0]
-    databases.execute(f"SELECT pg_terminate_backend({backend})")
+    databases.end_session(backend)
     cache.set("key", "value")
     assert cache.get("key") == "value"
 

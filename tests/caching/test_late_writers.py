@@ -137,7 +137,7 @@ def test_a_connection_that_breaks_during_a_computation_costs_nothing(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             backend = cursor.fetchone()[0]
-        databases.execute(f"SELECT pg_terminate_backend({backend})")
+        databases.end_session(backend)
         return computed
 
     monkeypatch.setattr(warm, "compute", broken)

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -131,6 +131,26 @@ def test_what_could_not_be_announced_is_announced_when_redis_is_back(store: Tier
     assert until(lambda: store.get(ABOUT).record.stamp > old.stamp)
 
 
+def test_readers_ask_redis_again_only_after_the_unsent_announcements(
+    store: TieredStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message of another process shows that Redis answers; this process's own changes go out first."""
+    subscription, announce, was_up = store.subscription, store.drop_and_announce, list[bool]()
+
+    def observe(keys: Sequence[str]) -> None:
+        was_up.append(subscription.is_up)
+        announce(keys)
+
+    monkeypatch.setattr(store, "drop_and_announce", observe)
+    for _ in range(FAILURES_AT_MOST):
+        subscription.count_failure()
+    subscription.keep_unsent("entries", [ABOUT])
+    redis_client().publish(key("derived"), orjson.dumps(["another", [], ""]))
+    assert until(lambda: bool(was_up))
+    assert was_up == [False]
+    assert until(lambda: subscription.is_up)
+
+
 def test_a_due_value_is_served_while_it_cannot_be_refreshed(
     store: TieredStore, client: Client, at_stage: Callable[[str], None]
 ) -> None:
@@ -150,7 +170,7 @@ def test_postgresql_restarted(store: TieredStore, client: Client, at_stage: Call
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         backend = str(cursor.fetchone()[0])
-    databases.execute(f"SELECT pg_terminate_backend({backend})")
+    databases.end_session(backend)
     store.memory.clear()
     assert store.get("factor:nhl:model").state is ValueState.MISSING  # read by a new connection
     with unreachable_database():
