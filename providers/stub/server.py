@@ -155,13 +155,20 @@ def served(app: web.Application) -> Iterator[str]:
         await site.start()
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
+    async def stop() -> None:
+        await runner.cleanup()
+        requests = asyncio.all_tasks() - {asyncio.current_task()}  # those that a fault keeps from ending
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+
     url = loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         yield url
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -169,7 +169,7 @@ def test_postgresql_restarted(store: TieredStore, client: Client, at_stage: Call
     at_stage("FULL_ACTIVE")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
-        backend = str(cursor.fetchone()[0])
+        backend = int(cursor.fetchone()[0])
     databases.end_session(backend)
     store.memory.clear()
     assert store.get("factor:nhl:model").state is ValueState.MISSING  # read by a new connection
