@@ -18,7 +18,7 @@ from rollout.operations.lifecycle import PACE_AT_MOST
 from rollout.recovery import runner
 from rollout.recovery.restore import sources
 from rollout.recovery.rollback import gradual, quarantine
-from rollout.recovery.rollback.levels import steps_of
+from rollout.recovery.rollback.steps import steps_of
 from rollout.recovery.runner import LIST_REMEDY, ReportStep, UnderWay
 
 FOLLOW_SECONDS = 1.0  # between two looks at a gradual rollback, or at a run that another process executes

@@ -8,7 +8,7 @@ from core.text import duration
 from rollout.choices import RunKind, RunOutcome
 from rollout.models import RecoveryStep
 from rollout.recovery.rollback import gradual
-from rollout.recovery.rollback.levels import STEPS, VERIFY
+from rollout.recovery.rollback.steps import STEPS, VERIFY
 from rollout.recovery.runner import PROMISED
 
 EARLIER_RUNS = 10
