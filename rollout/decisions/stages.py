@@ -141,8 +141,9 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
     """Return what the tick at `now` does with a rollout."""
     if progress.run_state not in ACTIVE or progress.stage is Stage.DISABLED:
         return _stay(progress, "the rollout is not running")
-    is_blind = progress.blind_ticks >= plan.errors_in_a_row
-    trip = decide_trip(progress.stage, judgments, progress.trip_errors, progress.blind_ticks if is_blind else 0)
+    trip = decide_trip(
+        progress.stage, judgments, progress.trip_errors, progress.blind_ticks, errors_in_a_row=plan.errors_in_a_row
+    )
     if trip is not None:
         return Decision(Next.TRIP, trip.stage, 0, trip.reasons)
     if progress.run_state is RunState.PAUSED:

@@ -19,12 +19,15 @@ class Trip:
     reasons: tuple[str, ...]
 
 
-def decide_trip(stage: Stage, judgments: Sequence[Judgment], trip_errors: int, blind_ticks: int) -> Trip | None:
+def decide_trip(
+    stage: Stage, judgments: Sequence[Judgment], trip_errors: int, blind_ticks: int, *, errors_in_a_row: int
+) -> Trip | None:
     """Return the trip of a rollout in this stage, or None if nothing takes it back.
 
     judgments: the verdicts of this stage's guards.
     trip_errors: the number of errors that exceeded the hard limit, if that trip is not yet in the table; else 0.
-    blind_ticks: the number of ticks in a row at which the guards could not be measured, if they are too many; else 0.
+    blind_ticks: the number of ticks in a row at which a guard could not be measured.
+    errors_in_a_row: the number of such ticks that takes the rollout back.
     """
     violations = [each for each in judgments if each.verdict is Verdict.VIOLATION and each.is_binding]
     reasons = tuple(map(describe_judgment, violations))
@@ -34,7 +37,7 @@ def decide_trip(stage: Stage, judgments: Sequence[Judgment], trip_errors: int, b
         # A trip without a violation of this stage raced an advance out of the stage that judged it: it disables.
         steps_back = bool(violations) and all(each.leads is Consequence.STEP_BACK for each in violations)
         return Trip(_stage_before(stage) if steps_back else Stage.DISABLED, reasons)
-    if blind_ticks:
+    if blind_ticks >= errors_in_a_row:
         return Trip(Stage.DISABLED, (f"the guards could not be measured at {blind_ticks} ticks in a row",))
     return None
 
