@@ -1,7 +1,7 @@
 """The computation of a leased target, and the result of warming a target that callers get."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from caching.choices import WarmOutcome
 from caching.derivations.result import Computed
@@ -31,10 +31,7 @@ class WarmResult:
     sample_size, confidence: those of the stored entry. record: what was stored, None if nothing was.
     """
 
-    cache_key: str
-    cache_type: str
-    sport: str
-    subject: str
+    target: CacheTarget
     outcome: WarmOutcome
     sample_size: int = 0
     confidence: float = 0.0
@@ -42,39 +39,17 @@ class WarmResult:
     problem: str = ""
     record: Record | None = None
 
-    @classmethod
-    def of(
-        cls,
-        target: CacheTarget,
-        outcome: WarmOutcome,
-        *,
-        sample_size: int = 0,
-        confidence: float = 0.0,
-        ms: float = 0.0,
-        problem: str = "",
-        record: Record | None = None,
-    ) -> Self:
-        """Return the result of the target."""
-        return cls(
-            target.cache_key,
-            target.cache_type,
-            target.sport,
-            target.subject,
-            outcome,
-            sample_size,
-            confidence,
-            ms,
-            problem,
-            record,
-        )
+    @property
+    def cache_key(self) -> str:
+        return self.target.cache_key
 
     def document(self) -> dict[str, Any]:
         """Return the result as warm_caches prints it."""
         return {
             "cache_key": self.cache_key,
-            "cache_type": self.cache_type,
-            "sport": self.sport,
-            "subject": self.subject,
+            "cache_type": self.target.cache_type,
+            "sport": self.target.sport,
+            "subject": self.target.subject,
             "outcome": self.outcome.value,
             "sample_size": self.sample_size,
             "confidence": self.confidence,

@@ -59,7 +59,7 @@ def _warm_together(targets: list[CacheTarget], policies: dict[str, CachePolicy],
     results |= store([_compute(target, fences[target.pk], read) for target in leased], policies)
     for target in targets:
         if target.pk not in results:  # another worker holds its lease
-            results[target.pk] = WarmResult.of(target, WarmOutcome.BUSY)
+            results[target.pk] = WarmResult(target, WarmOutcome.BUSY)
     return [results[target.pk] for target in targets]
 
 
@@ -72,7 +72,7 @@ def _fresh_results(targets: list[CacheTarget]) -> dict[int, WarmResult]:
     for target in targets:
         entry = by_key.get(target.cache_key)
         if entry is not None:
-            results[target.pk] = WarmResult.of(
+            results[target.pk] = WarmResult(
                 target, WarmOutcome.UNCHANGED, sample_size=entry.sample_size, confidence=entry.confidence
             )
     return results

@@ -61,7 +61,7 @@ def _give_up(computation: Computation, error: DatabaseError) -> dict[int, WarmRe
     log.warning("cannot store an entry", target=computation.target.cache_key, problem=reason)
     with connection.cursor() as cursor:
         end_leases(cursor, [(computation, f"{problem}: {reason}")])
-    result = WarmResult.of(computation.target, WarmOutcome.FAILED, ms=computation.ms, problem=problem)
+    result = WarmResult(computation.target, WarmOutcome.FAILED, ms=computation.ms, problem=problem)
     return {computation.target.pk: result}
 
 
@@ -90,7 +90,7 @@ def _store_together(computations: Sequence[Computation], policies: Mapping[str, 
             results[pk] = written[pk]
         else:
             outcome = _outcome_of_unwritten(is_held=pk in held_ids, is_on=is_on)
-            results[pk] = WarmResult.of(each.target, outcome, ms=each.ms, problem=each.problem)
+            results[pk] = WarmResult(each.target, outcome, ms=each.ms, problem=each.problem)
     return results
 
 
@@ -115,7 +115,7 @@ def _write_entries(
     for key, version, *columns in cursor.fetchall():
         computation, computed = by_key[key]
         is_same = versions_before.get(key) == version
-        written[computation.target.pk] = WarmResult.of(
+        written[computation.target.pk] = WarmResult(
             computation.target,
             WarmOutcome.UNCHANGED if is_same else WarmOutcome.WRITTEN,
             sample_size=computed.sample_size,

@@ -45,7 +45,7 @@ def test_a_worker_leaves_a_warm_up_to_the_worker_that_took_it_over(
 
     def overtaken(*args: Any, **options: Any) -> Iterator[WarmResult]:
         WarmUp.objects.update(fence=99, lease_until=Now() + timedelta(seconds=30))
-        yield WarmResult("", "", "", "", WarmOutcome.WRITTEN)
+        yield WarmResult(CacheTarget(), WarmOutcome.WRITTEN)
 
     monkeypatch.setattr(requests, "warm_each", overtaken)
     assert requests.carry_out_warm_ups() == 1
