@@ -132,7 +132,6 @@ class Subscription:
                     if is_ping_unanswered:
                         return
                     pubsub.ping()
-                    self._send_unsent()
                     is_ping_unanswered, ping_at = True, time.monotonic() + PING_SECONDS
 
     def _receive(self, message: Mapping[str, Any]) -> None:
