@@ -4,37 +4,35 @@ Its queries are few, and their cost does not grow with the tables: large tables 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from django.db.models import Count, Exists
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from pghistory.models import Context
 
 from caching.admin.context import hit_rates_context
 from caching.freshness import CHEAP_TO_COUNT, CONDITIONS, Freshness
 from caching.models import CacheEntry, WarmUp
+from config.console.recent_changes import recent_changes
 from core.console.badges import ago, badge, styled_word
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 from core.health_checks import Result, Suite
 from core.text import duration
 from providers.choices import Status
-from providers.models import ProviderState, StatusChange
+from providers.models import ProviderState
 from rollout import status
 from rollout.admin import context as rollouts
-from rollout.choices import RunKind, RunOutcome, RunState, Stage
+from rollout.choices import RunState, Stage
 from rollout.decisions.stages import ORDER, Progress, seconds_left, serving_at
-from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot, StagePolicy, Transition
+from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot, StagePolicy
 from rollout.operations.lifecycle import MOVING
 from rollout.recovery.admin import context as recovery
 from rollout.recovery.rollback.rehearsal import rehearsal_fault
@@ -43,8 +41,6 @@ from validation.models import ValidationRun
 from validation.operations import OVERDUE_AFTER
 
 GRID_AT_MOST = 200  # provider states; of a larger fleet only those in error are shown
-CHANGES_AT_MOST = 15
-CHANGES_WITHIN = timedelta(days=1)
 NOT_ENABLED = "–"
 
 
@@ -53,13 +49,6 @@ class Problem(NamedTuple):
 
     message: str
     address: str
-
-
-class Change(NamedTuple):
-    """An entry of the list of recent changes."""
-
-    moment: datetime
-    description: SafeString
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +158,7 @@ def home_context(user: Any) -> dict[str, Any]:
         "health": ("rollout.view_recoveryrun", partial(_health_context, user)),
     }
     visible = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
-    changes = _recent_changes(user) if user.has_perm("rollout.view_transition") else None
+    changes = recent_changes(user) if user.has_perm("rollout.view_transition") else None
     banners = status.banners() if "rollouts" in visible else []
     problems = [problem for part in visible.values() for problem in part.problems]
     is_all_visible = len(visible) == len(parts) and changes is not None
@@ -360,48 +349,3 @@ def _recovery_problems(snapshot: Snapshot | None, rehearsals: dict[str, Recovery
         message = f"Rehearsal missing, failed or too old: {', '.join(levels)}"
         problems.append(_problem(message, "rollout_recoveryrun_changelist"))
     return problems
-
-
-def _recent_changes(user: Any) -> list[tuple[SafeString | str, SafeString]]:
-    """Return the changes of the last day that the user may see, the newest first, each with its relative time.
-
-    They are those of rollouts, the fleet, recovery and the configuration.
-    """
-    sources: dict[str, Callable[[Any], Iterator[Change]]] = {
-        "rollout.view_transition": _transitions,
-        "providers.view_statuschange": _status_changes,
-        "rollout.view_recoveryrun": _recovery_runs,
-        "pghistory.view_context": _configuration_edits,
-    }
-    since = Now() - CHANGES_WITHIN
-    changes = [change for permission, read in sources.items() if user.has_perm(permission) for change in read(since)]
-    newest = sorted(changes, key=lambda change: change.moment, reverse=True)[:CHANGES_AT_MOST]
-    return [(ago(change.moment), change.description) for change in newest]
-
-
-def _transitions(since: Any) -> Iterator[Change]:
-    rows = Transition.objects.filter(at__gt=since).select_related("rollout").order_by("-at")[:CHANGES_AT_MOST]
-    for row in rows:
-        stage = badge(Stage(row.to_stage))
-        yield Change(row.at, format_html("{}: {} {} by {}", row.rollout, row.verb, stage, row.actor))
-
-
-def _status_changes(since: Any) -> Iterator[Change]:
-    for row in StatusChange.objects.filter(changed_at__gt=since).order_by("-changed_at")[:CHANGES_AT_MOST]:
-        name, state = f"{row.provider_name} {row.sport}", badge(Status(row.to_status))
-        yield Change(row.changed_at, format_html("{}: {} {}", name, state, row.cause))
-
-
-def _recovery_runs(since: Any) -> Iterator[Change]:
-    for run in RecoveryRun.objects.filter(started_at__gt=since)[:CHANGES_AT_MOST]:
-        address, outcome = reverse("admin:rollout_recoveryrun_change", args=[run.pk]), badge(RunOutcome(run.outcome))
-        html = '<a href="{}">{}</a> {} by {}'
-        yield Change(run.started_at, format_html(html, address, badge(RunKind(run.kind)), outcome, run.actor))
-
-
-def _configuration_edits(since: Any) -> Iterator[Change]:
-    edits = Context.objects.filter(created_at__gt=since, metadata__has_key="verb").order_by("-created_at")
-    for pk, moment, metadata in edits.values_list("pk", "created_at", "metadata")[:CHANGES_AT_MOST]:
-        address = reverse("admin:pghistory_context_change", args=[pk])
-        html = '<a href="{}">configuration: {}</a> by {}'
-        yield Change(moment, format_html(html, address, metadata["verb"], metadata.get("actor", "unknown")))
