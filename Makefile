@@ -1,11 +1,18 @@
 # Every target installs what it needs into .venv and var/ of this folder; you install nothing by hand.
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo no-python3)
+# The newest Python that Slipway supports. A name that does not run does not count: a version manager can leave one.
+PYTHON ?= $(shell for v in .14 .13 .12 .11 ""; do python3$$v -c "" 2>/dev/null && echo python3$$v && break; done)
 PY := .venv/bin/python
-INSTALL = @command -v $(PYTHON) >/dev/null || { echo "slipway: cannot find Python; install Python 3.11" >&2; exit 1; }; \
+INSTALL = @[ -n "$(PYTHON)" ] || { echo "slipway: cannot find Python 3.11 or newer; install it with your system's packages, or run: uv python install 3.13" >&2; exit 1; }; \
 	$(PYTHON) config/dev/install.py
+# If the Python of .venv was removed, by an upgrade of the system for example, everything is installed again.
+ifneq ($(wildcard .venv/*.done),)
+$(wildcard .venv/*.done): $(shell $(PY) -c "" 2>/dev/null || echo reinstall)
+endif
 
-.PHONY: help run test test-browser screenshots lint docs bench lock clean
+.PHONY: reinstall help run test test-browser screenshots lint docs bench lock clean
 .DEFAULT_GOAL := help
+
+reinstall:
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,14 +46,14 @@ bench: .venv/bench.done ## measure every figure of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
 lock: .venv/test.done ## resolve requirements*.in into requirements*.txt, with hashes
-	@for set in requirements requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
+	@for set in requirements requirements-install requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the embedded servers; remove .venv and var/ with all data
-	@[ ! -x $(PY) ] || $(PY) -m config.embedded.clean
+	@$(PYTHON) -m config.embedded.clean
 	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.venv/run.done: requirements.txt config/dev/install.py
+.venv/run.done: requirements.txt requirements-install.txt config/dev/install.py
 	$(INSTALL) requirements.txt
 	@touch $@
 
@@ -66,6 +73,6 @@ clean: ## stop the embedded servers; remove .venv and var/ with all data
 	$(INSTALL) requirements.txt requirements-dev.txt requirements-docs.txt
 	@touch $@
 
-.venv/test.done: requirements.txt requirements-dev.txt config/dev/install.py
+.venv/test.done: requirements.txt requirements-dev.txt requirements-install.txt config/dev/install.py
 	$(INSTALL) requirements.txt requirements-dev.txt
 	@touch $@ .venv/run.done

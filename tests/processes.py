@@ -5,7 +5,9 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import suppress
+
+import psutil
 
 
 def free_port() -> int:
@@ -15,18 +17,11 @@ def free_port() -> int:
 
 
 def ended(pid: int, seconds: float = 30) -> bool:
-    """Wait until a process ends, which need not be a child. Return False if it still runs after `seconds`.
-
-    The process's file descriptor becomes readable when it ends, so there is no sleep.
-    """
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([fd], [], [], seconds)[0])
-    finally:
-        os.close(fd)
+    """Wait until a process ends, which need not be a child. Return False if it still runs after `seconds`."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, seconds)
+    return True
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> bool:
@@ -47,12 +42,10 @@ def processes(*texts: str) -> Iterator[tuple[int, str]]:
 
     A process whose working folder begins with one of the texts counts too.
     """
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in psutil.process_iter():
         try:
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            working_folder = os.readlink(folder / "cwd")
-        except OSError:
+            command, working_folder = " ".join(process.cmdline()), process.cwd()
+        except psutil.Error:
             continue
-        is_other = int(folder.name) != os.getpid()
-        if is_other and any(text in command or working_folder.startswith(text) for text in texts):
-            yield int(folder.name), command
+        if process.pid != os.getpid() and any(text in command or working_folder.startswith(text) for text in texts):
+            yield process.pid, command

@@ -1,6 +1,7 @@
 """Everything on one machine: `make run`. Bootstrap, then the Procfile's processes under honcho."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,9 +12,9 @@ import urllib.error
 import urllib.request
 from functools import partial
 from multiprocessing import Queue
-from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 from django.core.exceptions import ImproperlyConfigured
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
@@ -23,7 +24,7 @@ from config.dev.checkout import ROOT, make_env_file, require_ports, web_port
 from config.embedded import lifecycle
 from config.embedded.location import VAR, EmbeddedError, location_of
 from config.environment import ENV_FILE, load_env_file
-from core.process.lifetime import die_with, open_lock, try_lock
+from core.process.lifetime import die_with, open_lock, tether, try_lock
 
 WIND_DOWN_SECONDS = 15.0
 STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
@@ -40,8 +41,8 @@ class TetheredProcess(Process):
 
     def run(self, events: "Queue[Any] | None" = None, ignore_signals: bool = False) -> None:
         die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader process, which ignores SIGTERM
-        tether = partial(die_with, os.getpid(), signal.SIGKILL)  # no process is left that could wait for an orderly end
-        self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether)
+        # The child is killed, because no process is left that could wait for an orderly end.
+        self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether(signal.SIGKILL))
         super().run(events, ignore_signals)
 
 
@@ -78,7 +79,7 @@ def take_run_lock() -> int:
     deadline = time.monotonic() + WIND_DOWN_SECONDS
     while not try_lock(lock):
         holder = os.pread(lock, 20, 0).decode()
-        if Path(f"/proc/{holder}").exists() or time.monotonic() > deadline:
+        if psutil.pid_exists(int(holder or 0)) or time.monotonic() > deadline:
             problem = f"cannot start: slipway already runs in this checkout (process {holder})"
             raise EmbeddedError(problem, "use that one, or stop it first with Ctrl-C")
         time.sleep(0.1)
@@ -90,8 +91,8 @@ def take_run_lock() -> int:
 def run_bootstrap(lock: int) -> dict[str, Any]:
     """Run `manage.py bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
     command = [sys.executable, "manage.py", "bootstrap", "--json"]
-    tether = partial(die_with, os.getpid(), signal.SIGKILL)
-    completed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=tether)
+    kill_with_this = tether(signal.SIGKILL)
+    completed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=kill_with_this)
     if completed.returncode:
         sys.exit(1)  # bootstrap has printed the reason
     return dict(json.loads(completed.stdout))
@@ -133,6 +134,7 @@ def prepare(shown_once: list[str]) -> int:
 
 
 def main() -> NoReturn:
+    multiprocessing.set_start_method("fork")  # honcho's processes cannot be sent to a fresh interpreter
     die_with(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     shown_once: list[str] = []

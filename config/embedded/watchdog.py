@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from config.embedded.location import Location, location_of
 from config.embedded.server_commands import SERVERS
-from core.process.lifetime import die_with, open_lock, try_lock
+from core.process.lifetime import open_lock, tether, try_lock
 
 POLL_SECONDS = 0.2
 SHORTEST_LIFE_SECONDS = 1.0
@@ -47,7 +46,7 @@ class ServerProcess:
                 stderr=log,
                 pass_fds=[lock],
                 start_new_session=True,
-                preexec_fn=partial(die_with, os.getpid(), self.server.stop_signal),
+                preexec_fn=tether(self.server.stop_signal),
             )
         os.close(lock)
         self.started = time.monotonic()

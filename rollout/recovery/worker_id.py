@@ -2,34 +2,43 @@
 
 import os
 import socket
-from pathlib import Path
 
-START_TIME_FIELD = 19  # the index of a process's start time in /proc/PID/stat, counted after its name; see proc(5)
+import psutil
+
+SAME_START_SECONDS = 5.0  # an adjusted clock moves a start time; a process id is used again much later
 
 
 def current_worker_id() -> str:
     """Return this process's identity: its host, its process id and its start time, separated by colons."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_seconds(os.getpid()):.2f}"
 
 
 def is_gone(worker: str) -> bool:
     """Return whether the process ran on this host and has ended. The processes of other hosts count as alive."""
-    host, _, pid = worker.rpartition(":")[0].rpartition(":")
+    host, pid, start_seconds = _parts(worker)
     if host != socket.gethostname():
         return False
-    return _start_time(int(pid)) != worker.rpartition(":")[2]
+    try:
+        return abs(_start_seconds(int(pid)) - float(start_seconds)) > SAME_START_SECONDS
+    except psutil.NoSuchProcess:
+        return True
 
 
 def describe_worker(worker: str) -> str:
     """Return the process's name for an operator, such as `process 4711 on web-1`."""
-    host, _, pid = worker.rpartition(":")[0].rpartition(":")
+    host, pid, _ = _parts(worker)
     return f"process {pid} on {host}" if host else "another process"
 
 
-def _start_time(pid: int) -> str:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    state = fields[0]
-    return "" if state in "ZX" else fields[START_TIME_FIELD]
+def _parts(worker: str) -> tuple[str, str, str]:
+    rest, _, start_seconds = worker.rpartition(":")
+    host, _, pid = rest.rpartition(":")
+    return host, pid, start_seconds
+
+
+def _start_seconds(pid: int) -> float:
+    """Return the process's start in seconds after the machine's. Raise NoSuchProcess if the process has ended."""
+    process = psutil.Process(pid)
+    if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        raise psutil.NoSuchProcess(pid)
+    return process.create_time() - psutil.boot_time()

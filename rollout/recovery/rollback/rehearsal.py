@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -27,7 +26,7 @@ from psycopg.sql import Identifier
 
 from core.access.actors import Actor, require
 from core.errors import SlipwayError, first_line
-from core.process.lifetime import die_with
+from core.process.lifetime import tether
 from core.redaction import redact
 from rollout.choices import RunKind
 from rollout.models import RecoveryRun, RecoveryStep
@@ -93,7 +92,7 @@ def _run_child(level: RunKind, snapshot_folder: str, environment: dict[str, str]
             [sys.executable, "-m", CHILD, level.value, snapshot_folder],
             cwd=settings.BASE_DIR,
             env=environment,
-            preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
+            preexec_fn=tether(signal.SIGKILL),
             capture_output=True,
             text=True,
             timeout=AT_MOST_SECONDS,

@@ -9,11 +9,11 @@ from typing import IO, Self
 import msgspec
 
 from core.errors import SlipwayError
+from rollout.recovery.snapshots.compression import BLOCK_BYTES
 
 PROJECT = "slipway"
 FORMAT_VERSION = 2
 MANIFEST_FILE = "manifest.json"
-BLOCK_BYTES = 1 << 20  # read from a file at a time
 CHOOSE_ANOTHER = "choose another snapshot, run: manage.py snapshot list"
 
 

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
 from django.conf import settings
 from django.db import Error
 from django.db.models.functions import Now
@@ -25,6 +24,7 @@ from core.notices.notify import Event, notify
 from core.tasks import enqueue
 from rollout.models import RecoveryRun, Snapshot
 from rollout.recovery.protect import Protection, protected
+from rollout.recovery.snapshots.compression import UNREADABLE, decompressing
 from rollout.recovery.snapshots.manifest import (
     CHOOSE_ANOTHER,
     MANIFEST_FILE,
@@ -175,7 +175,7 @@ def _read_back_table(folder: Path, table: TableFile) -> None:
     try:
         with (folder / table.file).open("rb") as file:
             rows = sum(block.count(b"\n") for block in decompress(file))
-    except (OSError, zstandard.ZstdError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UnusableSnapshot(f"cannot decompress {folder / table.file}: {error}", CHOOSE_ANOTHER) from error
     if rows != table.rows:
         raise UnusableSnapshot(
@@ -186,7 +186,7 @@ def _read_back_table(folder: Path, table: TableFile) -> None:
 
 def decompress(file: BinaryIO) -> Iterator[bytes]:
     """Yield the decompressed content of a table's file, block by block."""
-    with zstandard.ZstdDecompressor().stream_reader(file) as reader:
+    with decompressing(file) as reader:
         yield from read_blocks(reader)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -22,6 +21,7 @@ from rollout.recovery.postgres import sql
 from rollout.recovery.postgres.shape import Shape, read_table_shape
 from rollout.recovery.restore import restore, table_swap
 from rollout.recovery.snapshots import operations as snapshots
+from rollout.recovery.snapshots.compression import compressing, decompressing
 from rollout.recovery.snapshots.manifest import MANIFEST_FILE
 from tests.rollout.recovery.conftest import Capture, activate_fully, contents, session
 
@@ -147,12 +147,13 @@ def remove_column(folder: Path, table: dict[str, Any], column: str) -> None:
     table["lasting"].remove(column)
     file = folder / table["file"]
     with file.open("rb") as raw:
-        rows = zstandard.ZstdDecompressor().stream_reader(raw).read().splitlines()
+        rows = decompressing(raw).read().splitlines()
     fields_of_rows = [row.split(b"\t") for row in rows]
     for fields in fields_of_rows:
         del fields[removed_position]
     content = b"".join(b"\t".join(fields) + b"\n" for fields in fields_of_rows)
-    file.write_bytes(zstandard.ZstdCompressor().compress(content))
+    with file.open("wb") as raw, compressing(raw) as compressed:
+        compressed.write(content)
     table["bytes"], table["sha256"] = file.stat().st_size, hashlib.sha256(file.read_bytes()).hexdigest()
     hashed_columns = {name: table["columns"][name] for name in table["lasting"]}
     with connection.cursor() as cursor:
