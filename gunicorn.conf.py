@@ -1,14 +1,15 @@
 """gunicorn's settings. Requests run in threads, because a request mostly waits for the database."""
 
-import os
+from django.conf import settings
 
 from config.startup import start
 
 start()  # here, in the master, so that a wrong setting ends the master instead of each worker in turn
-bind = f"127.0.0.1:{os.environ.get('WEB_PORT', '8000')}"
+host = f"[{settings.WEB_HOST}]" if ":" in settings.WEB_HOST else settings.WEB_HOST
+bind = f"{host}:{settings.WEB_PORT}"
 worker_class = "gthread"
-workers = 2
-threads = 8
+workers = settings.WEB_WORKERS
+threads = settings.WEB_THREADS
 timeout = 60
 graceful_timeout = 5
 control_socket_disable = True

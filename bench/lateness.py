@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._ground import database, fleet, keys, percentile, processes, worker
-from config.dev.checkout import STUB_PORTS, free_port
+from config.dev.checkout import free_stub_port
 
-PORT = free_port(STUB_PORTS, but=0)
+PORT = free_stub_port(but=0)
 PROVIDERS, ROUNDS = 7, 5
 AHEAD = timedelta(seconds=6)
 os.environ |= keys(PROVIDERS) | {"STUB_FEED_URL": f"http://127.0.0.1:{PORT}"}

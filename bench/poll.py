@@ -25,9 +25,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench._ground import ROOT, database, fleet, keys, percentile, processes, worker
-from config.dev.checkout import STUB_PORTS, free_port
+from config.dev.checkout import free_stub_port
 
-PORT = free_port(STUB_PORTS, but=0)
+PORT = free_stub_port(but=0)
 SECONDS = int(os.environ.get("BENCH_SECONDS", "180"))
 SLOTS = int(os.environ.get("BENCH_SLOTS", "5000"))
 INTERVALS = [30 + number * 7 % 271 for number in range(SLOTS)]  # 30 to 300 s

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from config.console.theme import UNFOLD  # noqa: F401 - a setting
 from config.embedded import lifecycle
-from config.environment import (
+from config.environment.env_file import load_env_file
+from config.environment.variables import (
     Environment,
-    load_env_file,
     malformed,
     parse_api_tokens,
+    parse_count,
+    parse_host,
     parse_http_url,
     parse_networks,
     parse_port,
@@ -31,7 +33,10 @@ SECRET_KEY = env.str("SECRET_KEY")
 if len(SECRET_KEY) < 32:
     raise malformed("SECRET_KEY", "32 characters or more")
 DEBUG = env.flag("DEBUG")
+WEB_HOST = parse_host("WEB_HOST", env.str("WEB_HOST", default="127.0.0.1"))
 WEB_PORT = parse_port("WEB_PORT", env.str("WEB_PORT", default="8000"))
+WEB_WORKERS = parse_count("WEB_WORKERS", env.str("WEB_WORKERS", default="2"), at_most=64)
+WEB_THREADS = parse_count("WEB_THREADS", env.str("WEB_THREADS", default="8"), at_most=256)
 SITE_URL = parse_http_url("SITE_URL", env.str("SITE_URL"))
 IS_HTTPS = SITE_URL.startswith("https://")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(SITE_URL).hostname])

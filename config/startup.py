@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.embedded import lifecycle
 from config.embedded.location import EmbeddedError
-from config.environment import load_env_file
+from config.environment.env_file import load_env_file
 
 
 def start() -> None:

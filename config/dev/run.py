@@ -20,10 +20,10 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
-from config.dev.checkout import ROOT, make_env_file, require_ports, web_port
+from config.dev.checkout import ROOT, make_env_file, settle_ports, site_address
 from config.embedded import lifecycle
 from config.embedded.location import VAR, EmbeddedError, location_of
-from config.environment import ENV_FILE, load_env_file
+from config.environment.env_file import ENV_FILE, load_env_file
 from core.process.lifetime import die_with, open_lock, tether, try_lock
 
 WIND_DOWN_SECONDS = 15.0
@@ -103,7 +103,7 @@ def announce_when_ready(messages: list[str]) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            direct.open(f"http://127.0.0.1:{web_port()}/readyz", timeout=5).close()
+            direct.open(f"{site_address()}/readyz", timeout=5).close()
             break
         except urllib.error.HTTPError as error:
             if error.code != 503:  # the site answers, even if ALLOWED_HOSTS does not hold this name
@@ -114,40 +114,42 @@ def announce_when_ready(messages: list[str]) -> None:
     print("\n".join(["", *messages, ""]), flush=True)
 
 
-def prepare(shown_once: list[str]) -> int:
-    """Do everything that precedes the start of the processes. Return the run lock.
+def prepare() -> tuple[int, list[str]]:
+    """Do everything that precedes the start of the processes.
 
-    shown_once: gets the messages that hold new secrets, which are stored nowhere.
+    Return the run lock, and the messages that hold new secrets. Each was printed when the secret was made.
     """
     location_of()  # raises EmbeddedError if the folder cannot be used
     lock = take_run_lock()
+    secrets = []
     if token := make_env_file(ENV_FILE):
-        shown_once.append(f"API token: {token}")
+        secrets.append(f"API token: {token}")
+        print(secrets[-1], flush=True)
     load_env_file()
-    os.environ["WEB_PORT"] = str(web_port())
-    require_ports()
+    for message in settle_ports(ENV_FILE):
+        print(f"slipway: {message}", flush=True)
     lifecycle.ensure()
     admin = run_bootstrap(lock)["admin"]
     if admin["password"]:
-        shown_once.append(f"Admin user: {admin['username']}   password: {admin['password']}   (shown this once)")
-    return lock
+        secrets.append(f"Admin user: {admin['username']}   password: {admin['password']}")
+        print(secrets[-1], flush=True)
+    return lock, secrets
 
 
 def main() -> NoReturn:
     multiprocessing.set_start_method("fork")  # honcho's processes cannot be sent to a fresh interpreter
     die_with(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    shown_once: list[str] = []
     try:
-        TetheredProcess.run_lock = prepare(shown_once)
+        TetheredProcess.run_lock, secrets = prepare()
     except (EmbeddedError, ImproperlyConfigured) as error:
-        for message in shown_once:  # the next run would not print them again
-            print(message, flush=True)
         sys.exit(f"slipway: {error}")
     except KeyboardInterrupt:
         sys.exit(0)
-    ready = f"Slipway is ready: http://127.0.0.1:{web_port()}/admin/   (Ctrl-C stops it)"
-    manager = ProcessManager([ready, *shown_once])
+    if secrets:
+        secrets.append("(shown this once; for a new password or token, run: .venv/bin/python manage.py credentials)")
+    ready = f"Slipway is ready: {site_address()}/admin/   (Ctrl-C stops it)"
+    manager = ProcessManager([ready, *secrets])
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}"}
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"

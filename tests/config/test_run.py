@@ -17,8 +17,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
+from config.dev.checkout import make_env_file, settle_ports
 from config.embedded.location import location_of
+from config.environment.env_file import read_settings
 from tests.processes import ended, free_port, processes, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,13 +166,51 @@ def it_ends_when_its_output_is_closed(checkout: Checkout, run: "subprocess.Popen
     assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
 
 
-def test_a_port_in_use_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", checkout.port))
-        taken.listen()
-        output = checkout.start().communicate(timeout=60)[0]
-    problem = f"cannot use port {checkout.port}: it is in use"
-    assert output == f"slipway: {problem}; set another port in WEB_PORT (file .env)\n"
+@contextmanager
+def listening(port: int = 0) -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_port_in_use_is_replaced_by_the_next_free_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    for name in ("WEB_PORT", "SITE_URL", "STUB_FEED_URL", "WEB_HOST"):
+        monkeypatch.setenv(name, "")
+    with listening() as taken, listening() as stub:
+        monkeypatch.setenv("WEB_PORT", str(taken))
+        assert make_env_file(env_file)
+        assert read_settings(env_file)["SITE_URL"] == f"http://127.0.0.1:{taken}"
+        monkeypatch.setenv("SITE_URL", f"http://127.0.0.1:{taken}")
+        monkeypatch.setenv("STUB_FEED_URL", f"http://127.0.0.1:{stub}")
+        messages = settle_ports(env_file)
+        stored = read_settings(env_file)
+        port = int(stored["WEB_PORT"])
+        assert port > taken
+        assert stored["SITE_URL"] == os.environ["SITE_URL"] == f"http://127.0.0.1:{port}"
+        assert stored["STUB_FEED_URL"] == os.environ["STUB_FEED_URL"] != f"http://127.0.0.1:{stub}"
+    assert len(messages) == 2
+    assert messages[0].startswith(f"port {taken} is in use, so the site is at port {port}")
+    assert env_file.stat().st_mode & 0o777 == 0o600
+    assert settle_ports(env_file) == []
+    assert read_settings(env_file) == stored
+
+
+def test_a_public_address_does_not_follow_the_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("SITE_URL=https://slipway.example.com\n")
+    monkeypatch.setenv("SITE_URL", "https://slipway.example.com")
+    monkeypatch.setenv("STUB_FEED_URL", "")
+    monkeypatch.setenv("WEB_PORT", str(free_port()))
+    assert settle_ports(env_file) == []
+    assert read_settings(env_file) == {"SITE_URL": "https://slipway.example.com", "WEB_PORT": os.environ["WEB_PORT"]}
+
+
+def test_an_address_of_another_machine_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_HOST", "127.0.0.1.example")
+    with pytest.raises(ImproperlyConfigured, match="WEB_HOST must be an address of this machine"):
+        settle_ports(tmp_path / ".env")
 
 
 def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:

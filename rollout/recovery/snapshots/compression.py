@@ -20,7 +20,9 @@ def compressing(file: Any) -> zstd.ZstdFile:
 
     file: any object with a `write` method.
     """
-    return zstd.ZstdFile(file, mode="w", level=LEVEL)
+    compressed = zstd.ZstdFile(file, mode="w", level=LEVEL)
+    compressed.write(b"")  # so that an empty table is a frame without content: a file of no bytes was cut
+    return compressed
 
 
 def decompressing(file: BinaryIO) -> io.BufferedReader:

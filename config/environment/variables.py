@@ -1,17 +1,13 @@
 """The environment, read with django-environ. Each fault is one line that names the variable and shows no value."""
 
-import io
 import ipaddress
-import os
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-ENV_FILE = Path(__file__).resolve().parent.parent / ".env"
 HINT = "see .env.example"
 
 
@@ -57,21 +53,6 @@ def malformed(var: str, expected: str = "well-formed") -> ImproperlyConfigured:
     return ImproperlyConfigured(f"{var} must be {expected}; {HINT}")
 
 
-def load_env_file() -> None:
-    """Load from .env the variables that the environment does not set. Tests use the environment alone."""
-    if not ENV_FILE.exists() or "PYTEST_VERSION" in os.environ:
-        return
-    try:
-        text = ENV_FILE.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ImproperlyConfigured(f"cannot read {ENV_FILE}; make it readable UTF-8, or remove it") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not re.match(r"\s*(#|(export )?\w+=)", line):
-            # The message names the line by its number, because the line may hold a secret.
-            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} must be NAME=value; {HINT}")
-    environ.Env.read_env(io.StringIO(text))
-
-
 def parse_http_url(var: str, value: str) -> str:
     """Return the address without a trailing slash. Raises ImproperlyConfigured if it is not an http(s) address."""
     try:
@@ -87,6 +68,19 @@ def parse_http_url(var: str, value: str) -> str:
 def parse_port(var: str, value: str) -> int:
     if not value.isdecimal() or not 1 <= int(value) <= 65535:
         raise malformed(var, "a port from 1 to 65535")
+    return int(value)
+
+
+def parse_host(var: str, value: str) -> str:
+    if not re.fullmatch(r"[\w.:-]+", value):
+        raise malformed(var, "an address or a host name")
+    return value
+
+
+def parse_count(var: str, value: str, at_most: int) -> int:
+    """Return the number. Raises ImproperlyConfigured if it is not a whole number from 1 to `at_most`."""
+    if not value.isdecimal() or not 1 <= int(value) <= at_most:
+        raise malformed(var, f"a number from 1 to {at_most}")
     return int(value)
 
 

@@ -1,0 +1,68 @@
+"""The file .env beside manage.py, which holds the settings that the environment does not set."""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment.variables import HINT
+
+ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
+
+
+def load_env_file() -> None:
+    """Load from .env the variables that the environment does not set. Tests use the environment alone."""
+    if not ENV_FILE.exists() or "PYTEST_VERSION" in os.environ:
+        return
+    try:
+        text = ENV_FILE.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ImproperlyConfigured(f"cannot read {ENV_FILE}; make it readable UTF-8, or remove it") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not re.match(r"\s*(#|(export )?\w+=)", line):
+            # The message names the line by its number, because the line may hold a secret.
+            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} must be NAME=value; {HINT}")
+    environ.Env.read_env(io.StringIO(text))
+
+
+def read_settings(path: Path = ENV_FILE) -> dict[str, str]:
+    """Return the variables that the file sets; none if there is no file."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (re.fullmatch(r"\s*(?:export )?(\w+)=(.*)", line) for line in lines)
+    return {pair[1]: pair[2].strip() for pair in pairs if pair}
+
+
+def store_setting(name: str, value: str, path: Path = ENV_FILE) -> None:
+    """Set the variable in the file for later processes, and in the environment of this one and its children.
+
+    Raises ImproperlyConfigured if the file cannot be written.
+    """
+    os.environ[name] = value
+    text = path.read_text()
+    line = f"{name}={value}"
+    changed, count = re.subn(rf"^(export )?{name}=.*$", lambda _: line, text, flags=re.MULTILINE)
+    if not count:
+        changed = f"{text.rstrip()}\n{line}\n"
+    if changed != text:
+        with private_draft(path, changed) as draft:
+            os.replace(draft, path)
+
+
+@contextmanager
+def private_draft(path: Path, text: str) -> Iterator[Path]:
+    """Write a file of mode 0600 beside `path`, and remove it after the block. Raise ImproperlyConfigured on failure."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        yield draft
+    except OSError as error:
+        remedy = f"make {path.parent} writable, and check its free space: df -h {path.parent}"
+        raise ImproperlyConfigured(f"cannot write {path}: {error.strerror}; {remedy}") from error
+    finally:
+        draft.unlink(missing_ok=True)
