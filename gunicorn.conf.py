@@ -7,6 +7,7 @@ from config.startup import start
 start()  # here, in the master, so that a wrong setting ends the master instead of each worker in turn
 host = f"[{settings.WEB_HOST}]" if ":" in settings.WEB_HOST else settings.WEB_HOST
 bind = f"{host}:{settings.WEB_PORT}"
+preload_app = True  # the workers share what the master has loaded
 worker_class = "gthread"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS

@@ -30,10 +30,25 @@ WIND_DOWN_SECONDS = 15.0
 STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
 
 
+class StartingGate:
+    """The pipe that holds the other processes back until the site answers, which so has the machine for itself."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+
+    def open(self) -> None:
+        os.close(self._writer)
+
+    def waiting(self, command: str) -> str:
+        """Return the shell command with a wait before it: `read` returns once no process can write any more."""
+        return f"read _ < /dev/fd/{self.reader}; {command}"
+
+
 class TetheredProcess(Process):
     """A process that ends when honcho ends, even by kill -9. It holds the run lock while it lives."""
 
     run_lock: int
+    gate: StartingGate
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -41,13 +56,14 @@ class TetheredProcess(Process):
 
     def run(self, events: "Queue[Any] | None" = None, ignore_signals: bool = False) -> None:
         die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader process, which ignores SIGTERM
+        self.gate.open()  # only the manager's end of the pipe counts
         # The child is killed, because no process is left that could wait for an orderly end.
-        self._child_ctor = partial(Popen, pass_fds=[self.run_lock], preexec_fn=tether(signal.SIGKILL))
+        self._child_ctor = partial(Popen, pass_fds=[self.run_lock, self.gate.reader], preexec_fn=tether(signal.SIGKILL))
         super().run(events, ignore_signals)
 
 
 class ProcessManager(Manager):
-    """honcho's manager with tethered processes. It prints the messages once the site answers.
+    """honcho's manager with tethered processes. Once the site answers, it opens the gate and prints the messages.
 
     honcho has no public hooks for these, so the class overrides protected methods; requirements.txt locks the version.
     """
@@ -60,7 +76,7 @@ class ProcessManager(Manager):
     def _start(self) -> None:
         super()._start()
         # The thread starts after the forks, because a fork copies no threads.
-        threading.Thread(target=announce_when_ready, args=[self.messages], daemon=True).start()
+        threading.Thread(target=open_when_ready, args=[self.messages], daemon=True).start()
 
     def _any_stopped(self) -> bool:
         """Count a process whose reader was killed, too: honcho would never learn that it ended."""
@@ -98,8 +114,8 @@ def run_bootstrap(lock: int) -> dict[str, Any]:
     return dict(json.loads(completed.stdout))
 
 
-def announce_when_ready(messages: list[str]) -> None:
-    """Print the messages once the site answers."""
+def open_when_ready(messages: list[str]) -> None:
+    """Once the site answers, open the gate for the other processes, and print the messages."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
@@ -110,7 +126,8 @@ def announce_when_ready(messages: list[str]) -> None:
                 break
         except OSError:
             pass
-        time.sleep(0.1)
+        time.sleep(0.05)
+    TetheredProcess.gate.open()
     print("\n".join(["", *messages, ""]), flush=True)
 
 
@@ -128,7 +145,7 @@ def prepare() -> tuple[int, list[str]]:
     load_env_file()
     for message in settle_ports(ENV_FILE):
         print(f"slipway: {message}", flush=True)
-    lifecycle.ensure()
+    lifecycle.begin()  # bootstrap waits for the servers
     admin = run_bootstrap(lock)["admin"]
     if admin["password"]:
         secrets.append(f"Admin user: {admin['username']}   password: {admin['password']}")
@@ -153,8 +170,9 @@ def main() -> NoReturn:
     env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}"}
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
+    TetheredProcess.gate = gate = StartingGate()
     for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
-        manager.add_process(name, command, env=env, cwd=str(ROOT))
+        manager.add_process(name, command if name == "web" else gate.waiting(command), env=env, cwd=str(ROOT))
     try:
         manager.loop()
     except BaseException:  # the reader of our output is gone, or a signal came before all processes had started

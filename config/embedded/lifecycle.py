@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +34,35 @@ def redis_url(var: Path = VAR) -> str:
     return f"unix://{location_of(var).sockets}/redis.sock"
 
 
-def ensure(var: Path = VAR) -> None:
-    """Register this process as a user of the servers, and return once they answer.
+def begin(var: Path = VAR) -> Callable[[], None]:
+    """Register this process as a user of the servers, and start them unless they run.
 
-    `DATABASE_URL` and `REDIS_URL` each switch one server off. A crash recovery is waited for without a time limit.
-    Raises EmbeddedError if a server cannot be started.
+    Return a function that waits until they answer; a crash recovery is waited for without a time limit.
+    `DATABASE_URL` and `REDIS_URL` each switch one server off. Both functions raise EmbeddedError if a server cannot be
+    started.
     """
     names = [name for name, server in SERVERS.items() if not os.environ.get(server.setting)]
     if not names:
-        return
+        return lambda: None
     location = location_of(var)
     fcntl.flock(open_lock(location.var / "users.lock"), fcntl.LOCK_SH)  # held until this process ends
     start_lock = open_lock(location.var / "start.lock")
     try:
         fcntl.flock(start_lock, fcntl.LOCK_EX)
         _start(location, names)
-        for name in names:
-            _wait(location, name)
     finally:
         os.close(start_lock)
+    return partial(_wait_for_all, location, names)
+
+
+def ensure(var: Path = VAR) -> None:
+    """Register this process as a user of the servers, and return once they answer. See `begin`."""
+    begin(var)()
+
+
+def _wait_for_all(location: Location, names: list[str]) -> None:
+    for name in names:
+        _wait(location, name)
 
 
 def _start(location: Location, names: list[str]) -> None:
