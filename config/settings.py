@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from config.console.theme import UNFOLD  # noqa: F401 - a setting
 from config.embedded import lifecycle
 from config.environment.env_file import load_env_file
+from config.environment.team_apps import find_team_apps
 from config.environment.variables import (
     Environment,
     malformed,
@@ -86,6 +87,8 @@ INSTALLED_APPS = [
     "caching",
     "validation",
 ]
+TEAM_APPS = find_team_apps("SLIPWAY_APPS", env.list("SLIPWAY_APPS", default=[]))
+INSTALLED_APPS += [app.entry for app in TEAM_APPS]
 MIDDLEWARE = [
     "config.middleware.trusted_proxies.TrustedProxies",
     "corsheaders.middleware.CorsMiddleware",

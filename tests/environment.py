@@ -6,6 +6,7 @@ from pathlib import Path
 os.environ |= {
     "SECRET_KEY": "for the tests only, thirty-two characters or more",
     "DEBUG": "off",
+    "SLIPWAY_APPS": "",
     "SITE_URL": "http://127.0.0.1:8000",
     "ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
     "TRUSTED_PROXIES": "10.0.0.0/8",

@@ -3,14 +3,14 @@
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-SLIPWAY_APPS = ["rollout", "providers", "caching", "validation"]
+BUILT_IN_APPS = ["rollout", "providers", "caching", "validation"]
 EDITING = Q(codename__startswith="add_") | Q(codename__startswith="change_") | Q(codename__startswith="delete_")
 VIEW = Q(codename__startswith="view_")
 
 
 def make_groups() -> None:
     """Make the groups: Viewer sees everything, Operator also uses verbs, Admin also edits configuration and users."""
-    slipway = Permission.objects.filter(content_type__app_label__in=SLIPWAY_APPS)
+    slipway = Permission.objects.filter(content_type__app_label__in=BUILT_IN_APPS)
     users = Permission.objects.filter(content_type__app_label="auth", content_type__model__in=["user", "group"])
     audit = Permission.objects.filter(content_type__app_label="pghistory", codename="view_context")
     permissions_by_group = {

@@ -13,7 +13,7 @@ from validation.checks.schema import columns_of, foreign_keys, missing_parts, ta
 
 CATEGORY = "database-schema"
 MAIN_MODELS = (ProviderState, CacheEntry)
-SLIPWAY_APPS = ("rollout", "providers", "caching", "validation")
+BUILT_IN_APPS = ("rollout", "providers", "caching", "validation")
 SCANS = ("seqscan", "indexscan", "indexonlyscan", "bitmapscan")  # the planner's ways to read a table
 TABLE_SCAN, INDEX_SCANS = SCANS[:1], SCANS[1:]
 LARGE = 300_000  # rows; only a full run checks the foreign keys of a larger table
@@ -74,7 +74,7 @@ def database_integrity(view: View) -> Finding:
 
 
 def _slipway_models() -> list[type[models.Model]]:
-    return [model for app in SLIPWAY_APPS for model in apps.get_app_config(app).get_models()]
+    return [model for app in BUILT_IN_APPS for model in apps.get_app_config(app).get_models()]
 
 
 def _orphans(view: View) -> list[str]:

@@ -14,7 +14,7 @@ from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
 from django.db.migrations.state import ProjectState
 
 from core.health_checks import Finding, Result, View, check, judged
-from validation.checks.database import SLIPWAY_APPS
+from validation.checks.database import BUILT_IN_APPS
 from validation.checks.schema import column_differences
 
 CATEGORY = "model-imports"
@@ -80,10 +80,10 @@ def _unmigrated_changes() -> list[tuple[str, str]]:
     """Return the app and the description of each operation that makemigrations would write for Slipway's apps."""
     loader = MigrationLoader(None)
     # Typed as Any, because the type stubs of this class lack some of its parameters.
-    options: Any = {"specified_apps": set(SLIPWAY_APPS), "dry_run": True, "verbosity": 0, "log": log.debug}
+    options: Any = {"specified_apps": set(BUILT_IN_APPS), "dry_run": True, "verbosity": 0, "log": log.debug}
     questioner = NonInteractiveMigrationQuestioner(**options)
     detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps), questioner)
-    scope = set(SLIPWAY_APPS)
+    scope = set(BUILT_IN_APPS)
     try:
         changes = detector.changes(graph=loader.graph, trim_to_apps=scope, convert_apps=scope)
     except (CommandError, SystemExit):
