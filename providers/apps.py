@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class ProvidersConfig(AppConfig):
@@ -6,11 +7,12 @@ class ProvidersConfig(AppConfig):
     verbose_name = "Fleet"
 
     def ready(self) -> None:
-        from providers import models, operations  # imported here: models exist only after all apps are loaded
+        from providers import checks, models, operations  # imported here: models exist only after all apps are loaded
         from providers.fleet import baseline
         from rollout.control.feeds import watch_feeds
         from rollout.recovery.protect import protect, when_restored
 
+        register(checks.adapters_can_be_used)
         protect(models.Sport)
         protect(models.Provider)
         protect(

@@ -1,7 +1,5 @@
 """The choices of the providers app, each with its symbol and color."""
 
-from django.db import models
-
 from core.choices import StyledChoices
 
 
@@ -34,9 +32,3 @@ class ImportState(StyledChoices):
     WAITING = "waiting", "◔", "blue", "Waiting"
     DONE = "done", "✓", "green", "Done"
     FAILED = "failed", "✕", "red", "Failed"
-
-
-class Adapter(models.TextChoices):
-    ODDS_API = "odds_api", "The Odds API v4"
-    SPORTRADAR = "sportradar", "Sportradar"
-    PRIZEPICKS = "prizepicks", "PrizePicks (unofficial)"

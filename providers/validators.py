@@ -1,10 +1,12 @@
-"""The validators of an upstream's address and credential: no private address, no name of another secret."""
+"""The validators of an upstream: an installed adapter, no private address, no name of another secret."""
 
 import ipaddress
 import re
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
+
+from providers.adapter_names import adapter_names
 
 # The IPv6 ranges that embed an IPv4 address: compatible (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo.
 CARRIES_IPV4 = [ipaddress.IPv6Network(net) for net in ("::/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
@@ -37,6 +39,12 @@ def names_private_host(url: str) -> bool:
     except ValueError:
         is_short_form = re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", host) is not None  # 127.1, 2130706433, 0x7f000001
         return is_short_form or "." not in host
+
+
+def validate_adapter(value: str) -> None:
+    names = adapter_names()
+    if value not in names:
+        raise ValidationError(f"Must be the name of an installed adapter: {', '.join(names)} (got {value}).")
 
 
 def validate_credential_env(value: str) -> None:

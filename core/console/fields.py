@@ -19,6 +19,10 @@ class RowField(forms.ModelChoiceField):  # type: ignore[type-arg]
     widget = UnfoldAdminSelectWidget
 
 
+class ChoiceWidget(UnfoldAdminSelectWidget):
+    """A select box for a text field whose choices are known only when its form is made."""
+
+
 class JsonField(forms.JSONField):
     widget = UnfoldAdminTextareaWidget
 

@@ -1,10 +1,12 @@
 """The adapters: one module per API that an upstream can speak, selected by `Provider.adapter`."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 
-from providers.adapters import odds_api, prizepicks, sportradar
-from providers.choices import Adapter
+from core.errors import first_line
+from core.redaction import redact
+from providers.adapter_names import AdapterUnusable, all_entry_points, find_entry_point, owner
 from providers.upstream.caller import Caller
 from providers.upstream.messages import Answer, Claim, Line
 
@@ -28,8 +30,43 @@ class Upstream:
         return provider not in self.bookmakers or line.bookmaker == provider
 
 
-UPSTREAMS: dict[str, Upstream] = {
-    Adapter.ODDS_API: Upstream(odds_api.SPORT_KEYS, odds_api.poll, odds_api.BOOKMAKERS),
-    Adapter.SPORTRADAR: Upstream(sportradar.COMPETITIONS, sportradar.poll),
-    Adapter.PRIZEPICKS: Upstream(prizepicks.LEAGUES, prizepicks.poll),
-}
+def find_upstream(name: str) -> Upstream:
+    """Return the adapter of that name. Raises AdapterUnusable if it is not installed, or if it cannot be loaded."""
+    upstream = _load(name)
+    if isinstance(upstream, Upstream):
+        return upstream
+    raise AdapterUnusable(*upstream)
+
+
+@cache
+def _load(name: str) -> Upstream | tuple[str, ...]:
+    """Return the adapter, or the problem and the remedy. An adapter that cannot be imported harms no other one."""
+    try:
+        point = find_entry_point(name)
+    except AdapterUnusable as error:
+        return error.args
+    try:
+        upstream = point.load()
+    except Exception as error:
+        cause = redact(f"{type(error).__name__}: {first_line(error)}")
+    else:
+        if isinstance(upstream, Upstream):
+            return upstream
+        cause = f"{point.value} must be an Upstream (got {type(upstream).__name__})"
+    package = owner(point)
+    return f"cannot load the adapter {name} of {package}: {cause}", f"correct {package}, then restart the workers"
+
+
+def find_problems() -> Iterator[AdapterUnusable]:
+    """Load every installed adapter. Yield the error of each one that cannot be used."""
+    for name, points in all_entry_points().items():
+        try:
+            find_upstream(name)
+        except AdapterUnusable as error:
+            yield error
+            continue
+        for point in points[1:]:  # the adapter itself is Slipway's, else the name would be refused
+            yield AdapterUnusable(
+                f"cannot use the adapter {name} of {owner(point)}: Slipway has one of that name",
+                f"rename it in the entry points of {owner(point)}",
+            )

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from providers.adapters import Upstream
 from providers.adapters.fields import BookKey, Id, Moment, Name, call_each
 from providers.upstream.caller import Caller
 from providers.upstream.messages import PLAYERS_AHEAD, Answer, Claim, Game, Line, distinct
@@ -110,3 +111,6 @@ def lines_of(event: OddsEvent) -> Iterator[Line]:
             for outcome in market.outcomes:
                 player = outcome.description or ""
                 yield Line(event.id, book.key, market.key, player, outcome.name, outcome.point, outcome.price)
+
+
+UPSTREAM = Upstream(SPORT_KEYS, poll, BOOKMAKERS)

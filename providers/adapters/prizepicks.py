@@ -6,6 +6,7 @@ call returns a thousand lines. The API sends no price and no side, and does not 
 
 from msgspec import Struct, field
 
+from providers.adapters import Upstream
 from providers.adapters.fields import Id, Moment, Name
 from providers.upstream.caller import Caller
 from providers.upstream.messages import Answer, Claim, Game, Line, distinct
@@ -119,3 +120,6 @@ def _add_game(games: dict[str, Game], id: str, offer: ProjectionAttributes, play
         teams = " v ".join(sorted((player.team, offer.description)))[:LONGEST_NAME]
     game = games.get(id, Game(id, teams, "", offer.start_time))
     games[id] = Game(id, game.home_team or teams, "", min(game.starts_at, offer.start_time))
+
+
+UPSTREAM = Upstream(LEAGUES, poll)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from providers.adapters import Upstream
 from providers.adapters.fields import call_each
 from providers.adapters.sportradar_shapes import (
     EventMarkets,
@@ -81,3 +82,6 @@ def combine(games: list[EventMarkets], props: list[tuple[str, PlayerPropsAnswer]
         offered=frozenset(game.sport_event.id for game in games if game.markets),
         player_offered=frozenset(event for event, answer in props if answer.sport_event_players_props.players_props),
     )
+
+
+UPSTREAM = Upstream(COMPETITIONS, poll)

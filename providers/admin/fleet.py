@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -11,7 +12,9 @@ from django.utils.safestring import SafeString
 from core.console.actions import verb
 from core.console.admin import ConfigurationAdmin, ReadOnlyAdmin
 from core.console.badges import ago, badge, on_off
+from core.console.fields import ChoiceWidget
 from providers import operations
+from providers.adapter_names import adapter_names
 from providers.admin.charts import history_context
 from providers.admin.filters import CallProviderFilter, ProviderFilter
 from providers.choices import PollOutcome, Status
@@ -164,8 +167,19 @@ class ProviderStateAdmin(FleetConfigurationAdmin):
         return state.last_error if len(state.last_error) < 70 else f"{state.last_error[:69]}…"
 
 
+class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The form of a provider. It offers the installed adapters, and the provider's own one even if it is missing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "adapter" in self.fields:  # it is missing for a user who may only look
+            names = sorted({"", self.instance.adapter, *adapter_names()})
+            self.fields["adapter"].widget = ChoiceWidget(choices=[(name, name) for name in names])
+
+
 @admin.register(Provider)
 class ProviderAdmin(FleetConfigurationAdmin):
+    form = ProviderForm
     intro = "The upstreams: the API that each one speaks, its address, and the variable with its key."
     when_empty = "The catalogue creates them:"
     command = "python manage.py backfill_providers"

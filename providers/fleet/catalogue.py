@@ -1,6 +1,6 @@
 """The catalogue of providers: the content of its file, and the changes that bring the tables to it. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from msgspec import Meta, Struct
 
 from core.errors import WrongInput
-from providers.choices import Adapter
-from providers.validators import validate_base_url, validate_credential_env
+from providers.adapter_names import NAME_AT_MOST
+from providers.validators import validate_adapter, validate_base_url, validate_credential_env
 
 CORRECT_IT = "correct the file; nothing was changed"
 Key = tuple[str, ...]  # of a provider its name; of a provider state its provider and sport
@@ -25,7 +25,7 @@ class SportEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 class ProviderEntry(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
-    adapter: Adapter
+    adapter: Annotated[str, Meta(min_length=1, max_length=NAME_AT_MOST)]
     base_url: Annotated[str, Meta(max_length=200)] = ""
     credential_env: Annotated[str, Meta(max_length=64)] = ""
     requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
@@ -49,6 +49,11 @@ class Catalogue(Struct, frozen=True, forbid_unknown_fields=True):
     states: tuple[StateEntry, ...] = ()
 
 
+VALIDATORS: dict[str, Callable[[str], None]] = {
+    "adapter": validate_adapter,
+    "base_url": validate_base_url,
+    "credential_env": validate_credential_env,
+}
 Entry = TypeVar("Entry", ProviderEntry, StateEntry)
 PROVIDER_COLUMNS = ("adapter", "base_url", "credential_env", "requests_per_minute", "is_priority")
 STATE_COLUMNS = ("is_enabled", "poll_interval_seconds", "timeout_seconds", "max_retries", "capabilities")
@@ -85,7 +90,7 @@ def _faults(catalogue: Catalogue, sports: set[str], providers: set[str]) -> Iter
     yield from _duplicates("providers", [(entry.name,) for entry in catalogue.providers])
     yield from _duplicates("states", [(entry.provider_name, entry.sport) for entry in catalogue.states])
     for index, provider in enumerate(catalogue.providers):
-        for column, validate in (("base_url", validate_base_url), ("credential_env", validate_credential_env)):
+        for column, validate in VALIDATORS.items():
             value = getattr(provider, column)
             if not value:
                 continue

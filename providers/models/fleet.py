@@ -10,8 +10,9 @@ from django.db.models.functions import Now
 
 from core.access.audit import tracked
 from core.db.append_only import append_only
-from providers.choices import Adapter, PollOutcome, Status
-from providers.validators import CREDENTIAL, validate_base_url, validate_credential_env
+from providers.adapter_names import NAME_AT_MOST
+from providers.choices import PollOutcome, Status
+from providers.validators import CREDENTIAL, validate_adapter, validate_base_url, validate_credential_env
 
 
 class Sport(models.Model):
@@ -26,8 +27,8 @@ class Sport(models.Model):
 class Provider(models.Model):
     name = models.SlugField(primary_key=True)
     adapter = models.CharField(
-        max_length=16,
-        choices=Adapter,
+        max_length=NAME_AT_MOST,
+        validators=[validate_adapter],
         help_text="the upstream's API; the API of PrizePicks is unofficial and may change at any time",
     )
     base_url = models.CharField(
@@ -52,7 +53,6 @@ class Provider(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(requests_per_minute__gte=1), name="provider_requests_per_minute_min_1"),
-            models.CheckConstraint(condition=Q(adapter__in=Adapter.values), name="provider_adapter_known"),
             models.CheckConstraint(condition=Q(credential_env__regex=CREDENTIAL), name="provider_credential_env_key"),
         ]
 
@@ -134,7 +134,7 @@ class ProviderState(models.Model):
 class PollSlot(models.Model):
     """The unit of polling: an account and a sport. Every claim and every stored poll writes this row."""
 
-    adapter = models.CharField(max_length=16, choices=Adapter)
+    adapter = models.CharField(max_length=NAME_AT_MOST)
     base_url = models.CharField(max_length=200, blank=True, default="")
     credential_env = models.CharField(max_length=64, blank=True, default="")
     sport = models.ForeignKey(Sport, models.PROTECT, db_column="sport")

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.db import connection
 
 from core.db.leases import Lease
-from providers.adapters import UPSTREAMS
+from providers.adapter_names import AdapterUnusable
+from providers.adapters import find_upstream
 from providers.fleet.backfill import Scope
 from providers.models import PollSlot
 from providers.polling import sql
@@ -56,11 +57,13 @@ def release(claim: Claim) -> bool:
 
 def find_obstacle(claim: Claim) -> str:
     """Return why the upstream cannot be called at all, or "" if it can be called."""
-    if claim.adapter not in UPSTREAMS:
-        return f"there is no adapter named {claim.adapter}"
+    try:
+        upstream = find_upstream(claim.adapter)
+    except AdapterUnusable as error:
+        return str(error)
     if not claim.members:
         return "no enabled provider state uses this slot any more"
-    if claim.sport not in UPSTREAMS[claim.adapter].sports:
+    if claim.sport not in upstream.sports:
         return f"{claim.adapter} does not cover {claim.sport}"
     if claim.credential_env and not os.environ.get(claim.credential_env):
         return f"{claim.credential_env} is not set"

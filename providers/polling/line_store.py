@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
-from providers.adapters import UPSTREAMS
+from providers.adapters import find_upstream
 from providers.models import Event
 from providers.polling import sql
 from providers.upstream.messages import Answer, Claim, Game, Line
@@ -30,7 +30,7 @@ def store_lines(cursor: CursorWrapper, claim: Claim, answer: Answer) -> dict[int
     if not answer.games and not answer.lines:
         return {}
     events = _store_games(cursor, claim, answer.games)
-    upstream = UPSTREAMS[claim.adapter]
+    upstream = find_upstream(claim.adapter)
     storable = [line for line in answer.lines if line.event in events or not line.event]
     cursor.execute(sql.INCOMING_LINES)
     counts = {}

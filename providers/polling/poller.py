@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from core.errors import first_line
 from core.process.per_process import PerProcess
 from core.redis import asynchronous_client, key
-from providers.adapters import UPSTREAMS
+from providers.adapters import find_problems, find_upstream
 from providers.polling.claims import find_obstacle, release
 from providers.polling.ingest import store_poll
 from providers.upstream.address_guard import PrivateAddress, PublicResolver, refuse_private
@@ -59,7 +59,9 @@ async def run_poll(claim: Claim, session: aiohttp.ClientSession, limit: RateLimi
     caller = Caller(session, url, secret, deadline, limit, claim.max_retries)
     answer = None
     try:
-        answer = await UPSTREAMS[claim.adapter].poll(claim, caller)
+        answer = await find_upstream(claim.adapter).poll(claim, caller)
+        if not isinstance(answer, Answer):
+            raise TypeError(f"an adapter must return an Answer (got {type(answer).__name__})")
     except CallFailed:
         pass
     except Exception as error:  # an error in the adapter's code is recorded too, and the slot is polled again
@@ -83,6 +85,8 @@ class Poller:
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
+        for problem in find_problems():  # this loads the adapters, which would hold up the polls if the loop did it
+            log.error("an adapter cannot be used", problem=str(problem))
         self.thread = threading.Thread(target=self.loop.run_forever, name="poller", daemon=True)
         self.thread.start()
 

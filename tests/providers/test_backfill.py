@@ -113,7 +113,11 @@ def entry(**changes: Any) -> dict[str, Any]:
         ({"states": [entry(), entry()]}, r"states\[1\]: stub/NBA is already in states\[0\]"),
         ({"states": [entry(poll_interval_seconds=5)]}, r"states\[0\]\.poll_interval_seconds: expected `int` >= 30"),
         ({"states": [entry(interval=5)]}, r"states\[0\]: object contains unknown field `interval`"),
-        ({"providers": [{"name": "x", "adapter": "telepathy"}]}, r"providers\[0\]\.adapter"),
+        (
+            {"providers": [{"name": "x", "adapter": "telepathy"}]},
+            r"providers\[0\]\.adapter \(x\): Must be the name of an installed adapter: "
+            r"odds_api, prizepicks, sportradar \(got telepathy\)",
+        ),
         (
             {"providers": [{"name": "x", "adapter": "odds_api", "credential_env": "SECRET_KEY"}]},
             r"providers\[0\]\.credential_env \(x\): Must name an environment variable that ends in _API_KEY",

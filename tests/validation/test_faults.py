@@ -198,6 +198,7 @@ def test_a_complete_installation_passes(installation: None) -> None:
             "UPDATE provider_states SET sport = 'CHESS' WHERE provider_name = 'stub' AND sport = 'NHL'",
             {"provider_sports_validity"},
         ),
+        ("UPDATE providers_provider SET adapter = 'uninstalled' WHERE name = 'stub'", {"provider_sports_validity"}),
     ],
 )
 def test_a_fault_in_the_database_fails_its_check(installation: None, statement: str, expected: set[str]) -> None:

@@ -9,7 +9,8 @@ from django.urls import reverse
 from caching.models import CacheEntry
 from core.db.estimates import estimated_rows
 from core.health_checks import OFFENDING_AT_MOST, Finding, View, check, judged
-from providers.adapters import UPSTREAMS
+from providers.adapter_names import AdapterUnusable
+from providers.adapters import find_upstream
 from providers.models import ProviderState
 from validation import sql
 from validation.checks.payloads import payload_problem
@@ -41,18 +42,27 @@ def provider_sports_validity(view: View) -> Finding:
     for state in ProviderState.objects.filter(is_enabled=True).select_related("provider").only(*columns):
         if state.pk in broken:
             continue
-        adapter = state.provider.adapter
-        if adapter not in UPSTREAMS or state.sport_id not in UPSTREAMS[adapter].sports:
-            wrong[f"{state}: the adapter {adapter} has no {state.sport_id}"] = state.pk
+        if problem := _adapter_problem(state.provider.adapter, state.sport_id):
+            wrong[f"{state}: {problem}"] = state.pk
     return judged(
         not wrong,
         f"{len(wrong)} states",
         "0 states",
         f"{len(wrong)} provider states cannot be polled" if wrong else "every enabled provider state can be polled",
-        remedy="disable the states or give their provider another adapter; then run: manage.py backfill_providers",
+        remedy="install the missing adapters, or disable the states, or give their provider another adapter; "
+        "then run: manage.py backfill_providers",
         offending=list(wrong),
         links={name: reverse("admin:providers_providerstate_change", args=[pk]) for name, pk in wrong.items()},
     )
+
+
+def _adapter_problem(adapter: str, sport: str) -> str:
+    """Return why the adapter cannot poll the sport; empty if it can."""
+    try:
+        upstream = find_upstream(adapter)
+    except AdapterUnusable as error:
+        return str(error.args[0])
+    return "" if sport in upstream.sports else f"the adapter {adapter} has no {sport}"
 
 
 @check("cache_json_validity", CATEGORY, seconds=600, is_sampled=True)
