@@ -4,7 +4,7 @@ from django.conf import settings
 
 from config.startup import start
 
-start()  # here, in the master, so that a wrong setting ends the master instead of each worker in turn
+start()  # here, in the master, so that a wrong setting or app ends the master instead of each worker in turn
 host = f"[{settings.WEB_HOST}]" if ":" in settings.WEB_HOST else settings.WEB_HOST
 bind = f"{host}:{settings.WEB_PORT}"
 preload_app = True  # the workers share what the master has loaded
