@@ -23,6 +23,10 @@ class Refused(SlipwayError):
     """The actor may not do this, or the objects do not allow it."""
 
 
+class Taken(SlipwayError):
+    """The name or the table is taken: another module registered it."""
+
+
 class WrongInput(SlipwayError):
     """The input cannot be used; nothing was changed."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from core.choices import StyledChoices
-from core.errors import SlipwayError
+from core.errors import SlipwayError, Taken
 
 OFFENDING_AT_MOST = 20
 ID_AT_MOST, CATEGORY_AT_MOST = 64, 32  # characters
@@ -148,13 +148,14 @@ def check(
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Return a decorator that registers a function as a check; `Check` describes the parameters.
 
-    The decorator raises ValueError if the id is taken, if the id is longer than ID_AT_MOST (64) characters, or if the
-    category is longer than CATEGORY_AT_MOST (32) characters.
+    The decorator raises Taken if the id is taken. It raises ValueError if the id is longer than ID_AT_MOST (64)
+    characters, or if the category is longer than CATEGORY_AT_MOST (32) characters.
     """
 
     def register(run: CheckFunction) -> CheckFunction:
         if id in _checks:
-            raise ValueError(f"cannot register the check {id}: its id is taken; choose another id")
+            owner = _checks[id].run.__module__
+            raise Taken(f"cannot register the check {id} of {run.__module__}: {owner} has this id", "choose another id")
         if len(id) > ID_AT_MOST:
             raise ValueError(f"a check's id must have at most {ID_AT_MOST} characters (got {len(id)}: {id})")
         if len(category) > CATEGORY_AT_MOST:

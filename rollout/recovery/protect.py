@@ -1,5 +1,6 @@
 """The registry of the tables that recovery protects. Apps register theirs in `AppConfig.ready`."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Any
 from django.apps import apps
 from django.db import connection
 from django.db.models import Model
+
+from core.errors import Taken
 
 OnRestored = Callable[[frozenset[type[Model]]], object]
 Verify = Callable[[str, int], dict[str, Any]]  # the evidence is JSON; only its key `passed` is read
@@ -22,6 +25,7 @@ class Protection:
     resets: the fields that `on_standard` sets back. If it is empty, `on_standard` empties the table.
     keeps_rows: rows come and go with an object that is never restored. A restore changes the rows that exist; it adds
     and removes none.
+    protected_by: the module that registered the table.
     """
 
     model: type[Model]
@@ -29,6 +33,7 @@ class Protection:
     on_standard: Callable[[], object] | None = None
     resets: tuple[str, ...] = ()
     keeps_rows: bool = False
+    protected_by: str = ""
 
     @property
     def table(self) -> str:
@@ -63,10 +68,22 @@ def protect(
     resets: tuple[str, ...] = (),
     keeps_rows: bool = False,
 ) -> None:
-    """Register a table; `Protection` explains the parameters. Raises FieldDoesNotExist if the model lacks a field."""
+    """Register a table; `Protection` explains the parameters.
+
+    Raises FieldDoesNotExist if the model lacks a field, Taken if the table is registered already.
+    """
     for name in (*volatile, *resets):
         model._meta.get_field(name)
-    _protected[model] = Protection(model, volatile, on_standard, resets, keeps_rows)
+    frame = inspect.currentframe()
+    caller = str(frame.f_back.f_globals["__name__"]) if frame and frame.f_back else "an unknown module"
+    protection = Protection(model, volatile, on_standard, resets, keeps_rows, caller)
+    for other in protected():
+        if other.table == protection.table:
+            raise Taken(
+                f"cannot protect the table {other.table} for {caller}: {other.protected_by} protects it already",
+                "leave out one of the two calls of protect",
+            )
+    _protected[model] = protection
 
 
 def protected() -> tuple[Protection, ...]:

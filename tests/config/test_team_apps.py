@@ -110,6 +110,22 @@ def test_an_app_that_fails_while_it_is_loaded_is_named(tmp_path: Path, changes: 
     assert line.endswith("; correct it, or uninstall acme-slipway")
 
 
+def test_two_apps_that_register_the_same_thing_are_both_named(tmp_path: Path) -> None:
+    check = "from core.health_checks import check; check('margins', 'odds')(lambda view: None)"
+    protect = "from rollout.recovery.protect import protect; from providers import models; protect(models.Event)"
+    for name in ("acme", "rival"):
+        write_app(tmp_path, name, ready=f"import {name}.registrations")
+        (tmp_path / name / "registrations.py").write_text(check)
+    line = refusal(tmp_path, "acme,rival")
+    assert line.startswith("cannot load the app rival, named in SLIPWAY_APPS: cannot register the check margins of ")
+    assert "rival.registrations: acme.registrations has this id; choose another id" in line
+    for name in ("acme", "rival"):
+        (tmp_path / name / "registrations.py").write_text(protect)
+    line = refusal(tmp_path, "acme,rival")
+    assert "cannot protect the table providers_event for rival.registrations: " in line
+    assert "acme.registrations protects it already; leave out one of the two calls" in line
+
+
 def test_every_kind_of_process_ends_with_the_same_line(tmp_path: Path) -> None:
     write_app(tmp_path, "acme", ready="{}['where']")
     expected = "slipway: cannot load the app acme, named in SLIPWAY_APPS: KeyError: 'where' (acme.apps, line 6); "

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
-from core.errors import Refused, WrongInput
+from core.errors import Refused, Taken, WrongInput
 from core.health_checks import Check, CheckFunction, Finding, Result, Skipped, Suite, View, check, checks, judged
 from core.notices.notify import Event
 from tests.conftest import committed
@@ -122,7 +122,8 @@ def test_any_app_can_register_checks(registry: None) -> None:
     assert [registered.id for registered in checks()] == ["mine", "another"]
     assert [registered.id for registered in checks(Suite.EXIT)] == ["another"]
     assert [registered.id for registered in checks(category="mine")] == ["mine"]
-    with pytest.raises(ValueError, match="cannot register the check mine: its id is taken"):
+    name = __name__.replace(".", r"\.")
+    with pytest.raises(Taken, match=f"cannot register the check mine of {name}: {name} has this id; choose another id"):
         check("mine", "mine")(skips)
 
 

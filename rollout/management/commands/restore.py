@@ -44,6 +44,11 @@ class Command(RunCommand):
 
     def _restore(self, name: str | None, options: dict[str, Any]) -> None:
         snapshot, only = snapshots.find_snapshot(name), options["table"]
+        if not only and (tables := sources.tables_left_out(snapshot)):
+            self.stderr.write(
+                f"A restore of {snapshot.name} leaves these tables out, because no installed app protects them: "
+                f"{', '.join(tables)}"
+            )
         if _needs_plan(options):
             counts = sources.plan_changes(sources.table_sources(snapshot, only))
             if not self._may_go_on(f"A restore of {snapshot.name} changes these rows:", counts, "restore", options):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import CharField, Field
 from django.db.models.fields import NOT_PROVIDED
@@ -88,6 +89,11 @@ def table_sources(snapshot: Snapshot, only: str = "") -> list[TableSource]:
     files = {file.table: file for file in manifest.tables if file.table in protections}
     if only:
         if only not in files:
+            if any(file.table == only for file in manifest.tables):
+                raise WrongInput(
+                    f"cannot restore table {only[:60]}: no installed app has it",
+                    "install the package again that the table belongs to",
+                )
             raise WrongInput(
                 f"cannot restore table {only[:60]}: snapshot {snapshot.name} does not hold it",
                 f"choose one of: {', '.join(files)}",
@@ -101,10 +107,23 @@ def table_sources(snapshot: Snapshot, only: str = "") -> list[TableSource]:
     return [_table_source(Path(snapshot.folder), file, protections[table]) for table, file in files.items()]
 
 
+def tables_left_out(snapshot: Snapshot) -> list[str]:
+    """Return the tables that a restore of the whole snapshot leaves out, because no installed app protects them.
+
+    Raises UnusableSnapshot.
+    """
+    tables = {protection.table for protection in protected()}
+    return [file.table for file in operations.read_manifest(snapshot).tables if file.table not in tables]
+
+
 def _require_not_newer(manifest: Manifest) -> None:
-    """Raise UnusableSnapshot if the snapshot has a migration that this database does not have."""
+    """Raise UnusableSnapshot if the snapshot has a migration of an installed app that this database does not have."""
     applied = applied_migrations()
-    unknown = [f"{app}.{name}" for app, name in manifest.schema.items() if (app, name) not in applied]
+    unknown = [
+        f"{app}.{name}"
+        for app, name in manifest.schema.items()
+        if app in apps.app_configs and (app, name) not in applied
+    ]
     if unknown:
         raise UnusableSnapshot(
             f"cannot restore snapshot {manifest.name}: a newer release made it, with migrations that this database "
