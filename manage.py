@@ -1,13 +1,20 @@
 #!/usr/bin/env python
 """Slipway's commands: `python manage.py help`."""
 
-import sys
+import signal
 
-from django.core.management import execute_from_command_line
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the modules load, Ctrl-C ends the process without a traceback
 
-from config.startup import load_apps, start
+import sys  # noqa: E402
+
+from django.core.management import execute_from_command_line  # noqa: E402
+
+from config.startup import start  # noqa: E402
 
 if __name__ == "__main__":
     start()
-    load_apps()
-    execute_from_command_line(sys.argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(130)

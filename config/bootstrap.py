@@ -5,7 +5,9 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
@@ -77,9 +79,15 @@ def collect_static() -> None:
 
 
 def _static_fingerprint() -> str:
-    """Return a hash of the files to collect: those of the locked packages, and the console's own files."""
+    """Return a hash of the storage and of the files to collect.
+
+    The files are those of the locked packages, the console and the apps of a team's package.
+    """
     digest = hashlib.sha256((settings.BASE_DIR / "requirements.txt").read_bytes())
-    for file in sorted((settings.BASE_DIR / "core" / "console" / "static").rglob("*")):
-        if file.is_file():
-            digest.update(b"\0" + os.fsencode(file) + file.read_bytes())
+    digest.update(settings.STORAGES["staticfiles"]["BACKEND"].encode())
+    apps = [settings.BASE_DIR / "core" / "console", *(AppConfig.create(app.entry).path for app in settings.TEAM_APPS)]
+    for app in apps:
+        for file in sorted(Path(app, "static").rglob("*")):
+            if file.is_file():
+                digest.update(b"\0" + os.fsencode(file) + file.read_bytes())
     return digest.hexdigest()

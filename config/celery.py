@@ -8,14 +8,13 @@ from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.exceptions import OperationalError
 
-from config.startup import load_apps, start
+from config.startup import start
 from core import tasks
 
 SEND_SECONDS = 1.0  # for each answer of the broker
 SEND_OPTIONS = {"max_retries": 0, "socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
 
 start()
-load_apps()
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)

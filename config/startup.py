@@ -21,21 +21,27 @@ from core.redaction import redact
 
 
 def start() -> None:
-    """Start the embedded servers if they are needed, and load the settings. End the process if that fails."""
+    """Start the embedded servers if they are needed, and load the settings and the apps. End the process if that fails.
+
+    The apps are loaded while the servers start.
+    """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     gc.set_threshold(50_000, 20, 50)  # with Python's own 700, collections take a sixth of the start's time
     try:
         load_env_file()
-        lifecycle.ensure()
+        wait_for_servers = lifecycle.begin()
         if settings.TEAM_APPS:  # reading any setting loads all of them
             _require_usable(settings.TEAM_APPS)
+        _load_apps()
+        wait_for_servers()
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        problem = f"cannot use {error.filename or settings.BASE_DIR}: {error.strerror}"
+        sys.exit(f"slipway: {problem}; make it readable and writable, and check the free space: df -h")
 
 
-def load_apps() -> None:
+def _load_apps() -> None:
     """Load the apps, which calls each AppConfig.ready. End the process if an app of a team's package fails."""
     try:
         django.setup()

@@ -2,10 +2,9 @@
 
 from django.core.wsgi import get_wsgi_application
 
-from config.startup import load_apps, start
+from config.startup import start
 
 start()
-load_apps()
 application = get_wsgi_application()
 
 import config.celery  # noqa: E402, F401 - tasks that a request sends find their broker through it; it needs the settings

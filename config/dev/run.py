@@ -1,9 +1,13 @@
 """Everything on one machine: `make run`. Bootstrap, then the Procfile's processes under honcho."""
 
+# ruff: noqa: E402
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the modules load, Ctrl-C ends the process without a traceback
+
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -157,17 +161,22 @@ def main() -> NoReturn:
     multiprocessing.set_start_method("fork")  # honcho's processes cannot be sent to a fresh interpreter
     die_with(os.getppid())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))  # the manager sets its own later
     try:
         TetheredProcess.run_lock, secrets = prepare()
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
-    except KeyboardInterrupt:
-        sys.exit(0)
+    except OSError as error:
+        problem = f"cannot use {error.filename or VAR}: {error.strerror}"
+        sys.exit(f"slipway: {problem}; make it writable, and check the free space: df -h {ROOT}")
     if secrets:
         secrets.append("(shown this once; for a new password or token, run: .venv/bin/python manage.py credentials)")
     ready = f"Slipway is ready: {site_address()}/admin/   (Ctrl-C stops it)"
     manager = ProcessManager([ready, *secrets])
-    env = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}"}
+    env = os.environ | {
+        "PYTHONPATH": ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}",
+    }
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
     TetheredProcess.gate = gate = StartingGate()

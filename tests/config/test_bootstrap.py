@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import RequestFactory
 from pytest_django import Settings
 
 from caching.models import CacheEntry
+from config.bootstrap import collect_static
 from providers.models import GameLog, ProviderState
 from tests.conftest import committed
 
@@ -48,6 +50,19 @@ def test_a_second_run_changes_nothing(bootstrap: Callable[[], dict[str, Any]], s
     }  # it tried 25 targets
     assert bootstrap() == nothing | {"admin": {"username": "admin", "password": None}}
     assert (list(ProviderState.objects.values()), list(User.objects.values())) == before
+
+
+def test_static_files_are_collected_again_for_another_storage(settings: Settings, tmp_path: Path) -> None:
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATIC_ROOT.mkdir()
+    collect_static()
+    (settings.STATIC_ROOT / "slipway" / "slipway.css").unlink()
+    collect_static()
+    assert not (settings.STATIC_ROOT / "slipway" / "slipway.css").exists(), "nothing changed"
+    manifest = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": manifest}}
+    collect_static()
+    assert (settings.STATIC_ROOT / "staticfiles.json").exists()
 
 
 @committed
