@@ -85,9 +85,9 @@ def _static_fingerprint() -> str:
     """
     digest = hashlib.sha256((settings.BASE_DIR / "requirements.txt").read_bytes())
     digest.update(settings.STORAGES["staticfiles"]["BACKEND"].encode())
-    apps = [settings.BASE_DIR / "core" / "console", *(AppConfig.create(app.entry).path for app in settings.TEAM_APPS)]
-    for app in apps:
-        for file in sorted(Path(app, "static").rglob("*")):
+    apps = [Path(AppConfig.create(app.entry).path) for app in settings.TEAM_APPS]
+    for app in [settings.BASE_DIR / "core" / "console", *apps]:
+        for file in sorted((app / "static").rglob("*")):
             if file.is_file():
                 digest.update(b"\0" + os.fsencode(file) + file.read_bytes())
     return digest.hexdigest()

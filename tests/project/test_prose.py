@@ -102,7 +102,6 @@ def test_no_folder_holds_more_modules_than_a_reader_can_take_in() -> None:
 NAMED = re.compile(
     r"(?<![\w/.<])(?:core|config|rollout|providers|caching|validation|tests|bench|docs)/[\w./-]+\.(?:py|json|js|md)\b"
 )
-EXAMPLES = {"providers/adapters/acme.py"}  # files that a reader of the page makes
 
 
 def test_every_path_that_a_page_names_exists() -> None:
@@ -112,6 +111,6 @@ def test_every_path_that_a_page_names_exists() -> None:
         for file in tracked("*.md")
         for number, line in enumerate(file.read_text().splitlines(), 1)
         for path in NAMED.findall(line)
-        if path not in EXAMPLES and not (ROOT / path).exists()
+        if not (ROOT / path).exists()
     ]
     assert missing == []
