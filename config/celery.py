@@ -8,7 +8,7 @@ from celery.signals import setup_logging
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.exceptions import OperationalError
 
-from config.startup import start
+from config.startup import faults_named, start
 from core import tasks
 
 SEND_SECONDS = 1.0  # for each answer of the broker
@@ -18,7 +18,8 @@ start()
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
-app.autodiscover_tasks()
+with faults_named():
+    app.autodiscover_tasks(force=True)  # now, because an error of a later import would be a traceback
 
 
 def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> bool:

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import django
@@ -32,7 +33,8 @@ def start() -> None:
         wait_for_servers = lifecycle.begin()
         if settings.TEAM_APPS:  # reading any setting loads all of them
             _require_usable(settings.TEAM_APPS)
-        _load_apps()
+        with faults_named():
+            django.setup()
         wait_for_servers()
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
@@ -41,10 +43,11 @@ def start() -> None:
         sys.exit(f"slipway: {problem}; make it readable and writable, and check the free space: df -h")
 
 
-def _load_apps() -> None:
-    """Load the apps, which calls each AppConfig.ready. End the process if an app of a team's package fails."""
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """End the process with one line if an error in the block comes from an app of a team's package."""
     try:
-        django.setup()
+        yield
     except Exception as error:
         for app in settings.TEAM_APPS:
             places = list(_places(error, AppConfig.create(app.entry)))

@@ -126,19 +126,35 @@ def test_two_apps_that_register_the_same_thing_are_both_named(tmp_path: Path) ->
     assert "acme.registrations protects it already; leave out one of the two calls" in line
 
 
+def test_a_worker_names_an_app_whose_tasks_cannot_be_imported(tmp_path: Path) -> None:
+    write_app(tmp_path, "acme")
+    (tmp_path / "acme" / "tasks.py").write_text("import nowhere\n")
+    done = start_process("celery -A config.celery worker", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "slipway: cannot load the app acme, named in SLIPWAY_APPS: ModuleNotFoundError: No module named 'nowhere' "
+        "(acme.tasks, line 1); correct it, or remove it from SLIPWAY_APPS\n"
+    )
+
+
+def start_process(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python module that ends by itself, with the app acme of the folder."""
+    changes = {"SLIPWAY_APPS": "acme", "PYTHONPATH": str(folder), "WEB_PORT": str(free_port())}
+    return subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        cwd=ROOT,
+        env=PRODUCTION | changes,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 def test_every_kind_of_process_ends_with_the_same_line(tmp_path: Path) -> None:
     write_app(tmp_path, "acme", ready="{}['where']")
     expected = "slipway: cannot load the app acme, named in SLIPWAY_APPS: KeyError: 'where' (acme.apps, line 6); "
-    changes = {"SLIPWAY_APPS": "acme", "PYTHONPATH": str(tmp_path), "WEB_PORT": str(free_port())}
     for command in ("gunicorn config.wsgi", "celery -A config.celery worker", "celery -A config.celery beat"):
-        done = subprocess.run(
-            [sys.executable, "-m", *command.split()],
-            cwd=ROOT,
-            env=PRODUCTION | changes,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = start_process(command, tmp_path)
         assert done.returncode == 1, command
         assert done.stderr.startswith(expected), command
         assert done.stderr.count("\n") == 1, command
