@@ -119,7 +119,7 @@ def run_bootstrap(lock: int) -> dict[str, Any]:
 
 
 def open_when_ready(messages: list[str]) -> None:
-    """Once the site answers, open the gate for the other processes, and print the messages."""
+    """Wait until the site answers. Then open the gate for the other processes, and print the messages."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
