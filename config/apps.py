@@ -1,8 +1,8 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
-from django_structlog.signals import bind_extra_request_metadata
+from django_structlog import signals
 
-from config.logs import bind_address
+from config.middleware import request_log
 
 
 class SiteConfig(AppConfig):
@@ -16,4 +16,6 @@ class SiteConfig(AppConfig):
         from config.console.checks import actions_are_guarded
 
         register(actions_are_guarded, Tags.admin)
-        bind_extra_request_metadata.connect(bind_address)
+        signals.bind_extra_request_metadata.connect(request_log.begin)
+        signals.bind_extra_request_finished_metadata.connect(request_log.finish)
+        signals.bind_extra_request_failed_metadata.connect(request_log.finish)

@@ -1,24 +1,31 @@
-"""The Celery application: `celery -A config.celery worker` and `... beat`."""
+"""The Celery application: `celery --quiet -A config.celery worker` and `... beat`."""
 
+import sys
 from typing import Any
 
 import redis
-from celery import Celery
-from celery.signals import setup_logging
+import structlog
+from celery import VERSION_BANNER, Celery, signals
+from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 from kombu.exceptions import OperationalError
 
-from config.startup import faults_named, start
+from config import logs
+from config.environment.team_apps import faults_named
+from config.startup import ending_on_faults, start
 from core import tasks
 
 SEND_SECONDS = 1.0  # for each answer of the broker
 SEND_OPTIONS = {"max_retries": 0, "socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
+log = structlog.get_logger("slipway.celery")
 
-start()
+# Other processes import this module, too: web processes and commands send tasks.
+is_service = "celery" in sys.argv[0] and bool({"worker", "beat"}.intersection(sys.argv))
+start(is_service=is_service)
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
-with faults_named():
+with ending_on_faults(is_service=is_service), faults_named(settings.TEAM_APPS):
     app.autodiscover_tasks(force=True)  # now, because an error of a later import would be a traceback
 
 
@@ -39,6 +46,39 @@ def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> 
 tasks.send_with(send)
 
 
-@setup_logging.connect
+@signals.setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
     """Keep the logging of the settings: if this signal has a receiver, Celery does not configure logging itself."""
+
+
+def write_entry(message: str, stream: object = None) -> None:
+    """Take the place of Celery's safe_say, which writes a line past the logging."""
+    logs.write_now(message, "celery.apps.worker")
+
+
+@signals.celeryd_init.connect
+def write_entries_only(**kwargs: Any) -> None:
+    """Turn the lines that a worker's signal handlers write into log entries, unless a person reads them."""
+    if is_service and not logs.is_terminal():
+        from celery.apps import worker
+
+        worker.safe_say = write_entry  # type: ignore[attr-defined]  # celery-types does not list it
+
+
+@signals.worker_ready.connect
+def log_worker(sender: Any, **kwargs: Any) -> None:
+    """Log what Celery's banner shows, which --quiet switches off."""
+    log.info(
+        "the worker is ready",
+        node=sender.hostname,
+        queues=sorted(app.amqp.queues.consume_from),
+        concurrency=sender.controller.concurrency,
+        broker=sender.connection.as_uri(),
+        celery=VERSION_BANNER,
+    )
+
+
+@signals.beat_init.connect
+def log_beat(sender: Any, **kwargs: Any) -> None:
+    """Log what Celery's banner shows, which --quiet switches off."""
+    log.info("beat is ready", broker=app.connection_for_write().as_uri(), celery=VERSION_BANNER)

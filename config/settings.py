@@ -145,7 +145,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG  # one entry per request is enough: the one at its end
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # config.logs binds the address that the trusted proxies report
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # config.middleware.request_log adds the address behind trusted proxies
+DJANGO_STRUCTLOG_USER_ID_FIELD = "username"
 AXES_LOCKOUT_TEMPLATE = "429.html"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

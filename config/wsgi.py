@@ -4,7 +4,7 @@ from django.core.wsgi import get_wsgi_application
 
 from config.startup import start
 
-start()
+start(is_service=True)
 application = get_wsgi_application()
 
 import config.celery  # noqa: E402, F401 - tasks that a request sends find their broker through it; it needs the settings

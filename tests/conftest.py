@@ -1,9 +1,11 @@
 """The fixtures of all tests: a database per process, users of each group, a stub feed in a thread."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import pytest
 import redis
@@ -101,6 +103,18 @@ def notice_kinds() -> Iterator[list[str]]:
     kinds: list[str] = []
     with deliver_only_with(lambda event: kinds.append(event.kind)):
         yield kinds
+
+
+@pytest.fixture
+def request_entries(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """A function that returns the log entries of all requests up to now."""
+    caplog.set_level(logging.INFO)
+
+    def read() -> list[dict[str, Any]]:
+        entries = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+        return [entry for entry in entries if entry["event"] in ("request_finished", "request_failed")]
+
+    return read
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import structlog
 from django.http import HttpRequest, HttpResponse
 from ninja import Header, Router, Schema
 
@@ -48,6 +49,7 @@ def derived(
     except WrongInput as error:  # in the path of an address, it is a wrong address
         raise NoTarget(*error.args) from None
     served = derived_value(key, x_targeting_key or request.auth)  # type: ignore[attr-defined]
+    structlog.contextvars.bind_contextvars(served_from=served.source, arm=served.arm.value)
     tag = f'"{served.lookup.record.digest.hex()[:32]}-{served.lookup.state.value}"'
     if has_matching_etag(request, tag):
         response = HttpResponse(status=304)

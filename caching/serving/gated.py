@@ -1,7 +1,7 @@
 """A derived value through the gate: control computes it fresh, the candidate reads it from the tiers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import Error
@@ -11,7 +11,7 @@ from caching.choices import ValueState
 from caching.models import CacheEntry
 from caching.serving.serve import CannotCompute, NoTarget, Served, compute_fresh, serve
 from caching.tiers.entries import Key, get_entry
-from rollout.decisions.stages import DEFAULT_ROLLOUT
+from rollout.decisions.stages import DEFAULT_ROLLOUT, Arm
 from rollout.gate import Answer, Gate, gate
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12  # the libraries of two machines may round differently
@@ -62,7 +62,7 @@ class _Arms:
             if self._can_control_answer():
                 raise
             return Answer(problem, is_counted=False)
-        return Answer(served, is_hit=not served.is_computed)
+        return Answer(replace(served, arm=Arm.CANDIDATE), is_hit=not served.is_computed)
 
     def _can_control_answer(self) -> bool:
         """Return whether control answers, so that the error is the candidate's own."""

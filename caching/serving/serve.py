@@ -26,6 +26,7 @@ from caching.warming.warm import warm
 from core.access.actors import SYSTEM
 from core.errors import Refused, SlipwayError
 from core.process.per_process import PerProcess
+from rollout.decisions.stages import Arm
 
 WAIT_SECONDS = 10.0  # for the computation of another caller
 LOOK_SECONDS = 0.05  # between two looks whether another process has computed the value
@@ -42,10 +43,20 @@ class CannotCompute(SlipwayError):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The value that is served. is_computed: it was computed for this answer, and not read from the cache."""
+    """The value that is served.
+
+    is_computed: it was computed for this answer, and not read from the cache.
+    arm: the arm of the rollout that served it.
+    """
 
     lookup: Lookup
     is_computed: bool
+    arm: Arm = Arm.CONTROL
+
+    @property
+    def source(self) -> str:
+        """The tier that the value was read from, or "computed"."""
+        return "computed" if self.is_computed else self.lookup.tier.value
 
     def __repr__(self) -> str:
         """Return the payload, which is what the report of a mismatch shows."""

@@ -12,6 +12,7 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caching.choices import HITS
 from caching.models import CacheEntry, CacheTarget
 from caching.serving.gated import is_close
 from caching.tiers.entries import ENTRIES
@@ -66,6 +67,23 @@ def test_each_stage_answers_from_its_arm(nba: None, at_stage: Stages, stage: str
     assert [answer["served_from"] for answer in answers] == [of_in, of_out]
     assert {answer["stage"] for answer in answers} == {stage}
     assert answers[0]["value"] == answers[1]["value"]
+
+
+def test_the_log_entry_names_the_token_the_arm_and_the_tier(
+    nba: None, at_stage: Stages, request_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    for stage in ("DISABLED", "FULL_ACTIVE", "FULL_ACTIVE"):
+        at_stage(stage)
+        ask()
+    ask(UNKNOWN_PLAYER)
+    *answered, unknown = request_entries()
+    assert [entry["arm"] for entry in answered] == ["control", "candidate", "candidate"]
+    computed, stored, cached = (entry["served_from"] for entry in answered)
+    assert (computed, stored) == ("computed", "computed")
+    assert cached in HITS
+    assert {entry["token"] for entry in (*answered, unknown)} == {"tests"}
+    assert "served_from" not in unknown
+    assert "let-me-in" not in str(answered)
 
 
 def test_without_a_targeting_key_the_tokens_name_is_one(nba: None, at_stage: Stages) -> None:

@@ -5,12 +5,15 @@ import logging
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
 
+from config import VERSION
 from config.logs import redact_event
 from core.redis import TIMEOUT_SECONDS, client
 from tests.config.test_settings import PRODUCTION, ROOT
@@ -43,6 +46,36 @@ def test_a_request_is_one_line_with_its_id_and_its_client(client: Client, caplog
     assert all(re.search(r"request_id': '[0-9a-f-]{36}'", line) for line in lines)
     assert "192.0.2.7" in lines[0]
     assert "192.0.2.7" not in lines[1], "an untrusted sender cannot claim another address"
+
+
+@pytest.mark.django_db
+def test_the_entry_of_a_request_holds_what_an_operator_asks_for(
+    browse: Callable[[str], Client], request_entries: Callable[[], list[dict[str, Any]]]
+) -> None:
+    response = browse("Viewer").get("/admin/rollout/rollout/")
+    Client().get("/nowhere", headers={"X-API-Key": "let-me-out"})
+    page, unknown = request_entries()
+    assert (page["status"], page["user"], page["version"]) == (200, "viewer", VERSION)
+    assert page["route"] == "admin/rollout/rollout/"
+    assert page["duration_ms"] > 0
+    assert response.status_code == page["status"]
+    assert (unknown["status"], unknown["route"]) == (404, None)
+    assert not {"user", "token", "served_from"} & unknown.keys()
+
+
+@pytest.mark.django_db
+def test_the_entry_of_a_failed_request_has_the_same_fields(
+    request_entries: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.probes._registry", lambda: 1 / 0)
+    assert Client(raise_request_exception=False).get("/metrics").status_code == 500
+    [failed] = request_entries()
+    assert (failed["event"], failed["status"], failed["route"]) == ("request_failed", 500, "metrics")
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
 
 
 def test_without_a_terminal_each_entry_is_json() -> None:

@@ -5,6 +5,7 @@ import http.client
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import structlog
 from aiohttp import web
 from django.conf import settings
 from django.core.management.base import CommandParser
@@ -13,6 +14,8 @@ from core.commands import SlipwayCommand
 from core.errors import SlipwayError
 from providers.stub.faults import FAULT_PATH, KINDS, Fault
 from providers.stub.server import SEED, make_app
+
+log = structlog.get_logger("slipway.stub")
 
 
 class Command(SlipwayCommand):
@@ -51,8 +54,8 @@ class Command(SlipwayCommand):
             self.disturb(port, fault)
 
     def announce(self, banner: str) -> None:
-        """Print the first line of the server's banner, which names the address."""
-        self.stdout.write(f"stub feed: {banner.splitlines()[0].strip('= ')}")
+        """Log the first line of the server's banner, which names the address."""
+        log.info(f"stub feed: {banner.splitlines()[0].strip('= ')}")
 
     def disturb(self, port: int, fault: str) -> None:
         """Let the stub feed that runs on the port misbehave until this command ends.
