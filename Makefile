@@ -9,7 +9,7 @@ ifneq ($(wildcard .venv/*.done),)
 $(wildcard .venv/*.done): $(shell $(PY) -c "" 2>/dev/null || echo reinstall)
 endif
 
-.PHONY: reinstall help run test test-browser screenshots lint docs bench lock clean
+.PHONY: reinstall help run otel test test-browser screenshots lint docs bench lock clean
 .DEFAULT_GOAL := help
 
 reinstall:
@@ -19,6 +19,8 @@ help: ## list the targets
 
 run: .venv/run.done ## start the whole system, ready to use; Ctrl-C stops it
 	@exec $(PY) -m config.dev.run
+
+otel: .venv/otel.done ## install what the export of traces needs, see docs/deploy.md
 
 test: .venv/test.done .venv/suite.done ## run all tests, or some: make test T=tests/rollout/test_gate.py
 	@$(PY) -m pytest $(T)
@@ -46,7 +48,7 @@ bench: .venv/bench.done ## measure every figure of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
 lock: .venv/test.done ## resolve requirements*.in into requirements*.txt, with hashes
-	@for set in requirements requirements-install requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 \
+	@for set in requirements requirements-install requirements-otel requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 \
 		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the embedded servers; remove .venv and var/ with all data
@@ -56,6 +58,10 @@ clean: ## stop the embedded servers; remove .venv and var/ with all data
 .venv/run.done: requirements.txt requirements-install.txt config/dev/install.py
 	$(INSTALL) requirements.txt
 	@touch $@
+
+.venv/otel.done: requirements.txt requirements-otel.txt requirements-install.txt config/dev/install.py
+	$(INSTALL) requirements.txt requirements-otel.txt
+	@touch $@ .venv/run.done
 
 .venv/suite.done: .venv/test.done tests/fetch_suite.py
 	@$(PY) -m tests.fetch_suite
@@ -75,4 +81,4 @@ clean: ## stop the embedded servers; remove .venv and var/ with all data
 
 .venv/test.done: requirements.txt requirements-dev.txt requirements-install.txt config/dev/install.py
 	$(INSTALL) requirements.txt requirements-dev.txt
-	@touch $@ .venv/run.done
+	@touch $@ .venv/run.done .venv/otel.done

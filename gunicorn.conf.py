@@ -5,7 +5,8 @@ from django.conf import settings
 from config.logs import logging_dict
 from config.startup import start
 
-start(is_service=True)  # here, in the master, so that a wrong setting or app ends the master instead of each worker in turn
+# The master loads the settings and apps: a wrong one ends it, not each worker in turn, and the workers share them.
+start(is_service=True)
 host = f"[{settings.WEB_HOST}]" if ":" in settings.WEB_HOST else settings.WEB_HOST
 bind = f"{host}:{settings.WEB_PORT}"
 worker_class = "gthread"

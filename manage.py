@@ -9,12 +9,13 @@ import sys  # noqa: E402
 
 from django.core.management import execute_from_command_line  # noqa: E402
 
-from config.startup import start  # noqa: E402
+from config.startup import start, traced_command  # noqa: E402
 
 if __name__ == "__main__":
     start()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        execute_from_command_line(sys.argv)
+        with traced_command(sys.argv[1:]):
+            execute_from_command_line(sys.argv)
     except KeyboardInterrupt:
         sys.exit(130)

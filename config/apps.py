@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.checks import Tags, register
 from django_structlog import signals
 
@@ -18,4 +19,8 @@ class SiteConfig(AppConfig):
         register(actions_are_guarded, Tags.admin)
         signals.bind_extra_request_metadata.connect(request_log.begin)
         signals.bind_extra_request_finished_metadata.connect(request_log.finish)
+        if settings.IS_TRACING:
+            from config.tracing import decisions
+
+            decisions.register()
         signals.bind_extra_request_failed_metadata.connect(request_log.finish)

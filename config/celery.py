@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from config import logs
 from config.environment.team_apps import faults_named
-from config.startup import ending_on_faults, start
+from config.startup import ending_on_faults, start, trace
 from core import tasks
 
 SEND_SECONDS = 1.0  # for each answer of the broker
@@ -20,12 +20,14 @@ SEND_OPTIONS = {"max_retries": 0, "socket_timeout": SEND_SECONDS, "socket_connec
 log = structlog.get_logger("slipway.celery")
 
 # Other processes import this module, too: web processes and commands send tasks.
-is_service = "celery" in sys.argv[0] and bool({"worker", "beat"}.intersection(sys.argv))
-start(is_service=is_service)
+service = next((name for name in ("worker", "beat") if "celery" in sys.argv[0] and name in sys.argv), "")
+start(is_service=bool(service))
+if service:
+    trace(service)
 app = Celery("slipway")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.steps["worker"].add(DjangoStructLogInitStep)
-with ending_on_faults(is_service=is_service), faults_named(settings.TEAM_APPS):
+with ending_on_faults(is_service=bool(service)), faults_named(settings.TEAM_APPS):
     app.autodiscover_tasks(force=True)  # now, because an error of a later import would be a traceback
 
 
@@ -59,7 +61,7 @@ def write_entry(message: str, stream: object = None) -> None:
 @signals.celeryd_init.connect
 def write_entries_only(**kwargs: Any) -> None:
     """Turn the lines that a worker's signal handlers write into log entries, unless a person reads them."""
-    if is_service and not logs.is_terminal():
+    if not logs.is_terminal():
         from celery.apps import worker
 
         worker.safe_say = write_entry  # type: ignore[attr-defined]  # celery-types does not list it

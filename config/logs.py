@@ -44,8 +44,8 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() or "FORCE_COLOR" in os.environ
 
 
-def add_to_each_entry(context: Callable[[], Mapping[str, Any]]) -> None:
-    """Add the fields that the function returns to each entry from now on."""
+def add_to_each_entry(context: Callable[[], Mapping[str, Any]] | None) -> None:
+    """Add the fields that the function returns to each entry from now on; None: add none."""
     global _context
     _context = context
 
@@ -141,5 +141,6 @@ def logging_dict() -> dict[str, Any]:
             "django_celery_beat": {"level": logging.WARNING},
             "celery.beat": {"level": logging.WARNING},
             "axes": {"level": logging.WARNING},
+            "opentelemetry.exporter": {"level": logging.ERROR},  # its warnings announce further attempts
         },
     }

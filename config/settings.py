@@ -20,10 +20,12 @@ from config.environment.variables import (
     parse_networks,
     parse_port,
     parse_redis_url,
+    parse_share,
 )
 from config.logs import configure, logging_dict
 from config.middleware.csp import STRICT
 from config.schedule import CELERY_BEAT_SCHEDULE, CELERY_TASK_ROUTES  # noqa: F401 - settings
+from config.tracing.packages import require_packages
 from core.redaction import hide
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -58,6 +60,14 @@ if NOTIFY_WEBHOOK_URL:
     NOTIFY_WEBHOOK_URL = parse_http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
 REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
 SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+IS_TRACING = bool(OTEL_EXPORTER_OTLP_ENDPOINT) and not env.flag("OTEL_SDK_DISABLED")
+if IS_TRACING:
+    parse_http_url("OTEL_EXPORTER_OTLP_ENDPOINT", OTEL_EXPORTER_OTLP_ENDPOINT)
+    if env.str("OTEL_EXPORTER_OTLP_PROTOCOL", default="http/protobuf") != "http/protobuf":
+        raise malformed("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    require_packages()
+TRACE_BACKGROUND_SHARE = parse_share("TRACE_BACKGROUND_SHARE", env.str("TRACE_BACKGROUND_SHARE", default="0.01"))
 MAIL = env.mail("EMAIL_URL", default="consolemail://")
 vars().update(MAIL)
 EMAIL_TIMEOUT = 10
@@ -192,6 +202,7 @@ hide(
         MAIL.get("EMAIL_HOST_PASSWORD") or "",
         *(urlsplit(url).password or "" for url in (REDIS_URL, REHEARSAL_DATABASE_URL)),
         urlsplit(NOTIFY_WEBHOOK_URL).path.rpartition("/")[2],  # most webhooks have their secret there
+        *(header.partition("=")[2] for header in env.str("OTEL_EXPORTER_OTLP_HEADERS", default="").split(",")),
     ]
 )
 configure()

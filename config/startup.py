@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import django
 import structlog
@@ -16,6 +16,9 @@ from config.embedded import lifecycle
 from config.embedded.location import EmbeddedError
 from config.environment.env_file import load_env_file
 from config.environment.team_apps import faults_named, require_usable
+from core.tracing import span
+
+UNTRACED = {"stub_feed", "shell", "dbshell", "runserver"}  # commands
 
 
 def start(*, is_service: bool = False) -> None:
@@ -53,3 +56,30 @@ def ending_on_faults(*, is_service: bool) -> Iterator[None]:
         structlog.get_logger("slipway").critical(f"cannot start: {fault}")
         sys.exit(1)
     sys.exit(f"slipway: {fault}")
+
+
+def trace(role: str) -> None:
+    """Begin to trace this process if the settings ask for it. A process that forks others calls it in each of them.
+
+    role: web, worker, beat or command.
+    """
+    if settings.IS_TRACING:
+        from config.tracing import setup  # a process that does not trace does not need the packages
+
+        setup.begin(role)
+
+
+def traced_command(arguments: list[str]) -> AbstractContextManager[object]:
+    """Return a context in which a command runs. Its span has the command's name.
+
+    A command that polls without end has no span of its own, because such a span would be exported only at its end.
+
+    arguments: those of manage.py.
+    """
+    name = next(iter(arguments), "help")
+    if name in UNTRACED:
+        return nullcontext()
+    trace("command")
+    if name == "poll_providers" and "--once" not in arguments:
+        return nullcontext()
+    return span(f"manage.py {name}", {})

@@ -68,12 +68,13 @@ def evaluate(flag: Gate, key: str) -> dict[str, Any]:
         "key": flag.name,
         "value": arm is Arm.CANDIDATE,
         "variant": VARIANTS[arm],
-        "reason": _reason(state),
+        "reason": reason_of(state),
         "metadata": {"stage": state.stage.value},
     }
 
 
-def _reason(state: RolloutState) -> str:
+def reason_of(state: RolloutState) -> str:
+    """Return the protocol's reason for the arm that a gate decides in this state."""
     if state.is_blind:
         return "STALE"
     if state.has_tripped or not state.is_serving_on:

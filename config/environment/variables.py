@@ -84,6 +84,16 @@ def parse_count(var: str, value: str, at_most: int) -> int:
     return int(value)
 
 
+def parse_share(var: str, value: str) -> float:
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise malformed(var, "a number from 0 to 1")
+    return share
+
+
 def parse_redis_url(var: str, value: str) -> str:
     """Return the address. Raises ImproperlyConfigured if its scheme is not redis, rediss or unix."""
     try:

@@ -4,8 +4,10 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,6 +20,7 @@ from redis.asyncio import Redis
 from core.errors import first_line
 from core.process.per_process import PerProcess
 from core.redis import asynchronous_client, key
+from core.tracing import span
 from providers.adapters import find_problems, find_upstream
 from providers.polling.claims import find_obstacle, release
 from providers.polling.ingest import store_poll
@@ -100,14 +103,23 @@ class Poller:
 
     async def _poll(self, claim: Claim) -> Polled:
         due_at = claim.claimed_at + claim.due_in_seconds
-        try:
+        async with self._released_if_canceled(claim):
             await asyncio.sleep(due_at - time.monotonic())
-            late_ms = (time.monotonic() - due_at) * 1000
-            poll = await run_poll(claim, self._open_session(), self._rate_limit(claim))
+        late_ms = (time.monotonic() - due_at) * 1000
+        with span("poll", {"slipway.sport": claim.sport, "slipway.providers": sorted(claim.members)}):
+            async with self._released_if_canceled(claim):
+                poll = await run_poll(claim, self._open_session(), self._rate_limit(claim))
+            return await self._store(claim, replace(poll, late_ms=late_ms))
+
+    @asynccontextmanager
+    async def _released_if_canceled(self, claim: Claim) -> AsyncIterator[None]:
+        try:
+            yield
         except asyncio.CancelledError:
             await self._run_in_writer(partial(release, claim))
             raise
-        poll = replace(poll, late_ms=late_ms)
+
+    async def _store(self, claim: Claim, poll: Poll) -> Polled:
         try:
             is_stored = await self._run_in_writer(partial(store_poll, claim, poll))
         except (DataError, IntegrityError) as error:
@@ -145,8 +157,9 @@ class Poller:
         return await asyncio.shield(self._write(work))
 
     async def _write(self, work: Callable[[], bool]) -> bool:
-        # shield wraps this coroutine in a task, and `_close` waits for it.
-        return await self.loop.run_in_executor(self.writers, _with_fresh_connection, work)
+        # shield wraps this coroutine in a task, and `_close` waits for it. The writer's log entries and spans belong to
+        # the poll.
+        return await self.loop.run_in_executor(self.writers, copy_context().run, _with_fresh_connection, work)
 
     def stop(self) -> None:
         """Release the claims of the polls that have not ended, and close the session and the threads."""

@@ -59,9 +59,10 @@ class Gate:
     def decide(self, key: str) -> Arm:
         """Return the arm that serves this targeting key."""
         state = self._states.find(self.name)
-        if state is None or not state.serving.percent:
-            return Arm.CONTROL
-        return state.serving.arm(bucket(self.name, key))
+        arm = Arm.CONTROL if state is None or not state.serving.percent else state.serving.arm(bucket(self.name, key))
+        if _note is not None:
+            _note(self, state, arm)
+        return arm
 
     def run(
         self,
@@ -81,9 +82,12 @@ class Gate:
             control. It returns None if their inputs differed.
         """
         state = self._states.find(self.name)
+        arm = Arm.CONTROL if state is None or not state.serving.percent else state.serving.arm(bucket(self.name, key))
+        if _note is not None:
+            _note(self, state, arm)
         if state is None:
             return _value(control())
-        if state.serving.percent and state.serving.arm(bucket(self.name, key)) is Arm.CANDIDATE:
+        if arm is Arm.CANDIDATE:
             return self._serve_candidate(state, control, candidate)
         answer = self._call(state, Arm.CONTROL, control)
         if state.serving.probes and probe is not None:
@@ -166,6 +170,19 @@ class Gate:
     def _count_overdue(self, state: RolloutState) -> None:
         """Count a candidate that has not returned within its limit as an error."""
         self.observe(Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True, state=state)
+
+
+Note = Callable[[Gate, RolloutState | None, Arm], None]
+_note: Note | None = None
+
+
+def note_decisions_with(note: Note | None) -> None:
+    """Call the function with each decision of this process from now on; None: call none.
+
+    note: takes the gate, the state (None if control is served because it is unknown, blind or too old) and the arm.
+    """
+    global _note  # noqa: PLW0603 - a decision takes less than a microsecond, and this is the cheapest look-up
+    _note = note
 
 
 def gate(name: str) -> Gate:
