@@ -1,5 +1,6 @@
 """Apps of a team's own package are added by SLIPWAY_APPS or by entry points, and a wrong one ends each process."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -131,9 +132,9 @@ def test_a_worker_names_an_app_whose_tasks_cannot_be_imported(tmp_path: Path) ->
     (tmp_path / "acme" / "tasks.py").write_text("import nowhere\n")
     done = start_process("celery -A config.celery worker", tmp_path)
     assert done.returncode == 1
-    assert done.stderr == (
-        "slipway: cannot load the app acme, named in SLIPWAY_APPS: ModuleNotFoundError: No module named 'nowhere' "
-        "(acme.tasks, line 1); correct it, or remove it from SLIPWAY_APPS\n"
+    assert json.loads(done.stderr)["event"] == (
+        "cannot start: cannot load the app acme, named in SLIPWAY_APPS: ModuleNotFoundError: No module named 'nowhere' "
+        "(acme.tasks, line 1); correct it, or remove it from SLIPWAY_APPS"
     )
 
 
@@ -152,9 +153,8 @@ def start_process(command: str, folder: Path) -> subprocess.CompletedProcess[str
 
 def test_every_kind_of_process_ends_with_the_same_line(tmp_path: Path) -> None:
     write_app(tmp_path, "acme", ready="{}['where']")
-    expected = "slipway: cannot load the app acme, named in SLIPWAY_APPS: KeyError: 'where' (acme.apps, line 6); "
+    expected = "cannot start: cannot load the app acme, named in SLIPWAY_APPS: KeyError: 'where' (acme.apps, line 6); "
     for command in ("gunicorn config.wsgi", "celery -A config.celery worker", "celery -A config.celery beat"):
         done = start_process(command, tmp_path)
         assert done.returncode == 1, command
-        assert done.stderr.startswith(expected), command
-        assert done.stderr.count("\n") == 1, command
+        assert json.loads(done.stderr)["event"].startswith(expected), command

@@ -93,11 +93,11 @@ def test_the_site_exports_its_requests(environment: dict[str, str], collector: C
 def test_each_forked_process_exports_its_own_spans(
     environment: dict[str, str], collector: Collector, tmp_path: Path
 ) -> None:
-    url = f"http://127.0.0.1:{environment['WEB_PORT']}/admin/login/"
+    url = f"http://127.0.0.1:{environment['WEB_PORT']}/api/v1/openapi.json"
 
     def have_both_workers_exported() -> bool:
         urlopen(url, timeout=30).close()
-        spans = collector.spans("GET admin/login/")
+        spans = collector.spans("GET api/v1/openapi.json")
         return len({span.resource["service.instance.id"] for span in spans}) == 2
 
     with started("web", tmp_path, **environment) as web:
