@@ -6,10 +6,10 @@ from django.db.models import Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from caching.choices import HITS, CacheType
+from caching.choices import CacheType
 from caching.freshness import CHEAP_TO_COUNT, CONDITIONS
 from caching.models import CacheEntry, CacheTarget
-from caching.tiers.hit_counter import count_lookups, lookups_by_kind
+from caching.tiers.hit_counter import lookups_by_kind
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
 
 
@@ -17,7 +17,7 @@ class CacheCollector(Collector):
     """The collector of the caches' figures."""
 
     def collect(self) -> Iterator[Metric]:
-        yield from _lookup_metrics()
+        yield _lookups()
         entries = GaugeMetricFamily(
             "slipway_cache_entries", "Entries by state; fresh ones up to 100,000 rows.", labels=["type", "state"]
         )
@@ -27,26 +27,20 @@ class CacheCollector(Collector):
             counts = dict(by_type)
             for cache_type in CacheType:
                 entries.add_metric([cache_type.short, state.value], counts.get(cache_type, 0))
-        failing = CacheTarget.objects.filter(is_enabled=True).exclude(last_error="").count()
-        yield from (entries, GaugeMetricFamily("slipway_cache_targets_failing", "Targets.", value=failing))
+        yield entries
+        enabled = CacheTarget.objects.filter(is_enabled=True)
+        yield GaugeMetricFamily("slipway_cache_targets_enabled", "Targets that are kept warm.", value=enabled.count())
+        failing = enabled.exclude(last_error="").count()
+        yield GaugeMetricFamily(
+            "slipway_cache_targets_failing", "Enabled targets whose last computation failed.", value=failing
+        )
 
-    def describe(self) -> list[Metric]:
-        """Return nothing, so that registering the collector reads nothing from the database."""
-        return []
 
-
-def _lookup_metrics() -> Iterator[Metric]:
+def _lookups() -> Metric:
     lookups = CounterMetricFamily(
         "slipway_cache_lookups", "Look-ups by the tier that answered.", labels=["type", "tier"]
-    )
-    ratios = GaugeMetricFamily(
-        "slipway_cache_hit_ratio", "Share of all look-ups that the tier answered.", labels=["type", "tier"]
     )
     for kind, by_tier in lookups_by_kind().items():
         for tier, count in by_tier.items():
             lookups.add_metric([kind, tier], count)
-        total = count_lookups(by_tier)
-        if total:
-            for tier in HITS:
-                ratios.add_metric([kind, tier.value], by_tier.get(tier, 0) / total)
-    yield from (lookups, ratios)
+    return lookups

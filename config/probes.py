@@ -1,21 +1,17 @@
 """The endpoints for load balancers and Prometheus: /healthz, /readyz and /metrics."""
 
-from functools import cache
-
 import redis
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from caching.prometheus import CacheCollector
 from config.middleware.trusted_proxies import is_local
+from config.prometheus.exposition import render
 from core.http.tokens import token_name
-from providers.prometheus import ProviderCollector
 from rollout.gate import heartbeat
-from validation.prometheus import ValidationCollector
 
 
 @require_safe
@@ -54,19 +50,11 @@ def _redis_and_worker_states() -> dict[str, str]:
 
 
 @require_safe
+@gzip_page
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """Answer with Prometheus text. The figures come from the tables, so any process answers with those of all."""
+    """Answer with Prometheus text. The figures are read from PostgreSQL and Redis, so any process has those of all."""
     if not (is_local(request) or token_name(request)):
         return HttpResponse(
             "the request needs a token; send Authorization: Bearer TOKEN\n", status=401, content_type="text/plain"
         )
-    return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
-
-
-@cache
-def _registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    registry.register(ProviderCollector())
-    registry.register(CacheCollector())
-    registry.register(ValidationCollector())
-    return registry
+    return HttpResponse(render(), content_type=CONTENT_TYPE_LATEST)

@@ -192,7 +192,7 @@ def test_hit_rates_are_shown_per_type_and_tier(db: None, browse: Callable[[str],
     metrics = Client().get("/metrics").content.decode()
     assert 'slipway_cache_lookups_total{tier="l1",type="player"} 900.0' in metrics
     assert 'slipway_cache_lookups_total{tier="corrupt",type="player"} 3.0' in metrics
-    assert 'slipway_cache_hit_ratio{tier="l2",type="player"} 0.05' in metrics
+    assert "slipway_cache_hit_ratio" not in metrics, "Prometheus divides by itself"
 
 
 def test_stale_entries_are_counted_for_prometheus(entries: list[str]) -> None:

@@ -12,7 +12,7 @@ from tests.databases import ROOT
 PACKAGES = ("core", "config", "rollout", "providers", "caching", "validation")
 NOT_FOR_A_GATE = ("rollout.recovery", "celery", "kombu", "unfold", "core.console", "django.contrib.admin")
 PRINT_MODULES = "import sys, rollout.gate; print(*sys.modules, sep='\\n')"
-PROMETHEUS = ("config.probes", "caching.prometheus", "providers.prometheus", "validation.prometheus")
+PROMETHEUS = ("config.probes", "config.prometheus.exposition", "caching.prometheus", "providers.prometheus")
 
 
 def is_in(module: str, package: str) -> bool:

@@ -1,0 +1,49 @@
+"""The text of /metrics: one block per part, so that a part that cannot be measured does not hide the others."""
+
+from collections.abc import Callable, Container
+from functools import partial
+
+import redis
+import structlog
+from django.db import Error
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from caching.prometheus import CacheCollector
+from providers.prometheus import SlotCollector, render_states
+from validation.prometheus import ValidationCollector
+
+PARTS: dict[str, Callable[[], bytes]] = {
+    "provider_states": render_states,
+    "poll_slots": partial(generate_latest, SlotCollector()),
+    "caches": partial(generate_latest, CacheCollector()),
+    "validation": partial(generate_latest, ValidationCollector()),
+}
+log = structlog.get_logger("slipway.prometheus")
+
+
+def render() -> bytes:
+    """Return the figures of all parts. A part whose server does not answer is left out, because it was not measured."""
+    blocks: dict[str, bytes] = {}
+    for part, render_part in PARTS.items():
+        try:
+            blocks[part] = render_part()
+        except (Error, redis.RedisError) as error:
+            log.warning("cannot measure a part of /metrics; it is left out", part=part, error=str(error))
+    return b"".join([*blocks.values(), generate_latest(SuccessCollector(blocks))])
+
+
+class SuccessCollector(Collector):
+    """The collector of which parts were measured in one scrape."""
+
+    def __init__(self, measured: Container[str]) -> None:
+        self._measured = measured
+
+    def collect(self) -> list[Metric]:
+        success = GaugeMetricFamily(
+            "slipway_collector_success", "1 if this part was measured in this scrape, else 0.", labels=["collector"]
+        )
+        for part in PARTS:
+            success.add_metric([part], part in self._measured)
+        return [success]
