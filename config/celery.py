@@ -1,6 +1,7 @@
 """The Celery application: `celery --quiet -A config.celery worker` and `... beat`."""
 
 import sys
+import time
 from typing import Any
 
 import redis
@@ -46,6 +47,12 @@ def send(name: str, args: tuple[object, ...], expires_seconds: float | None) -> 
 
 
 tasks.send_with(send)
+
+
+@signals.before_task_publish.connect
+def stamp(headers: dict[str, Any], **kwargs: Any) -> None:
+    """Note in the task when it was sent, so that /metrics can export since when the oldest one waits."""
+    headers["published_at"] = time.time()
 
 
 @signals.setup_logging.connect

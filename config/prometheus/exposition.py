@@ -11,14 +11,25 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from caching.prometheus import CacheCollector
+from config.prometheus.queues import QueueCollector
+from config.prometheus.site import BuildCollector, DatabaseCollector, RedisCollector
 from providers.prometheus import SlotCollector, render_states
+from rollout.prometheus import LoopCollector, ObservationCollector, RecoveryCollector, RolloutCollector
 from validation.prometheus import ValidationCollector
 
 PARTS: dict[str, Callable[[], bytes]] = {
+    "build": partial(generate_latest, BuildCollector()),
     "provider_states": render_states,
     "poll_slots": partial(generate_latest, SlotCollector()),
     "caches": partial(generate_latest, CacheCollector()),
     "validation": partial(generate_latest, ValidationCollector()),
+    "rollouts": partial(generate_latest, RolloutCollector()),
+    "observations": partial(generate_latest, ObservationCollector()),
+    "control_loop": partial(generate_latest, LoopCollector()),
+    "recovery": partial(generate_latest, RecoveryCollector()),
+    "queues": partial(generate_latest, QueueCollector()),
+    "database": partial(generate_latest, DatabaseCollector()),
+    "redis": partial(generate_latest, RedisCollector()),
 }
 log = structlog.get_logger("slipway.prometheus")
 

@@ -1,16 +1,16 @@
 """The observations of a rollout's arms: counted in memory, sent to Redis every second, and read back added up.
 
 An error of the candidate is sent at once. Counts belong to a rollout, an epoch and an arm; a visit's counts are the sum
-over its epochs. Besides the totals, counts are kept in slots of ten seconds, for the rolling window. Each arm's counts
-are sent by one script, which also trips the rollout if its errors exceed their limit, so no tick is needed for a trip.
-Without Redis, observations are kept up to a bound. Beyond it they are dropped, and the dropped ones are counted, so
-that a guard reports that it cannot measure.
+over its epochs. Besides these totals, counts are kept in slots of ten seconds, for the rolling window, and over all
+epochs, for Prometheus. Each arm's counts are sent by one script, which also trips the rollout if its errors exceed
+their limit, so no tick is needed for a trip. Without Redis, observations are kept up to a bound. Beyond it they are
+dropped, and the dropped ones are counted, so that a guard reports that it cannot measure.
 """
 
 import threading
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import redis
 
 from core.redis import client, key
 from rollout.decisions.guards import Counts
-from rollout.decisions.latency import bucket_number
+from rollout.decisions.latency import LARGEST_BUCKET, bucket_number
 from rollout.decisions.stages import Arm
 from rollout.gate.marks import relative_guard_key, trip_key
 from rollout.gate.scripts import ADD_COUNTS
@@ -27,6 +27,8 @@ UNSENT_AT_MOST = 100_000  # observations that Redis has not taken yet
 SLOT_SECONDS = 10
 LIFE_SECONDS = 400 * 86400  # longer than any stage visit that is judged as a whole
 LATENCY_PREFIX = "b"  # of the field that counts a latency bucket; the bucket's number follows
+LATENCY_FIELDS = [f"{LATENCY_PREFIX}{number}" for number in range(LARGEST_BUCKET + 1)]
+MICROSECONDS = "us"  # the field that adds the latencies up
 COUNT_FIELDS = ("requests", "errors", "hits", "misses", "compared", "mismatches", "dropped")
 
 
@@ -128,7 +130,11 @@ class Counters:
             observation = self._observations.popleft()
             count_key = CountKey(observation.rollout, observation.epoch, observation.arm)
             counts = self._counts.setdefault(count_key, Counter())
-            counts.update(_fields(observation) if unsent < UNSENT_AT_MOST else ["dropped"])
+            if unsent < UNSENT_AT_MOST:
+                counts.update(_fields(observation))
+                counts[MICROSECONDS] += round(observation.ms * 1000)
+            else:
+                counts["dropped"] += 1
             unsent += 1
 
     def _send(self, batch: Batch) -> None:
@@ -145,6 +151,7 @@ class Counters:
             key("rollouts"),
             key(f"metrics-sent:{batch.id}"),
             relative_guard_key(rollout, visit.first_epoch),
+            _all_epochs_key(rollout, arm),
         ]
         arguments = [
             LIFE_SECONDS,
@@ -164,7 +171,7 @@ class Counters:
 def _fields(observation: Observation) -> Iterable[str]:
     """Yield the fields that this observation increments."""
     yield "requests"
-    yield f"{LATENCY_PREFIX}{bucket_number(observation.ms)}"
+    yield LATENCY_FIELDS[bucket_number(observation.ms)]
     if observation.is_error:
         yield "errors"
     if observation.is_hit is not None:
@@ -186,6 +193,27 @@ def read_counts(rollout: str, arm: Arm, visit: StageVisit) -> Counts:
             for epoch in range(visit.first_epoch, visit.epoch + 1):
                 pipeline.hgetall(_totals_key(rollout, epoch, arm))
         hashes: list[dict[bytes, bytes]] = pipeline.execute()
+    return _add_hashes(hashes).counts
+
+
+class ArmTotals(NamedTuple):
+    """The counts of an arm over all epochs, and the sum of its latencies in seconds."""
+
+    counts: Counts
+    latency_seconds: float
+
+
+def read_totals(rollouts: Iterable[str]) -> dict[tuple[str, Arm], ArmTotals]:
+    """Return what was ever counted, by rollout and arm, in one round trip. Raises redis.RedisError."""
+    arms = [(rollout, arm) for rollout in rollouts for arm in Arm]
+    with client().pipeline(transaction=False) as pipeline:
+        for rollout, arm in arms:
+            pipeline.hgetall(_all_epochs_key(rollout, arm))
+        hashes: list[dict[bytes, bytes]] = pipeline.execute()
+    return {each: _add_hashes([fields]) for each, fields in zip(arms, hashes, strict=True)}
+
+
+def _add_hashes(hashes: Iterable[Mapping[bytes, bytes]]) -> ArmTotals:
     totals: Counter[str] = Counter()
     for fields in hashes:
         totals.update({name.decode(): int(count) for name, count in fields.items()})
@@ -194,7 +222,8 @@ def read_counts(rollout: str, arm: Arm, visit: StageVisit) -> Counts:
         for name, count in totals.items()
         if name.startswith(LATENCY_PREFIX)
     }
-    return Counts(**{name: totals[name] for name in COUNT_FIELDS}, latencies=latencies)
+    counts = Counts(**{name: totals[name] for name in COUNT_FIELDS}, latencies=latencies)
+    return ArmTotals(counts, totals[MICROSECONDS] / 1e6)
 
 
 def _totals_prefix(rollout: str) -> str:
@@ -203,6 +232,10 @@ def _totals_prefix(rollout: str) -> str:
 
 def _totals_key(rollout: str, epoch: int, arm: Arm) -> str:
     return f"{_totals_prefix(rollout)}{epoch}:{arm.value}"
+
+
+def _all_epochs_key(rollout: str, arm: Arm) -> str:
+    return key(f"metrics-all:{rollout}:{arm.value}")
 
 
 def _slots_prefix(rollout: str, first_epoch: int, arm: Arm) -> str:

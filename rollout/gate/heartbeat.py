@@ -17,13 +17,25 @@ REMIND_AFTER_SECONDS = 86400  # a loss that no process saw end is notified again
 
 def beat() -> None:
     """Record that the control loop ticks. Raises redis.RedisError."""
-    client().set(key("heartbeat"), 1, ex=FADES_AFTER_SECONDS)
+    with client().pipeline(transaction=False) as pipeline:
+        pipeline.set(key("heartbeat"), 1, ex=FADES_AFTER_SECONDS)
+        pipeline.set(key("heartbeat-at"), time.time())
+        pipeline.execute()
     clock_skew.publish_skew()
 
 
 def is_fresh() -> bool:
     """Return whether the control loop ticked within the last 30 s. Raises redis.RedisError."""
     return bool(client().exists(key("heartbeat")))
+
+
+def last_beat_at() -> float | None:
+    """Return when the control loop last ticked, in Unix time by its own clock; None if it never did.
+
+    Raises redis.RedisError.
+    """
+    ticked_at: bytes | None = client().get(key("heartbeat-at"))  # type: ignore[assignment]
+    return None if ticked_at is None else float(ticked_at)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@
 #   5  the channel that announces it
 #   6  this batch; a batch that is sent twice counts once
 #   7  exists while the relative guard judges this visit: then the count of errors trips nothing
+#   8  the totals of the rollout and arm over all epochs, which only grow
 # ARGV
 #   1  lifetime of the totals, in seconds
 #   2  length of a slot, in seconds
@@ -29,8 +30,10 @@ local slots = KEYS[2]
 for i = 8, #ARGV, 2 do
   redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
   redis.call('HINCRBY', slots .. slot, ARGV[i], ARGV[i + 1])
+  redis.call('HINCRBY', KEYS[8], ARGV[i], ARGV[i + 1])
 end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[8], ARGV[1])
 redis.call('EXPIRE', slots .. slot, 3600)
 local limit = tonumber(ARGV[5])
 if limit < 0 or redis.call('EXISTS', KEYS[7]) == 1 then return 0 end

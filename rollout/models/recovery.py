@@ -1,5 +1,6 @@
 """The tables of recovery: snapshots, and recovery runs with their steps."""
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -56,6 +57,11 @@ class RecoveryRunQuerySet(models.QuerySet["RecoveryRun"]):
         """Return the last rehearsal of each level, by level."""
         last = self.filter(is_rehearsal=True).order_by("kind", "-pk").distinct("kind")
         return {run.kind: run for run in last}
+
+    def last_good_rehearsals(self) -> dict[str, datetime]:
+        """Return when the last rehearsal of each level that kept its promise ended. A level without one is missing."""
+        done = self.filter(is_rehearsal=True, outcome=RunOutcome.DONE).order_by("pk")
+        return {run.kind: run.ended_at for run in done if run.ended_at and run.has_kept_promise}
 
     def rollbacks(self) -> Self:
         """Return the rollbacks that are no rehearsals, the last one first."""

@@ -98,7 +98,7 @@ def test_a_scraper_that_accepts_gzip_gets_it(client: Client, state: ProviderStat
     packed = client.get("/metrics", headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     assert len(packed.content) < len(plain.content) / 5
-    assert gzip.decompress(packed.content).startswith(b"# HELP slipway_provider_state ")
+    assert gzip.decompress(packed.content).startswith(b"# HELP slipway_build_info ")
 
 
 @committed
