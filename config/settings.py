@@ -100,6 +100,7 @@ INSTALLED_APPS = [
 TEAM_APPS = find_team_apps("SLIPWAY_APPS", env.list("SLIPWAY_APPS", default=[]))
 INSTALLED_APPS += [app.entry for app in TEAM_APPS]
 MIDDLEWARE = [
+    "config.middleware.request_counter.CountRequests",
     "config.middleware.trusted_proxies.TrustedProxies",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -21,6 +21,7 @@ from caching.tiers.entries import ENTRIES
 from caching.tiers.hit_counter import hits
 from caching.tiers.values import VALUES
 from config.console.groups import make_groups
+from config.middleware import request_counter
 from core.access.actors import SYSTEM
 from core.db.append_only import FLAG
 from core.notices.notify import Event, deliver_only_with
@@ -38,7 +39,7 @@ from tests.installation import installation, site, whole
 from tests.processes import until
 
 __all__ = ["installation", "site", "whole"]
-hit_counter.FLUSH_SECONDS = 86400.0  # hits are stored only when a test asks for it
+hit_counter.FLUSH_SECONDS = request_counter.FLUSH_SECONDS = 86400.0  # counts are stored only when a test asks for it
 committed = pytest.mark.django_db(transaction=True, serialized_rollback=True)  # with threads or processes
 
 
@@ -64,7 +65,7 @@ def django_db_setup(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Leave no poller, no counted look-up, and no key in Redis or in memory for the next test.
+    """Leave no poller, no counted look-up or request, and no key in Redis or in memory for the next test.
 
     A token bucket that one test emptied, for example, would delay the calls of the next one.
     """
@@ -75,6 +76,7 @@ def nothing_left() -> Iterator[None]:
             thread.join(10)
     poller.stop_poller()
     hits().forget_counts()
+    request_counter.requests().forget_counts()
     database_clock.learn(time.time(), time.monotonic())
     ENTRIES.memory.clear()
     VALUES.memory.clear()

@@ -1,8 +1,6 @@
 """Look-ups, counted in memory and stored every 15 seconds. A crash loses the counts since the last time."""
 
-import atexit
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +12,7 @@ from django.db import Error, connection
 from caching import sql
 from caching.choices import Tier
 from caching.models import CacheLookup
+from core.process.flush_thread import FlushThread
 from core.process.per_process import PerProcess
 
 FLUSH_SECONDS = 15.0
@@ -32,7 +31,7 @@ class HitCounter:
         self._new: deque[tuple[str, Tier, int]] = deque()
         self._lookups: Counter[tuple[str, Tier]] = Counter()
         self._rows: Counter[int] = Counter()
-        self._thread: threading.Thread | None = None
+        self._thread = FlushThread("slipway-hits", self.flush_quietly, FLUSH_SECONDS)
 
     def forget_counts(self) -> None:
         """Drop what was counted and not stored."""
@@ -48,8 +47,7 @@ class HitCounter:
         if len(self._new) >= ADDED_UP_AFTER:
             with self._lock:
                 self._add_up()
-        if self._thread is None:
-            self._start()
+        self._thread.ensure_started()
 
     def _add_up(self) -> None:
         with suppress(IndexError):
@@ -90,28 +88,9 @@ class HitCounter:
             with suppress(Error):
                 connection.close()  # a connection is not worth holding until the next time
 
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="slipway-hits", daemon=True)
-                self._thread.start()
-                atexit.register(_flush_at_exit)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(FLUSH_SECONDS)
-            self.flush_quietly()
-
 
 # A fork counts from zero: what its parent counted is the parent's to store.
 hits = PerProcess(HitCounter)
-
-
-def _flush_at_exit() -> None:
-    """Store the counts of the process that exits. A fork inherits this function, but not its parent's counts."""
-    counter = hits.current()
-    if counter is not None:
-        counter.flush_quietly()
 
 
 def count_lookups(by_tier: Mapping[str, int]) -> int:

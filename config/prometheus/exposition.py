@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from caching.prometheus import CacheCollector
 from config.prometheus.queues import QueueCollector
+from config.prometheus.requests import RequestCollector
 from config.prometheus.site import BuildCollector, DatabaseCollector, RedisCollector
 from providers.prometheus import SlotCollector, render_states
 from rollout.prometheus import LoopCollector, ObservationCollector, RecoveryCollector, RolloutCollector
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[], bytes]] = {
     "observations": partial(generate_latest, ObservationCollector()),
     "control_loop": partial(generate_latest, LoopCollector()),
     "recovery": partial(generate_latest, RecoveryCollector()),
+    "requests": partial(generate_latest, RequestCollector()),
     "queues": partial(generate_latest, QueueCollector()),
     "database": partial(generate_latest, DatabaseCollector()),
     "redis": partial(generate_latest, RedisCollector()),

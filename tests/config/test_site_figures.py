@@ -70,6 +70,6 @@ def test_without_redis_it_exports_the_tables_and_names_what_is_missing(client: C
         exported = scrape(client)
     success = exported["slipway_collector_success"]
     missing = {dict(part)["collector"] for part, measured in success.items() if not measured}
-    assert missing == {"observations", "control_loop", "queues", "redis"}
+    assert missing == {"observations", "control_loop", "requests", "queues", "redis"}
     assert "slipway_rollout_stage" in exported
     assert "slipway_rollout_observations_total" not in exported
