@@ -1,0 +1,104 @@
+"""The files under ops/: each alert is described, tested and explained, and names only figures that /metrics exports."""
+
+import re
+from collections import defaultdict
+
+import msgspec
+import pytest
+from django.db.models.functions import Now
+from django.test import Client
+
+from providers.models import ProviderState
+from tests.config.figures import families
+from tests.databases import ROOT
+
+PROMETHEUS = ROOT / "ops" / "prometheus"
+INCIDENTS = ROOT / "docs" / "incidents.md"
+NAME = re.compile(r"\bslipway_[a-z0-9_]+")
+
+
+class Rule(msgspec.Struct):
+    alert: str
+    expr: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Group(msgspec.Struct):
+    rules: list[Rule]
+
+
+class RuleFile(msgspec.Struct):
+    groups: list[Group]
+
+
+class Expectation(msgspec.Struct):
+    expr: str
+    exp_samples: list[dict[str, object]] = []
+
+
+class Scenario(msgspec.Struct):
+    name: str
+    promql_expr_test: list[Expectation] = []
+
+
+class TestFile(msgspec.Struct):
+    __test__ = False  # no test of pytest
+
+    tests: list[Scenario]
+
+
+def rules() -> list[Rule]:
+    read = msgspec.yaml.decode((PROMETHEUS / "rules.yml").read_bytes(), type=RuleFile)
+    return [rule for group in read.groups for rule in group.rules]
+
+
+def sections() -> list[str]:
+    """Return the anchors of the alerts' sections on the page of incidents."""
+    _, _, alerts = INCIDENTS.read_text().partition("\n## Alerts\n")
+    return [heading.lower() for heading in re.findall(r"^### (\w+)$", alerts, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.alert)
+def test_an_alert_has_a_severity_its_texts_and_a_runbook(rule: Rule) -> None:
+    assert rule.labels["severity"] in ("critical", "warning", "info")
+    for text in ("summary", "description"):
+        assert rule.annotations[text].endswith("."), text
+    path, _, anchor = (
+        rule.annotations["runbook_url"].removeprefix("{{ $externalLabels.slipway_source }}").partition("#")
+    )
+    assert (ROOT / path) == INCIDENTS
+    assert anchor in sections()
+
+
+def test_each_section_of_the_runbook_belongs_to_one_alert() -> None:
+    assert sorted(sections()) == sorted(rule.alert.lower() for rule in rules())
+
+
+def test_each_alert_is_tested_both_quiet_and_firing() -> None:
+    read = msgspec.yaml.decode((PROMETHEUS / "rules_test.yml").read_bytes(), type=TestFile)
+    shown: dict[str, set[bool]] = defaultdict(set)
+    for scenario in read.tests:
+        for expectation in scenario.promql_expr_test:
+            for alert in re.findall(r'^ALERTS\{alertname="(\w+)"', expectation.expr):
+                shown[alert].add(bool(expectation.exp_samples))
+    assert {alert for alert, seen in shown.items() if seen == {True, False}} == {rule.alert for rule in rules()}
+
+
+@pytest.fixture
+def exported(client: Client, fleet: None) -> set[str]:
+    """The names of all series that /metrics can have."""
+    ProviderState.objects.update(last_successful_fetch=Now())
+    suffixes = {"gauge": [""], "counter": ["_total"], "histogram": ["", "_bucket", "_sum", "_count"]}
+    return {family.name + suffix for family in families(client) for suffix in suffixes[family.type]}
+
+
+def test_the_alerts_name_only_figures_that_are_exported(exported: set[str]) -> None:
+    named = {name for rule in rules() for name in NAME.findall(rule.expr)}
+    assert len(named) > 20
+    assert named <= exported
+
+
+def test_the_pages_name_only_figures_that_are_exported(exported: set[str]) -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        assert set(re.findall(r"`(slipway_[a-z0-9_]+)[`{]", page.read_text())) <= exported, page
