@@ -1,5 +1,6 @@
 """The files under ops/: each alert is described, tested and explained, and names only figures that /metrics exports."""
 
+import json
 import re
 from collections import defaultdict
 
@@ -11,9 +12,11 @@ from django.test import Client
 from providers.models import ProviderState
 from tests.config.figures import families
 from tests.databases import ROOT
+from tests.monitoring import VARIABLES, dashboard_queries
 
 PROMETHEUS = ROOT / "ops" / "prometheus"
 INCIDENTS = ROOT / "docs" / "incidents.md"
+NOT_ON_THE_DASHBOARD = {"slipway_fetches_total", "slipway_lines_fetched_total"}
 NAME = re.compile(r"\bslipway_[a-z0-9_]+")
 
 
@@ -97,6 +100,30 @@ def test_the_alerts_name_only_figures_that_are_exported(exported: set[str]) -> N
     named = {name for rule in rules() for name in NAME.findall(rule.expr)}
     assert len(named) > 20
     assert named <= exported
+
+
+def test_the_dashboard_names_only_figures_that_are_exported(exported: set[str]) -> None:
+    named = {name for query in dashboard_queries() for name in NAME.findall(query.expr)}
+    families_shown = {re.sub("_(bucket|sum|count)$", "", name) for name in named}
+    assert named <= exported
+    families_exported = {re.sub("_(bucket|sum|count)$", "", name) for name in exported}
+    assert families_exported - families_shown <= NOT_ON_THE_DASHBOARD
+
+
+def test_each_panel_of_the_dashboard_is_described_and_uses_the_chosen_data_source() -> None:
+    dashboard = json.loads((ROOT / "ops" / "grafana" / "slipway.json").read_text())
+    rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
+    assert rows == ["Overview", "Rollouts", "Fleet", "Caches", "HTTP", "Queues and heartbeats", "Recovery"]
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            assert panel["description"].endswith("."), panel["title"]
+            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    variables = {f"${variable['name']}" for variable in dashboard["templating"]["list"]}
+    assert variables == {name for name in VARIABLES if not name.startswith("$__")} | {"$datasource"}
+
+
+def test_each_query_of_the_dashboard_is_run_without_variables() -> None:
+    assert [query for query in dashboard_queries() if "$" in query.as_prometheus_takes_it()] == []
 
 
 def test_the_pages_name_only_figures_that_are_exported(exported: set[str]) -> None:
