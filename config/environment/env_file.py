@@ -12,7 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.environment.variables import HINT
 
-ENV_FILE = Path(__file__).resolve().parents[2] / ".env"
+# If .env is a symbolic link, the file that it points to is read and written: a container keeps it on a volume.
+ENV_FILE = (Path(__file__).resolve().parents[2] / ".env").resolve()
 
 
 def load_env_file() -> None:

@@ -213,6 +213,16 @@ def test_an_address_of_another_machine_is_one_line(tmp_path: Path, monkeypatch: 
         settle_ports(tmp_path / ".env")
 
 
+def test_an_env_file_that_is_a_link_stays_one(checkout: Checkout) -> None:
+    linked, link = checkout.path / "volume.env", checkout.path / ".env"
+    linked.write_text("WEB_PORT=8000\n")
+    link.symlink_to(linked.name)
+    change = "from config.environment.env_file import store_setting; store_setting('WEB_PORT', '8001')"
+    subprocess.run([sys.executable, "-c", change], cwd=checkout.path, check=True)
+    assert link.is_symlink()
+    assert linked.read_text() == "WEB_PORT=8001\n"
+
+
 def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
     command = [python, str(checkout.path / "config" / "dev" / "install.py"), "requirements.txt"]
 
