@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.databases import ROOT
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]*)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
+INCLUDE = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)  # mkdocs inserts the file there
 PLAN = ROOT / "ROLLBACK_PLAN.md"  # another test runs it from beginning to end
 
 
@@ -30,7 +31,8 @@ def blocks(*languages: str) -> Iterator[Block]:
     for page in pages():
         for language, title, text in FENCE.findall(page.read_text()):
             if not languages or language in languages:
-                yield Block(page, language, title, text)
+                whole = INCLUDE.sub(lambda name: (ROOT / name[1]).read_text().rstrip(), text)
+                yield Block(page, language, title, whole)
 
 
 def titled(part: str) -> Block:

@@ -1,9 +1,7 @@
 """Every piece of code in the documentation runs as it is printed there."""
 
-import configparser
 import contextlib
 import json
-import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +13,12 @@ from django.core.management import call_command
 from django.db import connection
 
 from caching.models import CacheTarget
-from config.middleware.trusted_proxies import FORWARDED
 from core import health_checks
 from core.access.actors import SYSTEM
-from providers.gamelogs import uploads
 from providers.models import PropLine, ProviderState
 from rollout.gate import runtime
 from rollout.operations import policies
 from tests.conftest import look
-from tests.databases import ROOT
 from tests.docs.blocks import blocks, titled
 
 TESTED_HERE = {"elsewhere.py", "consumer.py"}
@@ -107,27 +102,3 @@ def test_the_database_of_several_machines() -> None:
         finally:
             superuser.execute(f"DROP DATABASE IF EXISTS {name}")
             superuser.execute(f"DROP ROLE IF EXISTS {name}")
-
-
-def test_the_systemd_units_run_the_commands_of_the_procfile() -> None:
-    procfile = dict(line.split(": exec python ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    units = {block.title.rpartition("slipway-")[2].removesuffix(".service"): block for block in blocks("ini")}
-    assert units.keys() - {"pgbouncer.ini"} == procfile.keys() - {"stub"}
-    for name, command in procfile.items():
-        if name != "stub":
-            unit = configparser.RawConfigParser(strict=False)
-            unit.read_string(units[name].text)
-            expected = f"/srv/slipway/.venv/bin/python {command}".replace("%h", "%%h")
-            assert unit["Service"]["ExecStart"] == expected
-            assert unit["Service"]["Restart"] == "always"
-
-
-def test_pgbouncer_and_nginx_are_configured_as_slipway_needs_them() -> None:
-    bouncer = configparser.RawConfigParser()
-    bouncer.read_string(titled("pgbouncer.ini").text)
-    assert bouncer["pgbouncer"]["pool_mode"] == "transaction"
-    [proxy] = blocks("nginx")
-    sent = set(re.findall(r"proxy_set_header (X-\S+)", proxy.text))
-    assert {f"HTTP_{name.upper().replace('-', '_')}" for name in sent} <= set(FORWARDED)
-    assert int(re.findall(r"client_max_body_size (\d+)m;", proxy.text)[0]) * 2**20 > uploads.MAX_BYTES
-    assert "ssl_certificate " in proxy.text
