@@ -126,6 +126,7 @@ def open_when_ready(messages: list[str]) -> None:
             direct.open(f"{site_address()}/readyz", timeout=5).close()
             break
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code != 503:  # the site answers, even if ALLOWED_HOSTS does not hold this name
                 break
         except OSError:

@@ -67,7 +67,7 @@ def test_the_entry_of_a_request_holds_what_an_operator_asks_for(
 def test_the_entry_of_a_failed_request_has_the_same_fields(
     request_entries: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.probes._registry", lambda: 1 / 0)
+    monkeypatch.setattr("config.probes.render", lambda: 1 / 0)
     assert Client(raise_request_exception=False).get("/metrics").status_code == 500
     [failed] = request_entries()
     assert (failed["event"], failed["status"], failed["route"]) == ("request_failed", 500, "metrics")

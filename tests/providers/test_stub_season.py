@@ -159,5 +159,6 @@ def test_the_stub_feed_serves_it_in_pages(stub_feed: Callable[..., str]) -> None
     ("query", "status"), [("sport=CURLING", 404), ("sport=NBA&since=x", 422), ("sport=NBA&page=x", 422)]
 )
 def test_it_refuses_unknown_parameters(query: str, status: int, stub_feed: Callable[..., str]) -> None:
-    with pytest.raises(urllib.error.HTTPError, match=str(status)):
+    with pytest.raises(urllib.error.HTTPError, match=str(status)) as refused:
         get(f"{stub_feed()}/stub/v1/gamelogs?{query}")
+    refused.value.close()

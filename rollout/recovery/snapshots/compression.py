@@ -2,6 +2,8 @@
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 if sys.version_info >= (3, 14):
@@ -15,14 +17,15 @@ BLOCK_BYTES = 1 << 20  # read from a file at a time
 UNREADABLE = (zstd.ZstdError, EOFError)  # the file was altered, or it was cut
 
 
-def compressing(file: Any) -> zstd.ZstdFile:
-    """Return a file that compresses what is written to it into `file`, which stays open when it is closed.
+@contextmanager
+def compressing(file: Any) -> Iterator[zstd.ZstdFile]:
+    """Yield a file that compresses what is written to it into `file`, which stays open.
 
     file: any object with a `write` method.
     """
-    compressed = zstd.ZstdFile(file, mode="w", level=LEVEL)
-    compressed.write(b"")  # so that an empty table is a frame without content: a file of no bytes was cut
-    return compressed
+    with zstd.ZstdFile(file, mode="w", level=LEVEL) as compressed:
+        compressed.write(b"")  # so that an empty table is a frame without content: a file of no bytes was cut
+        yield compressed
 
 
 def decompressing(file: BinaryIO) -> io.BufferedReader:

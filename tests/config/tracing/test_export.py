@@ -66,8 +66,9 @@ def test_the_site_exports_its_requests(environment: dict[str, str], collector: C
     headers = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01", "Authorization": "Bearer let-me-in"}
     with started("web", tmp_path, **environment) as web:
         assert web.has_logged("Booting worker")
-        with pytest.raises(HTTPError, match="503"):  # there are no box scores
+        with pytest.raises(HTTPError, match="503") as refused:  # there are no box scores
             urlopen(Request(url, headers=headers), timeout=30)
+        refused.value.close()
         entries = web.stop()
     assert_complete(entries)
     [entry] = [entry for entry in entries if entry["event"] == "request_finished"]
