@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from providers.models import PropLine, ProviderState
 from rollout.gate import runtime
 from rollout.operations import policies
 from tests.conftest import look
+from tests.databases import ROOT
 from tests.docs.blocks import blocks, titled
 
 TESTED_HERE = {"elsewhere.py", "consumer.py"}
