@@ -15,7 +15,7 @@ endif
 reinstall:
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' Makefile
 
 run: .venv/run.done ## start the whole system, ready to use; Ctrl-C stops it
 	@exec $(PY) -m config.dev.run

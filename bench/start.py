@@ -2,11 +2,10 @@
 
     .venv/bin/python bench/start.py
 
-The first includes the downloads: pip's cache is empty. They are also measured alone.
+The first includes the installation with its downloads, because the caches are empty. It is also measured alone.
 """
 
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -53,25 +52,22 @@ def run(folder: Path) -> float:
     return seconds
 
 
-def download(folder: Path) -> float:
-    """Return the seconds of the downloads alone, with the checkout's own pip."""
+def install(folder: Path) -> float:
+    """Return the seconds of the installation alone, with its downloads."""
     started = time.monotonic()
-    command = [".venv/bin/python", "-m", "pip", "download", "--quiet", "--require-hashes", "-r", "requirements.txt"]
-    subprocess.run(
-        [*command, "-d", str(folder.parent / "wheels")], cwd=folder, env=environment(folder.parent), check=True
-    )
+    subprocess.run(["make", ".venv/run.done"], cwd=folder, env=environment(folder.parent), check=True, stdout=2)
     return time.monotonic() - started
 
 
 def main() -> None:
-    first_runs, downloads, second_runs = [], [], []
+    first_runs, installations, second_runs = [], [], []
     for _ in range(ROUNDS):
         with checkout() as folder:
-            first_runs.append(run(folder))
+            installations.append(install(folder))
+            first_runs.append(installations[-1] + run(folder))
             second_runs.append(run(folder))
-            shutil.rmtree(folder.parent / ".cache", ignore_errors=True)
-            downloads.append(download(folder))
-    for name, seconds in (("first run", first_runs), ("its downloads", downloads), ("second run", second_runs)):
+    rows = (("first run", first_runs), ("of it, to install", installations), ("second run", second_runs))
+    for name, seconds in rows:
         print(f"{name:<20} {statistics.median(seconds):6.1f} s   ({', '.join(f'{value:.1f}' for value in seconds)})")
 
 

@@ -5,6 +5,7 @@ import os
 import secrets
 from dataclasses import dataclass
 
+import structlog
 from axes.utils import reset
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -16,6 +17,7 @@ from core.access.actors import Actor, require
 from core.errors import WrongInput
 
 TOKENS = "API_TOKENS"
+log = structlog.get_logger("slipway.credentials")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def set_new_password(username: str, *, actor: Actor) -> str:
     user.is_active = True
     user.save()
     reset(username=username)
+    log.warning("new password", user=username, actor=actor.get_username())
     return password
 
 
@@ -65,7 +68,9 @@ def make_token(name: str, *, actor: Actor) -> NewToken:
     digest = hashlib.sha256(token.encode()).hexdigest()
     kept = [f"{other}:{known}" for known, other in settings.API_TOKENS.items() if other != name]
     value = ",".join([*kept, f"{name}:{digest}"])
-    if read_settings().get(TOKENS) != os.environ.get(TOKENS):  # the environment takes precedence over the file
+    log.warning("new API token", token=name, actor=actor.get_username())
+    stored = read_settings()
+    if TOKENS not in stored or stored[TOKENS] != os.environ.get(TOKENS):  # the environment takes precedence
         return NewToken(token, value, is_stored=False)
     store_setting(TOKENS, value)
     if settings.API_TOKEN and settings.API_TOKENS.get(hashlib.sha256(settings.API_TOKEN.encode()).hexdigest()) == name:

@@ -29,7 +29,7 @@ def start(*, is_service: bool = False) -> None:
     is_service: the process is a service, which writes log entries only. A command prints to a person.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    gc.set_threshold(50_000, 20, 50)  # with Python's own 700, collections take a sixth of the start's time
+    gc.set_threshold(50_000, 20, 50)  # rarer, because they take a sixth of the start's time
     if is_service:
         logs.serve()
     with ending_on_faults(is_service=is_service):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from django.db.models import Count, F
+from django.db.models import Count, F, Max
 from django.db.models.functions import Now
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -37,7 +37,11 @@ class RolloutCollector(Collector):
             "slipway_rollout_stage_entered_timestamp_seconds", "The start of the stage visit.", labels=["rollout"]
         )
         trips = CounterMetricFamily("slipway_rollout_trips", "Trips.", labels=["rollout"])
-        trip_counts = dict(Transition.objects.filter(verb="trip").values_list("rollout").annotate(Count("pk")))
+        last_trips = GaugeMetricFamily(
+            "slipway_rollout_last_trip_timestamp_seconds", "The last trip of the rollout.", labels=["rollout"]
+        )
+        tripped = Transition.objects.filter(verb="trip").values_list("rollout").annotate(Count("pk"), Max("at"))
+        trips_by_rollout = {rollout: (count, last) for rollout, count, last in tripped}
         for rollout in Rollout.objects.order_by("name"):
             for stage in Stage:
                 stages.add_metric([rollout.name, stage], stage == rollout.stage)
@@ -45,8 +49,11 @@ class RolloutCollector(Collector):
                 run_states.add_metric([rollout.name, run_state], run_state == rollout.run_state)
             shares.add_metric([rollout.name], rollout.percent / 100)
             entered.add_metric([rollout.name], rollout.stage_entered_at.timestamp())
-            trips.add_metric([rollout.name], trip_counts.get(rollout.pk, 0))
-        yield from (stages, run_states, shares, entered, trips, *_guard_families(), _parts())
+            count, last_trip = trips_by_rollout.get(rollout.pk, (0, None))
+            trips.add_metric([rollout.name], count)
+            if last_trip:
+                last_trips.add_metric([rollout.name], last_trip.timestamp())
+        yield from (stages, run_states, shares, entered, trips, last_trips, *_guard_families(), _parts())
 
 
 def _guard_families() -> tuple[Metric, ...]:

@@ -43,9 +43,9 @@ def processes(*texts: str) -> Iterator[tuple[int, str]]:
     A process whose working folder begins with one of the texts counts too.
     """
     for process in psutil.process_iter():
-        try:
-            command, working_folder = " ".join(process.cmdline()), process.cwd()
-        except psutil.Error:
-            continue
+        command = working_folder = ""
+        with suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            working_folder = process.cwd()
         if process.pid != os.getpid() and any(text in command or working_folder.startswith(text) for text in texts):
             yield process.pid, command

@@ -64,7 +64,8 @@ def make_environment() -> None:
     run(
         [sys.executable, "-m", "venv", VENV],
         "cannot make a virtual environment",
-        "install Python's venv module (Debian: apt install python3-venv) and check the free space (df -h .)",
+        "install Python's venv module (Debian: apt install python%d.%d-venv) and check the free space (df -h .)"
+        % sys.version_info[:2],
     )
 
 

@@ -35,12 +35,13 @@ STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
 
 
 class StartingGate:
-    """The pipe that holds the other processes back until the site answers, which so has the machine for itself."""
+    """The pipe that makes the other processes wait until the site answers, so that they do not slow its start."""
 
     def __init__(self) -> None:
         self.reader, self._writer = os.pipe()
 
     def open(self) -> None:
+        """Close this process's end of the pipe. The gate opens once no process has one."""
         os.close(self._writer)
 
     def waiting(self, command: str) -> str:
@@ -99,7 +100,7 @@ def take_run_lock() -> int:
     deadline = time.monotonic() + WIND_DOWN_SECONDS
     while not try_lock(lock):
         holder = os.pread(lock, 20, 0).decode()
-        if psutil.pid_exists(int(holder or 0)) or time.monotonic() > deadline:
+        if (holder and psutil.pid_exists(int(holder))) or time.monotonic() > deadline:
             problem = f"cannot start: slipway already runs in this checkout (process {holder})"
             raise EmbeddedError(problem, "use that one, or stop it first with Ctrl-C")
         time.sleep(0.1)

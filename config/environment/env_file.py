@@ -46,7 +46,7 @@ def store_setting(name: str, value: str, path: Path = ENV_FILE) -> None:
     os.environ[name] = value
     text = path.read_text()
     line = f"{name}={value}"
-    changed, count = re.subn(rf"^(export )?{name}=.*$", lambda _: line, text, flags=re.MULTILINE)
+    changed, count = re.subn(rf"^(\s*(?:export )?){name}=.*$", lambda old: old[1] + line, text, flags=re.MULTILINE)
     if not count:
         changed = f"{text.rstrip()}\n{line}\n"
     if changed != text:
@@ -60,6 +60,8 @@ def private_draft(path: Path, text: str) -> Iterator[Path]:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            if path.exists():  # a command that root runs must not take the file from the services' user
+                os.fchown(file.fileno(), path.stat().st_uid, path.stat().st_gid)
             file.write(text)
         yield draft
     except OSError as error:

@@ -65,9 +65,6 @@ class RequestCounter:
 
     def count(self, request: CountedRequest) -> None:
         self._new.append(request)
-        if len(self._new) >= ADDED_UP_AFTER:
-            with self._lock:
-                self._add_up()
         self._thread.ensure_started()
 
     def flush(self) -> bool:

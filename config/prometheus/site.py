@@ -1,16 +1,14 @@
 """The figures of the installation as a whole: its version, and the clients of its servers."""
 
 import platform
-import tomllib
 from collections.abc import Iterator
-from functools import cache
 
 import django
-from django.conf import settings
 from django.db import connection
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from config import VERSION
 from config.prometheus import sql
 from core.redis import client, key
 
@@ -24,14 +22,8 @@ class BuildCollector(Collector):
         build = GaugeMetricFamily(
             "slipway_build_info", "1; the labels are the versions.", labels=["version", "python", "django"]
         )
-        build.add_metric([version(), platform.python_version(), django.get_version()], 1)
+        build.add_metric([VERSION, platform.python_version(), django.get_version()], 1)
         yield build
-
-
-@cache
-def version() -> str:
-    """Return Slipway's version, as pyproject.toml has it."""
-    return str(tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text())["project"]["version"])
 
 
 class DatabaseCollector(Collector):
@@ -53,7 +45,7 @@ class DatabaseCollector(Collector):
 
 
 class RedisCollector(Collector):
-    """The collector of Redis' clients, and of the processes among them that listen for changes."""
+    """The collector of Redis's clients, and of the processes among them that listen for changes."""
 
     def collect(self) -> Iterator[Metric]:
         with client().pipeline(transaction=False) as pipeline:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Status
+from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from core.redaction import redact
@@ -41,7 +41,7 @@ def mask(span: ReadableSpan) -> ReadableSpan:
         resource=span.resource,
         attributes=_mask_attributes(span.attributes),
         events=[_mask_event(event) for event in span.events],
-        links=span.links,
+        links=[Link(link.context, _mask_attributes(link.attributes)) for link in span.links],
         kind=span.kind,
         status=Status(span.status.status_code),  # its description repeats the error's message
         start_time=span.start_time,

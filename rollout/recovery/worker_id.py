@@ -10,16 +10,19 @@ SAME_START_SECONDS = 5.0  # an adjusted clock moves a start time; a process id i
 
 def current_worker_id() -> str:
     """Return this process's identity: its host, its process id and its start time, separated by colons."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_seconds(os.getpid()):.2f}"
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_seconds(os.getpid()):.2f}s"
 
 
 def is_gone(worker: str) -> bool:
-    """Return whether the process ran on this host and has ended. The processes of other hosts count as alive."""
-    host, pid, start_seconds = _parts(worker)
-    if host != socket.gethostname():
+    """Return whether the process ran on this host and has ended.
+
+    The processes of other hosts and of earlier releases count as alive, until their lease expires.
+    """
+    host, pid, start = _parts(worker)
+    if host != socket.gethostname() or not start.endswith("s"):  # earlier releases wrote it in another unit
         return False
     try:
-        return abs(_start_seconds(int(pid)) - float(start_seconds)) > SAME_START_SECONDS
+        return abs(_start_seconds(int(pid)) - float(start.removesuffix("s"))) > SAME_START_SECONDS
     except psutil.NoSuchProcess:
         return True
 
@@ -31,9 +34,9 @@ def describe_worker(worker: str) -> str:
 
 
 def _parts(worker: str) -> tuple[str, str, str]:
-    rest, _, start_seconds = worker.rpartition(":")
+    rest, _, start = worker.rpartition(":")
     host, _, pid = rest.rpartition(":")
-    return host, pid, start_seconds
+    return host, pid, start
 
 
 def _start_seconds(pid: int) -> float:

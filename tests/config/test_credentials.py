@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,32 @@ def test_a_token_set_in_the_environment_is_printed_as_a_setting(file: Path, caps
     call_command("credentials", "--new-token", "grafana")
     assert "Set API_TOKENS=tests:" in capsys.readouterr().out
     assert file.read_text() == ""
+
+
+def test_without_a_file_a_token_is_printed_as_a_setting(
+    file: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.unlink()
+    monkeypatch.delenv("API_TOKENS")
+    call_command("credentials", "--new-token", "grafana")
+    assert "Set API_TOKENS=tests:" in capsys.readouterr().out
+    assert not file.exists()
+
+
+def test_a_line_with_export_keeps_its_form_and_the_file_its_owner(file: Path) -> None:
+    file.write_text(f"  export API_TOKENS={os.environ['API_TOKENS']}\n")
+    os.chown(file, 65534 if os.geteuid() == 0 else -1, -1)
+    owner = file.stat().st_uid
+    credentials.make_token("grafana", actor=SYSTEM)
+    assert re.fullmatch(r"  export API_TOKENS=tests:\w+,grafana:\w+\n", file.read_text())
+    assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (owner, 0o600)
+
+
+def test_a_new_password_is_in_the_log_with_its_actor_and_without_itself(caplog: pytest.LogCaptureFixture) -> None:
+    password = credentials.set_new_password("admin", actor=SYSTEM)
+    assert "'event': 'new password'" in caplog.text
+    assert "'actor': 'system'" in caplog.text
+    assert password not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a,b", "a=b"])

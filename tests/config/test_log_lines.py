@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import psutil
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -97,7 +98,7 @@ def test_the_site_writes_json_from_its_start_to_its_end(environment: dict[str, s
 
 
 def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return psutil.Process(pid).ppid()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from config import VERSION
 from config.celery import app
 from core.redis import client as redis_client
 from core.redis import key
@@ -63,7 +64,7 @@ def test_a_process_that_listens_for_changes_is_counted(client: Client) -> None:
 
 
 def test_the_versions_are_labels(client: Client) -> None:
-    versions = labels(version="0.2.0", python=platform.python_version(), django=django.get_version())
+    versions = labels(version=VERSION, python=platform.python_version(), django=django.get_version())
     assert scrape(client)["slipway_build_info"] == {versions: 1}
 
 

@@ -16,7 +16,7 @@ from rollout.choices import RunKind, RunOutcome, Stage, Verdict
 from rollout.control import loop
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
-from rollout.models import Activation, GuardReading, RecoveryRun, Rollout, Snapshot
+from rollout.models import Activation, GuardReading, RecoveryRun, Rollout, Snapshot, Transition
 from rollout.operations import lifecycle, policies
 from tests.config.figures import Labels, labels, scrape
 
@@ -76,11 +76,16 @@ def test_a_reading_of_long_ago_or_of_another_stage_visit_is_no_measurement(
 
 
 def test_trips_are_counted(client: Client, at_stage: Callable[..., None]) -> None:
-    assert scrape(client)["slipway_rollout_trips_total"] == {labels(rollout=NAME): 0}
+    exported = scrape(client)
+    assert exported["slipway_rollout_trips_total"] == {labels(rollout=NAME): 0}
+    assert "slipway_rollout_last_trip_timestamp_seconds" not in exported
     for _ in range(2):
         at_stage("FULL_ACTIVE")
         lifecycle.trip(Rollout.objects.get(name=NAME), Stage.DISABLED, [], actor=SYSTEM, reason="errors")
-    assert scrape(client)["slipway_rollout_trips_total"] == {labels(rollout=NAME): 2}
+    exported, last = scrape(client), Transition.objects.filter(verb="trip").latest("at")
+    assert exported["slipway_rollout_trips_total"] == {labels(rollout=NAME): 2}
+    [last_trip] = exported["slipway_rollout_last_trip_timestamp_seconds"].values()
+    assert last_trip == pytest.approx(last.at.timestamp(), abs=0.001)
 
 
 def test_decisions_are_counted_by_arm_over_all_epochs(client: Client, at_stage: Callable[..., None]) -> None:
