@@ -5,11 +5,11 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from operator import itemgetter
 
-from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
 from caching.operations import warm_due
@@ -79,15 +79,10 @@ def collect_static() -> None:
 
 
 def _static_fingerprint() -> str:
-    """Return a hash of the storage and of the files to collect.
-
-    The files are those of the locked packages, the console and the apps of a team's package.
-    """
-    digest = hashlib.sha256((settings.BASE_DIR / "requirements.txt").read_bytes())
-    digest.update(settings.STORAGES["staticfiles"]["BACKEND"].encode())
-    apps = [Path(AppConfig.create(app.entry).path) for app in settings.TEAM_APPS]
-    for app in [settings.BASE_DIR / "core" / "console", *apps]:
-        for file in sorted((app / "static").rglob("*")):
-            if file.is_file():
-                digest.update(b"\0" + os.fsencode(file) + file.read_bytes())
+    """Return a hash of the storage and of all files to collect."""
+    digest = hashlib.sha256(settings.STORAGES["staticfiles"]["BACKEND"].encode())
+    files = [(name, storage) for finder in get_finders() for name, storage in finder.list([])]
+    for name, storage in sorted(files, key=itemgetter(0)):
+        with storage.open(name) as file:
+            digest.update(b"\0" + os.fsencode(name) + file.read())
     return digest.hexdigest()

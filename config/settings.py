@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from config.console.theme import UNFOLD  # noqa: F401 - a setting
 from config.embedded import lifecycle
 from config.environment.env_file import load_env_file
+from config.environment.home import HOME
 from config.environment.team_apps import find_team_apps
 from config.environment.variables import (
     Environment,
@@ -28,7 +29,7 @@ from config.schedule import CELERY_BEAT_SCHEDULE, CELERY_TASK_ROUTES  # noqa: F4
 from config.tracing.packages import require_packages
 from core.redaction import hide
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = HOME
 load_env_file()
 env = Environment()
 
@@ -59,7 +60,7 @@ NOTIFY_WEBHOOK_URL = env.str("NOTIFY_WEBHOOK_URL", default="")
 if NOTIFY_WEBHOOK_URL:
     NOTIFY_WEBHOOK_URL = parse_http_url("NOTIFY_WEBHOOK_URL", NOTIFY_WEBHOOK_URL)
 REHEARSAL_DATABASE_URL = env.str("REHEARSAL_DATABASE_URL", default="")
-SNAPSHOT_DIR = Path(env.str("SNAPSHOT_DIR", default=str(BASE_DIR / "var" / "snapshots")))
+SNAPSHOT_DIR = BASE_DIR / env.str("SNAPSHOT_DIR", default="var/snapshots")
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 IS_TRACING = bool(OTEL_EXPORTER_OTLP_ENDPOINT) and not env.flag("OTEL_SDK_DISABLED")
 if IS_TRACING:
@@ -120,7 +121,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "config" / "templates"],
+        "DIRS": [Path(__file__).with_name("templates")],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -16,6 +16,7 @@ from config.embedded import lifecycle
 from config.embedded.location import EmbeddedError
 from config.environment.env_file import load_env_file
 from config.environment.team_apps import faults_named, require_usable
+from config.environment.variables import Environment
 from core.tracing import span
 
 UNTRACED = {"stub_feed", "shell", "dbshell", "runserver"}  # commands
@@ -34,6 +35,7 @@ def start(*, is_service: bool = False) -> None:
         logs.serve()
     with ending_on_faults(is_service=is_service):
         load_env_file()
+        Environment().str("SECRET_KEY")  # in a folder without settings, no servers are started
         wait_for_servers = lifecycle.begin()
         require_usable(settings.TEAM_APPS)  # reading any setting loads all of them
         with faults_named(settings.TEAM_APPS):

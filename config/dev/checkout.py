@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from config.embedded.location import EmbeddedError
 from config.environment.env_file import private_draft, store_setting
+from config.environment.home import EXAMPLE
 from config.environment.variables import malformed, parse_host, parse_http_url, parse_port
 
-ROOT = Path(__file__).resolve().parents[2]
 STUB_PORTS = range(8001, 9000)  # one is chosen by chance, so that two checkouts that start together do not collide
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -27,7 +27,7 @@ def make_env_file(path: Path) -> str | None:
     token = secrets.token_urlsafe(24)
     port = web_port()
     settings = [
-        "# Generated for development; .env.example documents each variable.",
+        f"# Generated for development; {EXAMPLE} documents each variable.",
         f"SECRET_KEY={secrets.token_urlsafe(48)}",
         f"WEB_PORT={port}",
         f"SITE_URL=http://127.0.0.1:{port}",

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from functools import partial
 from multiprocessing import Queue
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
@@ -24,10 +25,11 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.process import Popen, Process
 
-from config.dev.checkout import ROOT, make_env_file, settle_ports, site_address
+from config.dev.checkout import make_env_file, settle_ports, site_address
 from config.embedded import lifecycle
 from config.embedded.location import VAR, EmbeddedError, location_of
 from config.environment.env_file import ENV_FILE, load_env_file
+from config.environment.home import HOME
 from core.process.lifetime import die_with, open_lock, tether, try_lock
 
 WIND_DOWN_SECONDS = 15.0
@@ -92,7 +94,7 @@ class ProcessManager(Manager):
 
 
 def take_run_lock() -> int:
-    """Take the lock that allows one run per checkout. Return its file descriptor.
+    """Take the lock that allows one run per home folder. Return its file descriptor.
 
     The processes of a run that was killed get WIND_DOWN_SECONDS to end. Raises EmbeddedError if a run is active.
     """
@@ -101,7 +103,7 @@ def take_run_lock() -> int:
     while not try_lock(lock):
         holder = os.pread(lock, 20, 0).decode()
         if (holder and psutil.pid_exists(int(holder))) or time.monotonic() > deadline:
-            problem = f"cannot start: slipway already runs in this checkout (process {holder})"
+            problem = f"cannot start: slipway already runs in this folder (process {holder})"
             raise EmbeddedError(problem, "use that one, or stop it first with Ctrl-C")
         time.sleep(0.1)
     os.ftruncate(lock, 0)
@@ -113,7 +115,7 @@ def run_bootstrap(lock: int) -> dict[str, Any]:
     """Run `manage.py bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
     command = [sys.executable, "manage.py", "bootstrap", "--json"]
     kill_with_this = tether(signal.SIGKILL)
-    completed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=kill_with_this)
+    completed = subprocess.run(command, cwd=HOME, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=kill_with_this)
     if completed.returncode:
         sys.exit(1)  # bootstrap has printed the reason
     return dict(json.loads(completed.stdout))
@@ -170,20 +172,20 @@ def main() -> NoReturn:
         sys.exit(f"slipway: {error}")
     except OSError as error:
         problem = f"cannot use {error.filename or VAR}: {error.strerror}"
-        sys.exit(f"slipway: {problem}; make it writable, and check the free space: df -h {ROOT}")
+        sys.exit(f"slipway: {problem}; make it writable, and check the free space: df -h {HOME}")
     if secrets:
         secrets.append("(shown this once; for a new password or token, run: .venv/bin/python manage.py credentials)")
     ready = f"Slipway is ready: {site_address()}/admin/   (Ctrl-C stops it)"
     manager = ProcessManager([ready, *secrets])
     env = os.environ | {
-        "PYTHONPATH": ":".join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '')}",
+        "PYTHONPATH": ":".join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")])),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
     }
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
     TetheredProcess.gate = gate = StartingGate()
-    for name, command in parse_procfile((ROOT / "Procfile").read_text()).processes.items():
-        manager.add_process(name, command if name == "web" else gate.waiting(command), env=env, cwd=str(ROOT))
+    for name, command in parse_procfile((HOME / "Procfile").read_text()).processes.items():
+        manager.add_process(name, command if name == "web" else gate.waiting(command), env=env, cwd=str(HOME))
     try:
         manager.loop()
     except BaseException:  # the reader of our output is gone, or a signal came before all processes had started

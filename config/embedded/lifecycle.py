@@ -16,9 +16,9 @@ from typing import Any
 
 from config.embedded.location import VAR, EmbeddedError, Location, location_of
 from config.embedded.server_commands import DATABASE, ROLE, SERVERS, make_system_home
+from config.environment.home import HOME
 from core.process.lifetime import is_locked, open_lock
 
-ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.05
 NOTICE_AFTER_SECONDS = 2.0
 
@@ -72,7 +72,7 @@ def _start(location: Location, names: list[str]) -> None:
         running = lock.read_text().split()
         if missing := set(names) - set(running):
             missing_names = " and ".join(sorted(missing))
-            problem = f"cannot start {missing_names}: this checkout's other servers already run without it"
+            problem = f"cannot start {missing_names}: this folder's other servers already run without it"
             raise EmbeddedError(problem, "stop what uses them (Ctrl-C in make run), then start again")
         return
     if location.user:
@@ -84,7 +84,7 @@ def _start(location: Location, names: list[str]) -> None:
     command = [sys.executable, "-m", "config.embedded.watchdog", str(location.var), *names]
     with location.open_log("watchdog") as log:
         watchdog = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=HOME, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     while not is_locked(lock) and watchdog.poll() is None:
         time.sleep(POLL_SECONDS)

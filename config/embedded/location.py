@@ -1,4 +1,4 @@
-"""The folders of a checkout's embedded servers: data, sockets, logs and binaries, and the user they run as."""
+"""The folders of an installation's embedded servers: data, sockets, logs and binaries, and the user they run as."""
 
 import hashlib
 import os
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-VAR = Path(__file__).resolve().parents[2] / "var"
+from config.environment.home import HOME
+
+VAR = HOME / "var"
 SYSTEM_HOME = Path("/var/lib/slipway")
 
 

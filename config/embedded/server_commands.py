@@ -17,6 +17,7 @@ from pathlib import Path
 
 from config.embedded import sql
 from config.embedded.location import SYSTEM_HOME, EmbeddedError, Location
+from config.environment.home import HINT
 
 MAJOR = "18"
 VALKEY = f"_binaries/{sys.platform}-{platform.machine()}/valkey-server"
@@ -71,7 +72,7 @@ def wheel_binary(location: Location, package: str, below: str) -> str:
     if not (source / below).exists():
         machine = f"{sys.platform} on {platform.machine()}"
         problem = f"cannot find {Path(below).name} for {machine}: the package {package} does not have it"
-        raise EmbeddedError(problem, "use servers elsewhere: set DATABASE_URL and REDIS_URL, see .env.example")
+        raise EmbeddedError(problem, f"use servers elsewhere: set DATABASE_URL and REDIS_URL, {HINT}")
     if succeeds([str(source / below), "--version"], location):
         return str(source / below)
     copy = SYSTEM_HOME / f"{package}-{version(package)}"

@@ -1,4 +1,4 @@
-"""The file .env beside manage.py, which holds the settings that the environment does not set."""
+"""The file .env in the home folder, which holds the settings that the environment does not set."""
 
 import io
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.environment.variables import HINT
+from config.environment.home import HINT, HOME
 
 # If .env is a symbolic link, the file that it points to is read and written: a container keeps it on a volume.
-ENV_FILE = (Path(__file__).resolve().parents[2] / ".env").resolve()
+ENV_FILE = (HOME / ".env").resolve()
 
 
 def load_env_file() -> None:
@@ -45,10 +45,11 @@ def store_setting(name: str, value: str, path: Path = ENV_FILE) -> None:
     """
     os.environ[name] = value
     text = path.read_text()
-    line = f"{name}={value}"
-    changed, count = re.subn(rf"^(\s*(?:export )?){name}=.*$", lambda old: old[1] + line, text, flags=re.MULTILINE)
+    changed, count = re.subn(
+        rf"^(\s*(?:export )?{name}=).*$", lambda line: str(line[1]) + value, text, flags=re.MULTILINE
+    )
     if not count:
-        changed = f"{text.rstrip()}\n{line}\n"
+        changed = f"{text.rstrip()}\n{name}={value}\n"
     if changed != text:
         with private_draft(path, changed) as draft:
             os.replace(draft, path)

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-HINT = "see .env.example"
+from config.environment.home import HINT
 
 
 class Environment(environ.Env):

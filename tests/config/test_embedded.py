@@ -16,9 +16,9 @@ import psycopg
 import pytest
 import redis
 
-from config.embedded.lifecycle import ROOT
 from config.embedded.location import Location, location_of
 from core.process.lifetime import open_lock
+from tests.databases import ROOT
 from tests.processes import ended, processes, until
 
 USE = """

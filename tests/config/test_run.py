@@ -126,7 +126,7 @@ def it_runs_polls_and_stops(checkout: Checkout) -> None:
     stored = "SELECT count(*) FROM provider_states WHERE provider_name = 'stub' AND last_prop_count > 0"
     assert until(lambda: checkout.query(stored) == [(4,)])
     second = checkout.start()
-    assert "already runs in this checkout" in second.communicate(timeout=30)[0]
+    assert "already runs in this folder" in second.communicate(timeout=30)[0]
     assert second.returncode != 0
 
     first.send_signal(signal.SIGTERM)
