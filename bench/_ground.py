@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 import tests.environment  # noqa: E402, F401 - sets the environment and starts the servers
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+GUNICORN_CONFIG = ["--config", "python:config.processes.gunicorn"]  # as in the Procfile
 SPORTS = ["MLB", "NBA", "NFL", "NHL"]
 
 
@@ -122,7 +123,7 @@ def season() -> None:
 def site(name: str) -> Iterator[str]:
     """Run gunicorn with the command of the Procfile, and yield its address."""
     port = free_port()
-    command = ["-m", "gunicorn", "config.wsgi"]
+    command = ["-m", "gunicorn", *GUNICORN_CONFIG, "config.wsgi"]
     extra = {"WEB_PORT": str(port), "SITE_URL": f"http://127.0.0.1:{port}"}
     from django.conf import settings
 

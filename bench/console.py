@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench._ground import ROOT, database, fill_entries, fleet, free_port, processes, season
+from bench._ground import GUNICORN_CONFIG, ROOT, database, fill_entries, fleet, free_port, processes, season
 
 ROUNDS, STATES, ENTRIES = 7, 5_000, 1_000_000
 SECONDS, TURNS, CONNECTIONS, WORKERS = 2.0, 5, 8, 4  # a minute in total: six cases take turns, five times
@@ -121,8 +121,8 @@ def under_load(name: str, user: Any) -> None:
     beating.start()
     try:
         with (
-            served(name, "config.wsgi") as site,
-            served(name, "bench._without_l1") as without_l1,
+            served(name, "config.wsgi", *GUNICORN_CONFIG) as site,
+            served(name, "bench._without_l1", *GUNICORN_CONFIG) as without_l1,
             served(name, "bench._minimal", "--config", "/dev/null", "-k", "gthread", "--threads", "8") as minimal,
         ):
             value = "/api/v1/derived/player/nba/lebron-james"

@@ -1,1 +1,1 @@
-"""A checkout on a fresh machine: installing the locked dependencies, and `make run`."""
+"""A fresh machine: installing the locked dependencies of a checkout, and `make run`."""

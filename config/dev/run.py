@@ -1,4 +1,4 @@
-"""Everything on one machine: `make run`. Bootstrap, then the Procfile's processes under honcho."""
+"""Everything on one machine: `make run` and `slipway run`. Bootstrap, then the Procfile's processes under honcho."""
 
 # ruff: noqa: E402
 import signal
@@ -29,9 +29,11 @@ from config.dev.checkout import make_env_file, settle_ports, site_address
 from config.embedded import lifecycle
 from config.embedded.location import VAR, EmbeddedError, location_of
 from config.environment.env_file import ENV_FILE, load_env_file
-from config.environment.home import HOME
+from config.environment.home import HOME, IS_CHECKOUT
 from core.process.lifetime import die_with, open_lock, tether, try_lock
 
+PROCFILE = Path(__file__).parents[1] / "processes" / "Procfile"
+PROGRAM = ".venv/bin/python manage.py" if IS_CHECKOUT else "slipway"
 WIND_DOWN_SECONDS = 15.0
 STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
 
@@ -112,8 +114,8 @@ def take_run_lock() -> int:
 
 
 def run_bootstrap(lock: int) -> dict[str, Any]:
-    """Run `manage.py bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
-    command = [sys.executable, "manage.py", "bootstrap", "--json"]
+    """Run `slipway bootstrap` as a child that holds the lock. Return the JSON document that it prints."""
+    command = [sys.executable, "-m", "config.processes", "bootstrap", "--json"]
     kill_with_this = tether(signal.SIGKILL)
     completed = subprocess.run(command, cwd=HOME, stdout=subprocess.PIPE, pass_fds=[lock], preexec_fn=kill_with_this)
     if completed.returncode:
@@ -174,7 +176,7 @@ def main() -> NoReturn:
         problem = f"cannot use {error.filename or VAR}: {error.strerror}"
         sys.exit(f"slipway: {problem}; make it writable, and check the free space: df -h {HOME}")
     if secrets:
-        secrets.append("(shown this once; for a new password or token, run: .venv/bin/python manage.py credentials)")
+        secrets.append(f"(shown this once; for a new password or token, run: {PROGRAM} credentials)")
     ready = f"Slipway is ready: {site_address()}/admin/   (Ctrl-C stops it)"
     manager = ProcessManager([ready, *secrets])
     env = os.environ | {
@@ -184,7 +186,7 @@ def main() -> NoReturn:
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
     TetheredProcess.gate = gate = StartingGate()
-    for name, command in parse_procfile((HOME / "Procfile").read_text()).processes.items():
+    for name, command in parse_procfile(PROCFILE.read_text()).processes.items():
         manager.add_process(name, command if name == "web" else gate.waiting(command), env=env, cwd=str(HOME))
     try:
         manager.loop()

@@ -17,7 +17,7 @@ from django.db import connection
 from tests import databases
 from tests.processes import free_port, until
 
-GUNICORN = Path(sys.executable).with_name("gunicorn")
+GUNICORN = [str(Path(sys.executable).with_name("gunicorn")), "--config", "python:config.processes.gunicorn"]
 
 
 def collect_static_files() -> None:
@@ -37,7 +37,7 @@ def serve(log: Path) -> Iterator[str]:
     }
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [GUNICORN, "config.wsgi"], cwd=databases.ROOT, env=os.environ | variables, stdout=output, stderr=output
+            [*GUNICORN, "config.wsgi"], cwd=databases.ROOT, env=os.environ | variables, stdout=output, stderr=output
         )
     address = f"http://127.0.0.1:{port}"
     try:

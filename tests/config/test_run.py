@@ -166,6 +166,13 @@ def it_ends_when_its_output_is_closed(checkout: Checkout, run: "subprocess.Popen
     assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
 
 
+@pytest.mark.parametrize(("argument", "code", "part"), [("--help", 0, "Example: slipway run"), ("--all", 2, "--all")])
+def test_the_command_run_has_a_help_and_no_other_arguments(argument: str, code: int, part: str) -> None:
+    done = subprocess.run([sys.executable, "manage.py", "run", argument], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code
+    assert part in (done.stdout if code == 0 else done.stderr)
+
+
 @contextmanager
 def listening(port: int = 0) -> Iterator[int]:
     with socket.socket() as server:

@@ -12,6 +12,7 @@ from tests.processes import free_port
 
 CONFIG = "from django.apps import AppConfig\nclass Acme(AppConfig):\n    name = '{name}'\n    label = '{label}'\n"
 READY = "    def ready(self):\n        {body}\n"
+GUNICORN = "gunicorn --config python:config.processes.gunicorn config.wsgi"
 SHOW = "from django.conf import settings; print([app.entry for app in settings.TEAM_APPS])"
 
 
@@ -154,7 +155,7 @@ def start_process(command: str, folder: Path) -> subprocess.CompletedProcess[str
 def test_every_kind_of_process_ends_with_the_same_line(tmp_path: Path) -> None:
     write_app(tmp_path, "acme", ready="{}['where']")
     expected = "cannot start: cannot load the app acme, named in SLIPWAY_APPS: KeyError: 'where' (acme.apps, line 6); "
-    for command in ("gunicorn config.wsgi", "celery -A config.celery worker", "celery -A config.celery beat"):
+    for command in (GUNICORN, "celery -A config.celery worker", "celery -A config.celery beat"):
         done = start_process(command, tmp_path)
         assert done.returncode == 1, command
         assert json.loads(done.stderr)["event"].startswith(expected), command
