@@ -9,7 +9,7 @@ ifneq ($(wildcard .venv/*.done),)
 $(wildcard .venv/*.done): $(shell $(PY) -c "" 2>/dev/null || echo reinstall)
 endif
 
-.PHONY: reinstall help run otel test test-browser screenshots lint docs bench lock clean
+.PHONY: reinstall help run otel test test-browser screenshots lint docs bench wheel lock clean
 .DEFAULT_GOAL := help
 
 reinstall:
@@ -47,9 +47,15 @@ docs: .venv/docs.done ## run every command and code block of the documentation, 
 bench: .venv/bench.done ## measure every figure of docs/benchmarks.md again
 	@for script in bench/[a-z]*.py; do $(PY) $$script || exit 1; done
 
+wheel: .venv/test.done ## build the package of the last commit into var/dist; it needs no network, and is the same each time
+	@rm -rf var/wheel var/dist && mkdir -p var/wheel && umask 022 && git -c tar.umask=022 archive HEAD | tar -x -C var/wheel && \
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PY) -m pip wheel --quiet --no-index --no-build-isolation --no-deps --wheel-dir var/dist var/wheel
+	@ls var/dist/*.whl
+
 lock: .venv/test.done ## resolve requirements*.in into requirements*.txt, with hashes
-	@for set in requirements requirements-install requirements-otel requirements-dev requirements-bench requirements-browser requirements-docs; do $(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 \
-		--generate-hashes --custom-compile-command "make lock" $$set.in -o $$set.txt || exit 1; done
+	@for set in requirements requirements-install requirements-otel requirements-dev requirements-bench requirements-browser requirements-docs; do \
+		$(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
+		$$([ $$set = requirements-otel ] && echo --constraints requirements.txt) $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the embedded servers; remove .venv and var/ with all data
 	@$(PYTHON) -m config.embedded.clean

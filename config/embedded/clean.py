@@ -1,4 +1,4 @@
-"""Remove what the embedded servers keep outside the checkout: `python -m config.embedded.clean`, for `make clean`."""
+"""Remove what the embedded servers keep outside var: `python -m config.embedded.clean`, for `make clean`."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def _clean(var: Path) -> None:
         sys.exit(f"slipway: {error}")
     users, run = open_lock(var / "users.lock"), open_lock(var / "run.lock")
     if not _is_unused(users, run):
-        sys.exit("slipway: cannot clean up: the embedded servers are in use; stop make run, then run: make clean")
+        sys.exit("slipway: cannot clean up: the embedded servers are in use; stop what uses them, then do it again")
     for folder in (location.home, location.sockets, MEMORY / location.sockets.name):
         shutil.rmtree(folder, ignore_errors=True)
     os.close(users)

@@ -1,112 +1,35 @@
 """`make run` as a whole: started in a checkout of its own, asked over HTTP, killed, and started again."""
 
-import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.dev.checkout import make_env_file, settle_ports
-from config.embedded.location import location_of
 from config.environment.env_file import read_settings
-from tests.processes import ended, free_port, processes, until
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Checkout:
-    path: Path
-    port: int = field(default_factory=free_port)
-    runs: list["subprocess.Popen[str]"] = field(default_factory=list)
-
-    def start(self) -> "subprocess.Popen[str]":
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        run = subprocess.Popen(
-            [sys.executable, "-m", "config.dev.run"],
-            cwd=self.path,
-            env=kept | {"WEB_PORT": str(self.port)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.runs.append(run)
-        return run
-
-    def ready(self, run: "subprocess.Popen[str]") -> str:
-        """Wait until the site is up. Return the output until then."""
-        assert run.stdout is not None
-        output = ""
-        for line in run.stdout:
-            output += line
-            if not line.strip() and "Slipway is ready" in output:
-                return output
-        raise AssertionError(output)
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
-            return json.loads(response.read())
-
-    def query(self, query: str) -> Any:
-        sockets = str(location_of(self.path / "var").sockets)
-        with psycopg.connect(host=sockets, user="slipway", dbname="slipway") as connection:
-            return connection.execute(query).fetchall()
-
-    def left(self) -> list[tuple[int, str]]:
-        """Return every living process of this checkout, including the servers and their watchdog."""
-        folders = [str(self.path)]
-        if (self.path / "var" / "id").exists():
-            location = location_of(self.path / "var")
-            folders += [str(location.home), str(location.sockets)]
-        return list(processes(*folders))
-
-    def pid_of(self, command: str) -> int:
-        return next(pid for pid, line in self.left() if command in line)
-
-
-@contextmanager
-def made_in(tmp_path: Path) -> Iterator[Checkout]:
-    tracked = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
-    for name in tracked.strip("\0").split("\0"):
-        if (ROOT / name).exists() and not name.startswith(("tests/", "docs/", "bench/")):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    made = Checkout(tmp_path)
-    yield made
-    for run in made.runs:
-        run.terminate()
-        if run.stdout and not run.stdout.closed:
-            run.communicate(timeout=60)
-        run.wait(60)
-    for pid, _ in made.left():
-        if not ended(pid, 20):
-            os.kill(pid, signal.SIGKILL)
-    if (tmp_path / "var" / "id").exists():
-        shutil.rmtree(location_of(tmp_path / "var").home, ignore_errors=True)
+from tests.checkout import Running, copy_files, running
+from tests.databases import ROOT
+from tests.processes import ended, free_port, until
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
+def checkout(tmp_path: Path) -> Iterator[Running]:
     """A checkout in which nothing ever ran."""
-    with made_in(tmp_path) as made:
+    copy_files(tmp_path, "tests/", "docs/", "bench/")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    with running(tmp_path) as made:
         yield made
 
 
-def test_it_runs_stops_survives_kills_and_runs_again(checkout: Checkout) -> None:
+def test_it_runs_stops_survives_kills_and_runs_again(checkout: Running) -> None:
     """All steps share one checkout, because each start takes several seconds."""
     it_runs_polls_and_stops(checkout)
     run = it_runs_again(checkout)
@@ -115,7 +38,7 @@ def test_it_runs_stops_survives_kills_and_runs_again(checkout: Checkout) -> None
     it_ends_when_its_output_is_closed(checkout, run)
 
 
-def it_runs_polls_and_stops(checkout: Checkout) -> None:
+def it_runs_polls_and_stops(checkout: Running) -> None:
     first = checkout.start()
     output = checkout.ready(first)
     assert f"http://127.0.0.1:{checkout.port}/admin/" in output
@@ -135,7 +58,7 @@ def it_runs_polls_and_stops(checkout: Checkout) -> None:
     assert all(ended(pid) for pid, _ in checkout.left()), checkout.left()
 
 
-def it_runs_again(checkout: Checkout) -> "subprocess.Popen[str]":
+def it_runs_again(checkout: Running) -> "subprocess.Popen[str]":
     run = checkout.start()
     output = checkout.ready(run)
     assert "password" not in output
@@ -145,7 +68,7 @@ def it_runs_again(checkout: Checkout) -> "subprocess.Popen[str]":
 
 
 def killing_a_part_leaves_nothing_and_it_runs_again(
-    checkout: Checkout, run: "subprocess.Popen[str]", victim: str
+    checkout: Running, run: "subprocess.Popen[str]", victim: str
 ) -> "subprocess.Popen[str]":
     os.kill(checkout.pid_of(victim), signal.SIGKILL)
     if victim == "config.embedded.watchdog":  # the servers end with it, and the site waits for them until it is stopped
@@ -158,7 +81,7 @@ def killing_a_part_leaves_nothing_and_it_runs_again(
     return again
 
 
-def it_ends_when_its_output_is_closed(checkout: Checkout, run: "subprocess.Popen[str]") -> None:
+def it_ends_when_its_output_is_closed(checkout: Running, run: "subprocess.Popen[str]") -> None:
     assert run.stdout is not None
     run.stdout.close()
     run.terminate()
@@ -220,7 +143,7 @@ def test_an_address_of_another_machine_is_one_line(tmp_path: Path, monkeypatch: 
         settle_ports(tmp_path / ".env")
 
 
-def test_an_env_file_that_is_a_link_stays_one(checkout: Checkout) -> None:
+def test_an_env_file_that_is_a_link_stays_one(checkout: Running) -> None:
     linked, link = checkout.path / "volume.env", checkout.path / ".env"
     linked.write_text("WEB_PORT=8000\n")
     link.symlink_to(linked.name)
@@ -230,7 +153,7 @@ def test_an_env_file_that_is_a_link_stays_one(checkout: Checkout) -> None:
     assert linked.read_text() == "WEB_PORT=8001\n"
 
 
-def install(checkout: Checkout, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
+def install(checkout: Running, *, python: str = sys.executable, **environment: str) -> Callable[[], str]:
     command = [python, str(checkout.path / "config" / "dev" / "install.py"), "requirements.txt"]
 
     def run() -> str:
@@ -241,14 +164,14 @@ def install(checkout: Checkout, *, python: str = sys.executable, **environment: 
     return run
 
 
-def test_a_wrong_python_is_one_line(checkout: Checkout) -> None:
+def test_a_wrong_python_is_one_line(checkout: Running) -> None:
     script = checkout.path / "config" / "dev" / "install.py"
     script.write_text(script.read_text().replace("OLDEST = (3, 11)", "OLDEST = (3, 99)"))
     expected = r"slipway: Python must be 3\.11 or newer \(got 3\.\d+\); install one \(for example with: uv python .*\n"
     assert re.fullmatch(expected, install(checkout)())
 
 
-def test_a_missing_network_is_one_line(checkout: Checkout) -> None:
+def test_a_missing_network_is_one_line(checkout: Running) -> None:
     (checkout.path / ".venv").unlink()
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": "/dev/null", "PIP_FIND_LINKS": ""}
     output = install(checkout, **nowhere)()
@@ -257,7 +180,7 @@ def test_a_missing_network_is_one_line(checkout: Checkout) -> None:
     assert (checkout.path / ".venv" / "install.log").exists()
 
 
-def test_an_environment_whose_python_was_removed_is_made_again(checkout: Checkout) -> None:
+def test_an_environment_whose_python_was_removed_is_made_again(checkout: Running) -> None:
     """`make` finds that out, with the stamps of the installation in place."""
     (checkout.path / ".venv").unlink()
     python = checkout.path / ".venv" / "bin" / "python"
@@ -272,7 +195,7 @@ def test_an_environment_whose_python_was_removed_is_made_again(checkout: Checkou
     assert subprocess.run([python, "-c", ""]).returncode == 0
 
 
-def test_an_unwritable_folder_is_one_line(checkout: Checkout) -> None:
+def test_an_unwritable_folder_is_one_line(checkout: Running) -> None:
     (checkout.path / ".venv").unlink()
     (checkout.path / ".venv").write_text("in the way")
     output = install(checkout)()

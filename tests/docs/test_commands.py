@@ -18,6 +18,7 @@ from tests.docs.blocks import PLAN, blocks
 from tests.docs.test_package import PAGES as PAGES_OF_THE_PACKAGE
 
 MANAGE = ".venv/bin/python manage.py "
+SLIPWAY = ".venv/bin/slipway "  # the same commands, from a package
 SERVED = "http://127.0.0.1:8000"
 # Commands that would change this checkout or take minutes are not run.
 NOT_RUN = (
@@ -29,6 +30,10 @@ NOT_RUN = (
     "ops/build-base.sh",
     "systemctl",
     "cp ",
+    "python3 -m venv",  # tests/project/test_wheel.py installs the package and runs it
+    "/srv/slipway/.venv/bin/pip",
+    "cd ",
+    f"{MANAGE}run",
 )
 RUN_ELSEWHERE = {PLAN, *(ROOT / page for page in PAGES_OF_THE_PACKAGE)}
 PAGES = sorted({block.page.relative_to(ROOT) for block in blocks("sh") if block.page not in RUN_ELSEWHERE})
@@ -47,7 +52,7 @@ def site(installation: None, settings: Settings, tmp_path: Path) -> Iterator[str
 def lines(page: Path) -> list[str]:
     """Return the commands of a page, without comments, with continued lines joined."""
     text = "".join(block.text for block in blocks("sh") if block.page == ROOT / page)
-    joined = text.replace("\\\n", " ").splitlines()
+    joined = text.replace("\\\n", " ").replace(SLIPWAY, MANAGE).splitlines()
     commands = [line.partition(" #")[0].strip() for line in joined]
     return [command for command in commands if command]
 
