@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from config.embedded.lifecycle import ROOT
+from tests.databases import ROOT
 from tests.processes import ended, processes
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
