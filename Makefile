@@ -2,7 +2,7 @@
 # The newest Python that Slipway supports. A name that does not run does not count: a version manager can leave one.
 PYTHON ?= $(shell for v in .14 .13 .12 .11 ""; do python3$$v -c "" 2>/dev/null && echo python3$$v && break; done)
 PY := .venv/bin/python
-INSTALL = @[ -n "$(PYTHON)" ] || { echo "slipway: cannot find Python 3.11 or newer; install it with your system's packages, or run: uv python install 3.13" >&2; exit 1; }; \
+INSTALL = @$(PYTHON) -c "" 2>/dev/null || { echo "slipway: cannot run Python 3.11 or newer (got $(PYTHON)); install it with your system's packages, or run: uv python install 3.13" >&2; exit 1; }; \
 	$(PYTHON) config/dev/install.py
 # If the Python of .venv was removed, by an upgrade of the system for example, everything is installed again.
 ifneq ($(wildcard .venv/*.done),)
@@ -57,7 +57,8 @@ lock: .venv/test.done ## resolve requirements*.in into requirements*.txt, with h
 		$(PY) -m uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" \
 		$$([ $$set = requirements-otel ] && echo --constraints requirements.txt) $$set.in -o $$set.txt || exit 1; done
 
-clean: ## stop the embedded servers; remove .venv and var/ with all data
+clean: ## stop the embedded servers; remove .venv and var/ with all data; .env stays
+	@[ -n "$(PYTHON)" ] || { echo "slipway: cannot find Python 3.11 or newer, which finds the data to remove; install it first" >&2; exit 1; }
 	@$(PYTHON) -m config.embedded.clean
 	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 

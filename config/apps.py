@@ -19,8 +19,8 @@ class SiteConfig(AppConfig):
         register(actions_are_guarded, Tags.admin)
         signals.bind_extra_request_metadata.connect(request_log.begin)
         signals.bind_extra_request_finished_metadata.connect(request_log.finish)
+        signals.bind_extra_request_failed_metadata.connect(request_log.finish)
         if settings.IS_TRACING:
             from config.tracing import decisions
 
             decisions.register()
-        signals.bind_extra_request_failed_metadata.connect(request_log.finish)

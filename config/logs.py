@@ -140,6 +140,7 @@ def logging_dict() -> dict[str, Any]:
             "django_structlog.celery": {"level": logging.WARNING},
             "django_celery_beat": {"level": logging.WARNING},
             "celery.beat": {"level": logging.WARNING},
+            "django.request": {"level": logging.ERROR},  # the entry of the request has the status
             "axes": {"level": logging.WARNING},
             "opentelemetry.exporter": {"level": logging.ERROR},  # its warnings announce further attempts
         },

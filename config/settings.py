@@ -13,6 +13,7 @@ from config.environment.home import HOME
 from config.environment.team_apps import find_team_apps
 from config.environment.variables import (
     Environment,
+    header_values,
     malformed,
     parse_api_tokens,
     parse_count,
@@ -204,7 +205,8 @@ hide(
         MAIL.get("EMAIL_HOST_PASSWORD") or "",
         *(urlsplit(url).password or "" for url in (REDIS_URL, REHEARSAL_DATABASE_URL)),
         urlsplit(NOTIFY_WEBHOOK_URL).path.rpartition("/")[2],  # most webhooks have their secret there
-        *(header.partition("=")[2] for header in env.str("OTEL_EXPORTER_OTLP_HEADERS", default="").split(",")),
+        *header_values(env.str("OTEL_EXPORTER_OTLP_HEADERS", default="")),
+        *header_values(env.str("OTEL_EXPORTER_OTLP_TRACES_HEADERS", default="")),
     ]
 )
 configure()

@@ -1,5 +1,6 @@
 """The base of Slipway's commands: the option --json, errors of one line, and exit codes."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -37,12 +38,22 @@ class SlipwayCommand(BaseCommand):
             raise CommandError(str(error), returncode=error.exit_code) from error
         except DatabaseError as error:
             cause = redact(first_line(error, "it gave no reason"))
-            raise CommandError(f"cannot query the database: {cause}; check /readyz", returncode=3) from error
+            is_full = "No space left on device" in cause
+            remedy = "free some space where PostgreSQL keeps its data: df -h" if is_full else "check /readyz"
+            raise CommandError(f"cannot query the database: {cause}; {remedy}", returncode=3) from error
+        except OSError as error:
+            if error.filename is None and error.errno != errno.ENOSPC:
+                raise self._unexpected(error) from error
+            problem = f"cannot use {error.filename or 'a file'}: {error.strerror}"
+            raise CommandError(f"{problem}; check its rights and its free space: df -h", returncode=3) from error
         except (CommandError, KeyboardInterrupt):
             raise
         except Exception as error:
-            lines = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
-            raise CommandError(f"{lines[0]}; add --traceback to see its origin", returncode=3) from error
+            raise self._unexpected(error) from error
+
+    def _unexpected(self, error: Exception) -> CommandError:
+        lines = f"unexpected {type(error).__name__}: {redact(str(error))}".splitlines()
+        return CommandError(f"{lines[0]}; add --traceback to see its origin", returncode=3)
 
     @cached_property
     def actor(self) -> Actor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from config.environment.env_file import load_env_file
+from config.environment.variables import parse_port
 
 TIMEOUT_SECONDS = 10
 
@@ -35,10 +36,11 @@ def ping(worker: str) -> int:
 
 def ask_site() -> int:
     """Return 0 if the site answers /healthz with 200. The request names SITE_URL's host, which the site accepts."""
-    port = int(os.environ.get("WEB_PORT") or 8000)
+    port = parse_port("WEB_PORT", os.environ.get("WEB_PORT") or "8000")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/healthz", headers={"Host": urlsplit(os.environ["SITE_URL"]).netloc})
+        host = urlsplit(os.environ.get("SITE_URL", "")).netloc or "127.0.0.1"
+        connection.request("GET", "/healthz", headers={"Host": host})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         print(f"port {port} does not answer: {error}")

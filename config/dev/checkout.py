@@ -14,6 +14,7 @@ from config.environment.home import EXAMPLE
 from config.environment.variables import malformed, parse_host, parse_http_url, parse_port
 
 STUB_PORTS = range(8001, 9000)  # one is chosen by chance, so that two checkouts that start together do not collide
+BACKLOG = 2048  # gunicorn's own
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,27 +50,29 @@ def web_port() -> int:
 
 
 def web_host() -> str:
-    """Return the address at which a process of this machine reaches the web server, from WEB_HOST."""
-    host = parse_host("WEB_HOST", os.environ.get("WEB_HOST") or "127.0.0.1")
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened at
+    """Return the address at which the web server listens, from WEB_HOST."""
+    return parse_host("WEB_HOST", os.environ.get("WEB_HOST") or "127.0.0.1")
 
 
 def site_address() -> str:
     """Return the address of the web server for a process of this machine."""
-    host = web_host()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(web_host(), web_host())  # noqa: S104 - no address to listen at
     return f"http://[{host}]:{web_port()}" if ":" in host else f"http://{host}:{web_port()}"
 
 
-def settle_ports(env_file: Path) -> list[str]:
-    """Choose free ports for the site and the stub feed, and store them. Return a message for each that was in use.
+def settle_ports(env_file: Path) -> tuple[socket.socket, list[str]]:
+    """Choose free ports for the site and the stub feed, and store them. A SITE_URL on this machine follows the port.
 
-    A SITE_URL on this machine follows the port. Raises EmbeddedError if no port is free.
+    Return the socket at which the site listens, and a message for each port that was in use. The socket listens from
+    now on, so that no other process takes the port before the site starts. Raises EmbeddedError if no port is free.
     """
     messages = []
-    port = web_port()
-    if not is_free(web_host(), port):
-        port = next_free_port(web_host(), port)
+    listening = listen(web_host(), web_port())
+    if listening is None:
+        listening = listen_above(web_host(), web_port())
+        port = listening.getsockname()[1]
         messages.append(f"port {web_port()} is in use, so the site is at port {port} from now on (WEB_PORT in .env)")
+    port = listening.getsockname()[1]
     store_setting("WEB_PORT", str(port), env_file)
     site = urlsplit(parse_http_url("SITE_URL", os.environ.get("SITE_URL") or site_address()))
     if site.hostname in LOOPBACK and (site.port or 80) != port:
@@ -81,36 +84,49 @@ def settle_ports(env_file: Path) -> list[str]:
             free = free_stub_port(but=port)
             messages.append(f"port {taken} is in use, so the stub feed is at port {free} (STUB_FEED_URL in .env)")
             store_setting("STUB_FEED_URL", f"http://127.0.0.1:{free}", env_file)
-    return messages
+    return listening, messages
 
 
 def is_free(host: str, port: int) -> bool:
     """Return whether a server can listen at the address. Raise ImproperlyConfigured if it is no address."""
+    listening = listen(host, port)
+    if listening is not None:
+        listening.close()
+    return listening is not None
+
+
+def listen(host: str, port: int) -> socket.socket | None:
+    """Return a socket that listens at the address, None if the port is in use. Raises ImproperlyConfigured."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    except OSError:
+    except (OSError, UnicodeError):
         raise malformed("WEB_HOST", "an address of this machine") from None
     with socket.socket(family) as client:
         client.settimeout(1)
         if client.connect_ex((host, port)) == 0:  # some systems let two servers listen at different addresses
-            return False
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+            return None
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        return None
+    return listening
 
 
-def next_free_port(host: str, port: int) -> int:
-    """Return the first free port above `port`. Raises EmbeddedError if none of the next hundred is free."""
+def listen_above(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at the first free port above `port`.
+
+    Raises EmbeddedError if none of the next hundred is free.
+    """
     following = range(port + 1, min(port + 100, 65535) + 1)
-    free = next((candidate for candidate in following if is_free(host, candidate)), None)
-    if free is None:
+    listening = next(filter(None, (listen(host, candidate) for candidate in following)), None)
+    if listening is None:
         problem = f"cannot listen at {host}: port {port} and the next {len(following)} are in use or not allowed"
         raise EmbeddedError(problem, "set an address of this machine in WEB_HOST and a free port in WEB_PORT (.env)")
-    return free
+    return listening
 
 
 def free_stub_port(*, but: int) -> int:

@@ -53,7 +53,7 @@ def take_lock() -> int:
 
 def make_environment() -> None:
     """Make the virtual environment, unless its Python runs. An upgrade of the system can have removed that Python."""
-    if succeeds([PYTHON, "-c", ""]):
+    if succeeds([PYTHON, "-m", "pip", "--version"]):  # without pip, an earlier installation was interrupted
         return
     for name in ("bin", "include", "lib", "lib64", "share", "pyvenv.cfg"):
         path = os.path.join(VENV, name)

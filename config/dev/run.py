@@ -8,6 +8,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the modules load, Ctrl-C e
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ from core.process.lifetime import die_with, open_lock, tether, try_lock
 PROCFILE = Path(__file__).parents[1] / "processes" / "Procfile"
 PROGRAM = ".venv/bin/python manage.py" if IS_CHECKOUT else "slipway"
 WIND_DOWN_SECONDS = 15.0
+SITE = "web"  # its name in the Procfile
 STOPPED = (130, 143)  # exit codes after Ctrl-C and after SIGTERM
 
 
@@ -58,6 +60,7 @@ class TetheredProcess(Process):
 
     run_lock: int
     gate: StartingGate
+    listening: socket.socket  # the site's, which its process gets
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +70,8 @@ class TetheredProcess(Process):
         die_with(self.manager_pid, signal.SIGKILL)  # this is honcho's reader process, which ignores SIGTERM
         self.gate.open()  # only the manager's end of the pipe counts
         # The child is killed, because no process is left that could wait for an orderly end.
-        self._child_ctor = partial(Popen, pass_fds=[self.run_lock, self.gate.reader], preexec_fn=tether(signal.SIGKILL))
+        inherited = [self.run_lock, self.listening.fileno() if self.name == SITE else self.gate.reader]
+        self._child_ctor = partial(Popen, pass_fds=inherited, preexec_fn=tether(signal.SIGKILL))
         super().run(events, ignore_signals)
 
 
@@ -141,10 +145,11 @@ def open_when_ready(messages: list[str]) -> None:
     print("\n".join(["", *messages, ""]), flush=True)
 
 
-def prepare() -> tuple[int, list[str]]:
+def prepare() -> tuple[int, socket.socket, list[str]]:
     """Do everything that precedes the start of the processes.
 
-    Return the run lock, and the messages that hold new secrets. Each was printed when the secret was made.
+    Return the run lock, the socket of the site, and the messages that hold new secrets. Each was printed when the
+    secret was made.
     """
     location_of()  # raises EmbeddedError if the folder cannot be used
     lock = take_run_lock()
@@ -153,14 +158,15 @@ def prepare() -> tuple[int, list[str]]:
         secrets.append(f"API token: {token}")
         print(secrets[-1], flush=True)
     load_env_file()
-    for message in settle_ports(ENV_FILE):
+    listening, messages = settle_ports(ENV_FILE)
+    for message in messages:
         print(f"slipway: {message}", flush=True)
     lifecycle.begin()  # bootstrap waits for the servers
     admin = run_bootstrap(lock)["admin"]
     if admin["password"]:
         secrets.append(f"Admin user: {admin['username']}   password: {admin['password']}")
         print(secrets[-1], flush=True)
-    return lock, secrets
+    return lock, listening, secrets
 
 
 def main() -> NoReturn:
@@ -169,7 +175,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))  # the manager sets its own later
     try:
-        TetheredProcess.run_lock, secrets = prepare()
+        TetheredProcess.run_lock, TetheredProcess.listening, secrets = prepare()
     except (EmbeddedError, ImproperlyConfigured) as error:
         sys.exit(f"slipway: {error}")
     except OSError as error:
@@ -181,13 +187,14 @@ def main() -> NoReturn:
     manager = ProcessManager([ready, *secrets])
     env = os.environ | {
         "PYTHONPATH": ":".join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")])),
+        "SLIPWAY_SITE_SOCKET": str(TetheredProcess.listening.fileno()),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
     }
     if sys.stdout.isatty():
         env["FORCE_COLOR"] = "1"
     TetheredProcess.gate = gate = StartingGate()
     for name, command in parse_procfile(PROCFILE.read_text()).processes.items():
-        manager.add_process(name, command if name == "web" else gate.waiting(command), env=env, cwd=str(HOME))
+        manager.add_process(name, command if name == SITE else gate.waiting(command), env=env, cwd=str(HOME))
     try:
         manager.loop()
     except BaseException:  # the reader of our output is gone, or a signal came before all processes had started

@@ -1,12 +1,13 @@
 """Remove what the embedded servers keep outside var: `python -m config.embedded.clean`, for `make clean`."""
 
 import os
+import re
 import shutil
 import sys
 import time
 from pathlib import Path
 
-from config.embedded.location import VAR, EmbeddedError, location_of
+from config.embedded.location import SYSTEM_HOME, VAR, EmbeddedError, location_of
 from core.process.lifetime import open_lock, try_lock
 
 PATIENCE_SECONDS = 5
@@ -17,6 +18,8 @@ def main() -> None:
     for var in (VAR, VAR / "tests"):  # the tests have servers of their own
         if var.exists():
             _clean(var)
+    if SYSTEM_HOME.exists() and not any(re.fullmatch("[0-9a-f]{12}", home.name) for home in SYSTEM_HOME.iterdir()):
+        shutil.rmtree(SYSTEM_HOME, ignore_errors=True)  # no data is left there, only copies of the servers' programs
 
 
 def _clean(var: Path) -> None:

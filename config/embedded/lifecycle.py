@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from config.embedded.location import VAR, EmbeddedError, Location, location_of
-from config.embedded.server_commands import DATABASE, ROLE, SERVERS, make_system_home
+from config.embedded.location import GIVEN_UP, VAR, EmbeddedError, Location, location_of
+from config.embedded.server_commands import DATABASE, ROLE, SERVERS
+from config.embedded.wheels import make_system_home
 from config.environment.home import HOME
 from core.process.lifetime import is_locked, open_lock
 
@@ -95,7 +96,10 @@ def _wait(location: Location, name: str) -> None:
     """Wait until the server answers. Raises EmbeddedError if the watchdog gave it up."""
     started, is_announced = time.monotonic(), False
     while not SERVERS[name].is_ready(location):
-        if not is_locked(location.var / "watchdog.lock"):
+        lock = location.var / "watchdog.lock"
+        if not is_locked(lock):
+            _, _, given_up = lock.read_text().partition(GIVEN_UP)
+            name = given_up or name
             log = location.log(name)
             entries = log.read_text(errors="replace").splitlines() if log.exists() else []
             reason = entries[-1] if entries else "its log is empty"

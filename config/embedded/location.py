@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from config.environment.home import HOME
 
 VAR = HOME / "var"
+GIVEN_UP = "gave up: "  # in watchdog.lock, before the name of a server that died as soon as it started
 SYSTEM_HOME = Path("/var/lib/slipway")
 
 

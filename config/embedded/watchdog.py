@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from config.embedded.location import Location, location_of
+from config.embedded.location import GIVEN_UP, Location, location_of
 from config.embedded.server_commands import SERVERS
 from core.process.lifetime import open_lock, tether, try_lock
 
@@ -86,7 +86,11 @@ def main(var: str, *names: str) -> None:
     signal.signal(signal.SIGINT, stop)
     users = open_lock(location.var / "users.lock")
     servers = [ServerProcess(location, name) for name in names]
-    while not is_stopping and not try_lock(users) and all(server.keep_alive() for server in servers):
+    while not is_stopping and not try_lock(users):
+        if given_up := [server.name for server in servers if not server.keep_alive()]:
+            os.ftruncate(watchdog_lock, 0)
+            os.pwrite(watchdog_lock, f"{GIVEN_UP}{given_up[0]}".encode(), 0)
+            break
         time.sleep(POLL_SECONDS)
     for server in servers:
         server.stop()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -18,24 +19,36 @@ ENV_FILE = (HOME / ".env").resolve()
 
 def load_env_file() -> None:
     """Load from .env the variables that the environment does not set. Tests use the environment alone."""
-    if not ENV_FILE.exists() or "PYTEST_VERSION" in os.environ:
-        return
-    try:
-        text = ENV_FILE.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ImproperlyConfigured(f"cannot read {ENV_FILE}; make it readable UTF-8, or remove it") from None
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not re.match(r"\s*(#|(export )?\w+=)", line):
-            # The message names the line by its number, because the line may hold a secret.
-            raise ImproperlyConfigured(f"line {number} of {ENV_FILE} must be NAME=value; {HINT}")
-    environ.Env.read_env(io.StringIO(text))
+    if "PYTEST_VERSION" not in os.environ:
+        environ.Env.read_env(io.StringIO(_read()))
 
 
 def read_settings(path: Path = ENV_FILE) -> dict[str, str]:
     """Return the variables that the file sets; none if there is no file."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    pairs = (re.fullmatch(r"\s*(?:export )?(\w+)=(.*)", line) for line in lines)
-    return {pair[1]: pair[2].strip() for pair in pairs if pair}
+
+    class File(environ.Env):
+        ENVIRON: ClassVar[dict[str, str]] = {}
+
+    File.read_env(io.StringIO(_read(path)))
+    return File.ENVIRON
+
+
+def _read(path: Path = ENV_FILE) -> str:
+    """Return the lines of the file without indents, which django-environ would print as invalid, with their secrets.
+
+    Raises ImproperlyConfigured if the file cannot be read, or for a line that is no setting.
+    """
+    if not path.exists():
+        return ""
+    try:
+        lines = [line.strip() for line in path.read_text().split("\n")]
+    except (OSError, UnicodeDecodeError):
+        raise ImproperlyConfigured(f"cannot read {path}; make it readable UTF-8, or remove it") from None
+    for number, line in enumerate(lines, 1):
+        if line and not re.match(r"#|(export )?\w+=", line):
+            # The message names the line by its number, because the line may hold a secret.
+            raise ImproperlyConfigured(f"line {number} of {path} must be NAME=value; {HINT}")
+    return "\n".join(lines)
 
 
 def store_setting(name: str, value: str, path: Path = ENV_FILE) -> None:
@@ -46,7 +59,7 @@ def store_setting(name: str, value: str, path: Path = ENV_FILE) -> None:
     os.environ[name] = value
     text = path.read_text()
     changed, count = re.subn(
-        rf"^(\s*(?:export )?{name}=).*$", lambda line: str(line[1]) + value, text, flags=re.MULTILINE
+        rf"^([ \t]*(?:export )?{name}=).*$", lambda line: str(line[1]) + value, text, flags=re.MULTILINE
     )
     if not count:
         changed = f"{text.rstrip()}\n{name}={value}\n"

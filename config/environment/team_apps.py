@@ -93,7 +93,7 @@ def require_usable(team_apps: list[TeamApp]) -> None:
         named = f"the app {app.entry}, named in {app.source}"
         try:
             config = AppConfig.create(app.entry)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ImproperlyConfigured(
                 f"cannot import {named}: {_cause(error)}; correct the name or the package, or {app.removal}"
             ) from error

@@ -66,20 +66,20 @@ def parse_http_url(var: str, value: str) -> str:
 
 
 def parse_port(var: str, value: str) -> int:
-    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+    if not re.fullmatch("[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
         raise malformed(var, "a port from 1 to 65535")
     return int(value)
 
 
 def parse_host(var: str, value: str) -> str:
-    if not re.fullmatch(r"[\w.:-]+", value):
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,63}(\.[0-9A-Za-z_-]{1,63})*|[0-9A-Fa-f:.]+", value):
         raise malformed(var, "an address or a host name")
     return value
 
 
 def parse_count(var: str, value: str, at_most: int) -> int:
     """Return the number. Raises ImproperlyConfigured if it is not a whole number from 1 to `at_most`."""
-    if not value.isdecimal() or not 1 <= int(value) <= at_most:
+    if not re.fullmatch("[0-9]{1,5}", value) or not 1 <= int(value) <= at_most:
         raise malformed(var, f"a number from 1 to {at_most}")
     return int(value)
 
@@ -122,3 +122,9 @@ def parse_networks(var: str, values: list[str]) -> list[ipaddress.IPv4Network | 
         return [ipaddress.ip_network(value) for value in values]
     except ValueError:
         raise malformed(var, "addresses or networks, comma separated") from None
+
+
+def header_values(headers: str) -> list[str]:
+    """Return the values of `name=value` pairs, as they are written and as they are sent: percent-decoded."""
+    values = [pair.partition("=")[2].strip() for pair in headers.split(",")]
+    return [*values, *map(unquote, values)]

@@ -7,9 +7,11 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)  # while the modules load, Ctrl-C e
 import argparse  # noqa: E402
 import sys  # noqa: E402
 
+from django.conf import settings  # noqa: E402
 from django.core.management import execute_from_command_line  # noqa: E402
 
-from config.startup import start, traced_command  # noqa: E402
+from config.environment.team_apps import faults_named  # noqa: E402
+from config.startup import ending_on_faults, start, traced_command  # noqa: E402
 
 
 def main() -> None:
@@ -19,7 +21,11 @@ def main() -> None:
     start()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with traced_command(sys.argv[1:]):
+        with (
+            ending_on_faults(is_service=False),
+            faults_named(settings.TEAM_APPS),
+            traced_command(sys.argv[1:]),
+        ):
             execute_from_command_line(sys.argv)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,7 +5,7 @@ from functools import partial
 
 import redis
 import structlog
-from django.db import Error
+from django.db import Error, OperationalError
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -33,16 +33,24 @@ PARTS: dict[str, Callable[[], bytes]] = {
     "database": partial(generate_latest, DatabaseCollector()),
     "redis": partial(generate_latest, RedisCollector()),
 }
+WITHOUT_DATABASE = {"build", "control_loop", "requests", "queues", "redis"}
 log = structlog.get_logger("slipway.prometheus")
 
 
 def render() -> bytes:
-    """Return the figures of all parts. A part whose server does not answer is left out, because it was not measured."""
+    """Return the figures of all parts. A part whose server does not answer is left out, because it was not measured.
+
+    Once PostgreSQL cannot be reached, the other parts that need it are not tried: each would wait for its time-out.
+    """
     blocks: dict[str, bytes] = {}
+    is_database_lost = False
     for part, render_part in PARTS.items():
+        if is_database_lost and part not in WITHOUT_DATABASE:
+            continue
         try:
             blocks[part] = render_part()
         except (Error, redis.RedisError) as error:
+            is_database_lost |= isinstance(error, OperationalError)
             log.warning("cannot measure a part of /metrics; it is left out", part=part, error=str(error))
     return b"".join([*blocks.values(), generate_latest(SuccessCollector(blocks))])
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -66,7 +67,8 @@ class _Reaper:
 
 
 def _register(reaper: _Reaper, signum: int) -> None:
-    os.write(reaper.pipe, f"{os.getpid()} {int(signum)}\n".encode())
+    with suppress(BrokenPipeError):  # the reaper was killed; its children go on without it
+        os.write(reaper.pipe, f"{os.getpid()} {int(signum)}\n".encode())
 
 
 _reaper = PerProcess(_Reaper)

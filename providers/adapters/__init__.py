@@ -35,26 +35,28 @@ def find_upstream(name: str) -> Upstream:
     upstream = _load(name)
     if isinstance(upstream, Upstream):
         return upstream
-    raise AdapterUnusable(*upstream)
+    raise AdapterUnusable(*upstream.args)
 
 
 @cache
-def _load(name: str) -> Upstream | tuple[str, ...]:
-    """Return the adapter, or the problem and the remedy. An adapter that cannot be imported harms no other one."""
+def _load(name: str) -> Upstream | AdapterUnusable:
+    """Return the adapter, or the error that names why it cannot be used. Such an adapter harms no other one."""
     try:
         point = find_entry_point(name)
     except AdapterUnusable as error:
-        return error.args
+        return error
     try:
         upstream = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         cause = redact(f"{type(error).__name__}: {first_line(error)}")
     else:
         if isinstance(upstream, Upstream):
             return upstream
         cause = f"{point.value} must be an Upstream (got {type(upstream).__name__})"
     package = owner(point)
-    return f"cannot load the adapter {name} of {package}: {cause}", f"correct {package}, then restart the workers"
+    return AdapterUnusable(
+        f"cannot load the adapter {name} of {package}: {cause}", f"correct {package}, then restart the workers"
+    )
 
 
 def find_problems() -> Iterator[AdapterUnusable]:

@@ -20,7 +20,8 @@ from caching.tiers import subscription as subscription_module
 from caching.tiers.entries import read_entry
 from caching.tiers.subscription import CHANNEL, RUN_ID_DIGITS, Channel
 from caching.tiers.tiered_store import TieredStore
-from config.embedded.server_commands import VALKEY, wheel
+from config.embedded.valkey import VALKEY
+from config.embedded.wheels import wheel
 from core.redis import client, key
 from providers.gamelogs.box_score import Log
 from providers.gamelogs.loader import Imported, load

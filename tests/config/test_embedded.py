@@ -318,6 +318,38 @@ def test_data_of_redis_6_that_cannot_be_read_is_one_line(use: Use, tmp_path: Pat
     assert re.search(r"EmbeddedError: cannot copy .*appendonly.aof for Valkey: Is a directory; check the", last_line)
 
 
+def test_data_of_redis_6_that_valkey_cannot_load_replaces_nothing(use: Use, tmp_path: Path) -> None:
+    user = use(tmp_path)
+    assert ready(user)
+    client = redis.Redis(unix_socket_path=str(location_of(tmp_path).sockets / "redis.sock"))
+    client.set("kept", "by valkey")
+    client.close()
+    user.kill()
+    stopped(tmp_path)
+    damaged = redis_6_file(tmp_path, "kept", "x")
+    damaged.write_bytes(b"no command at all")
+    user = use(tmp_path)
+    assert not ready(user)
+    assert user.stderr is not None
+    assert re.search(r"cannot load .*appendonly.aof into Valkey: .*; check .* mv .*", user.stderr.read())
+    damaged.rename(damaged.with_suffix(".unused"))  # as the message advises
+    assert ready(use(tmp_path))
+    assert redis_get(tmp_path, "kept") == b"by valkey"
+
+
+def test_the_error_names_the_server_that_does_not_start(use: Use, tmp_path: Path) -> None:
+    user = use(tmp_path)
+    assert ready(user)
+    user.kill()
+    stopped(tmp_path)
+    for file in (location_of(tmp_path).home / "valkey" / "appendonlydir").iterdir():
+        file.write_bytes(b"no command at all")
+    user = use(tmp_path)
+    assert not ready(user)
+    assert user.stderr is not None
+    assert "cannot start redis: " in user.stderr.read()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root: every other test here runs as a plain user")
 def test_a_plain_user_can_use_them(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The code and the wheels are in a folder that this user can read, as in a checkout of its own."""

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from config.dev.checkout import make_env_file, settle_ports
-from config.environment.env_file import read_settings
+from config.environment.env_file import read_settings, store_setting
 from tests.checkout import Running, copy_files, running
 from tests.databases import ROOT
 from tests.processes import ended, free_port, until
@@ -114,7 +115,7 @@ def test_a_port_in_use_is_replaced_by_the_next_free_one(tmp_path: Path, monkeypa
         assert read_settings(env_file)["SITE_URL"] == f"http://127.0.0.1:{taken}"
         monkeypatch.setenv("SITE_URL", f"http://127.0.0.1:{taken}")
         monkeypatch.setenv("STUB_FEED_URL", f"http://127.0.0.1:{stub}")
-        messages = settle_ports(env_file)
+        site, messages = settle_ports(env_file)
         stored = read_settings(env_file)
         port = int(stored["WEB_PORT"])
         assert port > taken
@@ -123,8 +124,10 @@ def test_a_port_in_use_is_replaced_by_the_next_free_one(tmp_path: Path, monkeypa
     assert len(messages) == 2
     assert messages[0].startswith(f"port {taken} is in use, so the site is at port {port}")
     assert env_file.stat().st_mode & 0o777 == 0o600
-    assert settle_ports(env_file) == []
-    assert read_settings(env_file) == stored
+    site.close()
+    site, messages = settle_ports(env_file)
+    site.close()
+    assert (messages, read_settings(env_file)) == ([], stored)
 
 
 def test_a_public_address_does_not_follow_the_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +136,9 @@ def test_a_public_address_does_not_follow_the_port(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("SITE_URL", "https://slipway.example.com")
     monkeypatch.setenv("STUB_FEED_URL", "")
     monkeypatch.setenv("WEB_PORT", str(free_port()))
-    assert settle_ports(env_file) == []
+    site, messages = settle_ports(env_file)
+    site.close()
+    assert messages == []
     assert read_settings(env_file) == {"SITE_URL": "https://slipway.example.com", "WEB_PORT": os.environ["WEB_PORT"]}
 
 
@@ -193,6 +198,38 @@ def test_an_environment_whose_python_was_removed_is_made_again(checkout: Running
     )
     assert done.returncode == 0, done.stderr
     assert subprocess.run([python, "-c", ""]).returncode == 0
+
+
+def test_an_installation_that_was_interrupted_is_made_again(checkout: Running) -> None:
+    (checkout.path / ".venv").unlink()
+    venv.create(checkout.path / ".venv", with_pip=False, symlinks=True)
+    (checkout.path / "requirements.txt").write_text("")
+    command = [sys.executable, str(checkout.path / "config" / "dev" / "install.py"), "requirements.txt"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+
+
+def test_an_indented_line_is_a_setting_and_no_secret_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text('  SECRET_KEY=a-secret\n\texport API_TOKENS="a:1,b:2"\n')
+    assert read_settings(file) == {"SECRET_KEY": "a-secret", "API_TOKENS": "a:1,b:2"}
+    monkeypatch.setenv("SECRET_KEY", "x")
+    store_setting("SECRET_KEY", "new", file)
+    assert file.read_text() == '  SECRET_KEY=new\n\texport API_TOKENS="a:1,b:2"\n'
+    assert "a-secret" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WEB_HOST", "a..b"), ("WEB_HOST", "x" * 70), ("WEB_PORT", "1" * 5000), ("WEB_PORT", "0"), ("WEB_HOST", "a b")],
+)
+def test_a_malformed_address_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} must be "):
+        settle_ports(tmp_path / ".env")
 
 
 def test_an_unwritable_folder_is_one_line(checkout: Running) -> None:

@@ -66,10 +66,18 @@ def test_it_holds_every_file_of_the_packages_and_nothing_else(wheel: Path, repos
 
 
 def test_it_depends_on_the_names_of_requirements_in(wheel: Path) -> None:
-    lines = (ROOT / "requirements.in").read_text().splitlines()
-    names = {re.split(r"[;<>]", line)[0].strip() for line in lines if line and not line.startswith("#")}
-    required = {re.split(r"[;<>]", value)[0].strip() for value in metadata(wheel).get_all("Requires-Dist", [])}
-    assert required == names
+    required = metadata(wheel).get_all("Requires-Dist", [])
+    of_extra = [line for line in required if 'extra == "otel"' in line]
+    assert names_of([line for line in required if line not in of_extra]) == names_of(lines_of("requirements.in"))
+    assert names_of(of_extra) == names_of(lines_of("requirements-otel.in"))
+
+
+def lines_of(file: str) -> list[str]:
+    return [line for line in (ROOT / file).read_text().splitlines() if line and not line.startswith("#")]
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {re.split(r"[;<>]", requirement)[0].strip() for requirement in requirements}
     assert metadata(wheel)["Requires-Python"] == ">=3.11"
     assert "virtual environment of its own" in str(metadata(wheel).get_payload())
 

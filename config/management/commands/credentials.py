@@ -30,7 +30,7 @@ class Command(SlipwayCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         address = f"{settings.SITE_URL}/admin/"
-        if username := options["new_password"]:
+        if (username := options["new_password"]) is not None:
             password = credentials.set_new_password(username, actor=self.actor)
             text = f"User: {username}   password: {password}   (shown this once)\nSign in at {address}"
             self.report({"username": username, "password": password, "address": address}, text)
