@@ -127,4 +127,4 @@ def test_the_keyboard_reaches_the_menu_and_the_filters(admin: Reader) -> None:
     assert {"Show or hide the menu", "Filters"} <= reached
     assert not any(element.is_displayed() for element in admin.all("#changelist-filter"))
     admin.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    assert any(element.is_displayed() for element in admin.all("#changelist-filter"))
+    assert until(lambda: any(element.is_displayed() for element in admin.all("#changelist-filter")))
