@@ -30,6 +30,18 @@ axe.run({resultTypes: ["violations"]}).then(result => done(result.violations
   .filter(each => ["serious", "critical"].includes(each.impact))
   .map(each => each.id + " at " + each.nodes.map(node => node.target.join(" ")).slice(0, 5).join(", "))));
 """
+SPLIT_WORDS = """
+const list = document.querySelector("#result_list");
+if (list === null) return [];
+const texts = document.createTreeWalker(list, NodeFilter.SHOW_TEXT), split = [], range = document.createRange();
+while (texts.nextNode()) {
+  const words = texts.currentNode.textContent.match(/\\w+/g) ?? [];
+  range.selectNodeContents(texts.currentNode);
+  if (range.getClientRects().length > words.length && words.some(word => word.length > 1)
+      && words.every(word => word.length < 16)) split.push(words.join(" "));
+}
+return split;
+"""
 PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 
 
@@ -112,6 +124,15 @@ def test_no_page_is_wider_than_a_phone(admin: Reader) -> None:
         if admin.run("return document.documentElement.scrollWidth") > PHONE["width"]:
             too_wide.append(page)
     assert too_wide == []
+
+
+def test_a_list_splits_no_word_on_a_phone(admin: Reader) -> None:
+    admin.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    split_words: dict[str, list[str]] = {}
+    for page in pages():
+        admin.open(page)
+        split_words[page] = admin.run(SPLIT_WORDS)
+    assert {page: words for page, words in split_words.items() if words} == {}
 
 
 def test_the_keyboard_reaches_the_menu_and_the_filters(admin: Reader) -> None:
