@@ -70,6 +70,8 @@ def test_it_depends_on_the_names_of_requirements_in(wheel: Path) -> None:
     of_extra = [line for line in required if 'extra == "otel"' in line]
     assert names_of([line for line in required if line not in of_extra]) == names_of(lines_of("requirements.in"))
     assert names_of(of_extra) == names_of(lines_of("requirements-otel.in"))
+    assert metadata(wheel)["Requires-Python"] == ">=3.11"
+    assert "virtual environment of its own" in str(metadata(wheel).get_payload())
 
 
 def lines_of(file: str) -> list[str]:
@@ -78,8 +80,6 @@ def lines_of(file: str) -> list[str]:
 
 def names_of(requirements: list[str]) -> set[str]:
     return {re.split(r"[;<>]", requirement)[0].strip() for requirement in requirements}
-    assert metadata(wheel)["Requires-Python"] == ">=3.11"
-    assert "virtual environment of its own" in str(metadata(wheel).get_payload())
 
 
 def test_the_same_commit_gives_the_same_wheel(wheel: Path, repository: Path) -> None:
