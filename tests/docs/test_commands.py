@@ -30,6 +30,7 @@ NOT_RUN = (
     "ops/build-base.sh",
     "systemctl",
     "cp ",
+    "install ",
     "python3 -m venv",  # tests/project/test_wheel.py installs the package and runs it
     "/srv/slipway/.venv/bin/pip",
     "cd ",
