@@ -67,12 +67,10 @@ def settle_ports(env_file: Path) -> tuple[socket.socket, list[str]]:
     now on, so that no other process takes the port before the site starts. Raises EmbeddedError if no port is free.
     """
     messages = []
-    listening = listen(web_host(), web_port())
-    if listening is None:
-        listening = listen_above(web_host(), web_port())
-        port = listening.getsockname()[1]
-        messages.append(f"port {web_port()} is in use, so the site is at port {port} from now on (WEB_PORT in .env)")
+    listening = listen(web_host(), web_port()) or listen_above(web_host(), web_port())
     port = listening.getsockname()[1]
+    if port != web_port():
+        messages.append(f"port {web_port()} is in use, so the site is at port {port} from now on (WEB_PORT in .env)")
     store_setting("WEB_PORT", str(port), env_file)
     site = urlsplit(parse_http_url("SITE_URL", os.environ.get("SITE_URL") or site_address()))
     if site.hostname in LOOPBACK and (site.port or 80) != port:

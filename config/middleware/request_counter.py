@@ -22,7 +22,6 @@ from core.process.per_process import PerProcess
 from core.redis import client, key
 
 FLUSH_SECONDS = 5.0
-ADDED_UP_AFTER = 10_000  # requests
 UNRESOLVED = "unresolved"  # the route of static files, redirects to HTTPS and paths that do not exist
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds; a last bucket has no bound
