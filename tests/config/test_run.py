@@ -130,6 +130,22 @@ def test_a_port_in_use_is_replaced_by_the_next_free_one(tmp_path: Path, monkeypa
     assert (messages, read_settings(env_file)) == ([], stored)
 
 
+def test_two_folders_that_start_together_get_two_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = free_port()
+    sockets = []
+    for name in ("one.env", "two.env"):
+        (tmp_path / name).write_text("")
+        monkeypatch.setenv("WEB_PORT", str(wanted))
+        monkeypatch.setenv("SITE_URL", "")
+        monkeypatch.setenv("STUB_FEED_URL", "")
+        sockets.append(settle_ports(tmp_path / name)[0])  # neither of them serves yet
+    ports = [site.getsockname()[1] for site in sockets]
+    for site in sockets:
+        site.close()
+    assert ports[0] == wanted
+    assert ports[1] > wanted
+
+
 def test_a_public_address_does_not_follow_the_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("SITE_URL=https://slipway.example.com\n")
