@@ -1,5 +1,8 @@
 """The tables of rollouts: their stage, their policies and their history."""
 
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -7,12 +10,13 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from core.access.audit import tracked
 from core.db.append_only import append_only
 from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Limit
+from rollout.decisions.ranges import LIMIT_RANGES, MIN_SAMPLES, STAGE_RANGES, describe_outside
 from rollout.decisions.stages import StagePlan
 
 
@@ -52,6 +56,12 @@ class Rollout(models.Model):
     cool_down_until = models.DateTimeField(
         null=True, blank=True, help_text="after a trip; the rollout cannot be started before"
     )
+    archived_at = models.DateTimeField(
+        null=True, blank=True, help_text="hidden since then; gates answer control, and it cannot be started"
+    )
+    unrecorded_transition = models.JSONField(
+        null=True, blank=True, help_text="an abort that could not be written into the history yet"
+    )
 
     objects = RolloutQuerySet.as_manager()
 
@@ -66,6 +76,14 @@ class Rollout(models.Model):
                 | (~Q(run_state=RunState.PAUSED) & Q(paused_at=None)),
                 name="rollout_paused_since",
             ),
+            models.CheckConstraint(
+                condition=Q(archived_at=None) | Q(stage=Stage.DISABLED), name="rollout_archived_only_disabled"
+            ),
+            models.UniqueConstraint(
+                Lower("name"),
+                name="rollout_name_unique_in_any_case",
+                violation_error_message="a rollout of this name exists already; upper and lower case are the same name",
+            ),
         ]
         permissions = [
             ("start_rollout", "Can start rollouts"),
@@ -76,6 +94,7 @@ class Rollout(models.Model):
             ("abort_rollout", "Can abort rollouts"),
             ("freeze_rollout", "Can freeze automatic advances"),
             ("unfreeze_rollout", "Can unfreeze automatic advances"),
+            ("archive_rollout", "Can archive and unarchive rollouts"),
         ]
 
     def __str__(self) -> str:
@@ -89,7 +108,13 @@ def rising(percents: list[int]) -> None:
     """
     are_in_range = all(1 <= percent <= 100 for percent in percents)
     if not are_in_range or percents != sorted(set(percents)):
-        raise ValidationError("traffic shares must increase, from 1 to 100 percent, for example 10, 25, 50")
+        got = ", ".join(map(str, percents))
+        raise ValidationError(f"percents must increase, from 1 to 100 percent, for example 10, 25, 50 (got {got})")
+
+
+def _in_range(name: str) -> Q:
+    """Return the condition that a column of StagePolicy is in its range."""
+    return Q(**{f"{name}__range": STAGE_RANGES[name].bounds})
 
 
 @tracked()
@@ -110,6 +135,9 @@ class StagePolicy(models.Model):
     cool_down_minutes = models.FloatField(
         default=15, help_text="after a trip out of this stage, the rollout cannot be started for so many minutes"
     )
+    version = models.PositiveIntegerField(
+        default=1, db_default=1, help_text="grows by one with each edit of this policy or of its guards"
+    )
 
     class Meta:
         verbose_name_plural = "stage policies"
@@ -120,15 +148,15 @@ class StagePolicy(models.Model):
                 condition=Q(stage__in=[stage for stage in Stage if stage is not Stage.DISABLED]),
                 name="stage_policy_stage_known",
             ),
+            models.CheckConstraint(condition=_in_range("minutes"), name="stage_policy_minutes_in_range"),
+            models.CheckConstraint(condition=_in_range("cool_down_minutes"), name="stage_policy_cool_down_in_range"),
+            models.CheckConstraint(condition=_in_range("errors_in_a_row"), name="stage_policy_errors_in_range"),
             models.CheckConstraint(
-                condition=Q(minutes__gte=0, cool_down_minutes__gte=0)
-                & (Q(window_minutes=None) | Q(window_minutes__gt=0)),
-                name="stage_policy_times_not_negative",
+                condition=Q(window_minutes=None) | _in_range("window_minutes"), name="stage_policy_window_1_to_60"
             ),
-            models.CheckConstraint(condition=Q(errors_in_a_row__gte=1), name="stage_policy_errors_at_least_1"),
-            # Redis keeps the slots of a window for an hour.
             models.CheckConstraint(
-                condition=Q(window_minutes=None) | Q(window_minutes__range=(1, 60)), name="stage_policy_window_1_to_60"
+                condition=Q(percents__contained_by=list(range(1, 101)), percents__len__lte=100),
+                name="stage_policy_percents_1_to_100",
             ),
             models.CheckConstraint(
                 condition=~Q(stage=Stage.PARTIAL_ACTIVE) | Q(percents__len__gt=0), name="stage_policy_has_shares"
@@ -152,12 +180,26 @@ class StagePolicy(models.Model):
         return {guard: stored.get(guard, Limit(0.0, is_on=False)) for guard in Guard}
 
     def clean(self) -> None:
-        """Raise ValidationError if the percents are missing.
+        """Raise ValidationError if the percents are missing, or if a number is outside its range.
 
-        The constraint requires them too, but a form that does not edit the stage does not check that constraint.
+        The constraints require the same. A form checks only those whose fields it edits all, and names no number.
         """
+        errors = {name: describe_outside(name, allowed, getattr(self, name)) for name, allowed in STAGE_RANGES.items()}
         if self.stage == Stage.PARTIAL_ACTIVE and not self.percents:
-            raise ValidationError({"percents": "this stage needs traffic shares, for example 10, 25, 50"})
+            errors["percents"] = "percents must be traffic shares in this stage, for example 10, 25, 50 (got none)"
+        _raise_errors(errors)
+
+
+def _raise_errors(errors: Mapping[str, str]) -> None:
+    """Raise ValidationError with the texts that are not empty, by the name of their field."""
+    if found := {name: text for name, text in errors.items() if text}:
+        raise ValidationError(found)
+
+
+def _limits_in_range() -> Q:
+    """Return the condition that the limit of each guard is in the range of that guard."""
+    conditions = (Q(guard=guard, at_most__range=allowed.bounds) for guard, allowed in LIMIT_RANGES.items())
+    return reduce(or_, conditions)
 
 
 @tracked()
@@ -180,23 +222,26 @@ class GuardPolicy(models.Model):
             models.UniqueConstraint(fields=["policy", "guard"], name="guard_policy_unique"),
             models.CheckConstraint(condition=Q(guard__in=Guard.values), name="guard_policy_guard_known"),
             models.CheckConstraint(condition=Q(leads__in=Consequence.values), name="guard_policy_leads_known"),
-            models.CheckConstraint(condition=Q(at_most__gte=0, min_samples__gte=1), name="guard_policy_not_negative"),
             models.CheckConstraint(
-                condition=Q(guard__in=[Guard.ERRORS, Guard.P95_MS]) | Q(at_most__lte=1),
-                name="guard_policy_share_up_to_1",
+                condition=Q(min_samples__range=MIN_SAMPLES.bounds), name="guard_policy_samples_in_range"
             ),
+            models.CheckConstraint(condition=_limits_in_range(), name="guard_policy_limit_in_range"),
         ]
 
     def __str__(self) -> str:
         return f"{self.policy} {self.get_guard_display()}"
 
     def clean(self) -> None:
-        """Raise ValidationError if a share is greater than 1.
+        """Raise ValidationError if a number is outside its range.
 
-        The constraint requires that too, but a form that does not edit the guard does not check that constraint.
+        The constraints require the same. A form does not edit the guard, so it does not check that of its limit.
         """
-        if self.guard not in (Guard.ERRORS, Guard.P95_MS) and self.at_most is not None and self.at_most > 1:
-            raise ValidationError({"at_most": f"the limit of this guard is a share from 0 to 1 (got {self.at_most:g})"})
+        _raise_errors(
+            {
+                "at_most": describe_outside("at_most", LIMIT_RANGES[Guard(self.guard)], self.at_most),
+                "min_samples": describe_outside("min_samples", MIN_SAMPLES, self.min_samples),
+            }
+        )
 
 
 class Transition(models.Model):

@@ -219,7 +219,7 @@ def test_a_value_that_makes_no_sense_is_refused(
 def test_shares_that_do_not_increase_are_refused(percents: list[int], rollout: Rollout) -> None:
     policy = rollout.policies.get(stage="PARTIAL_ACTIVE")
     policy.percents = percents
-    with pytest.raises(ValidationError, match="traffic shares must increase"):
+    with pytest.raises(ValidationError, match="percents must increase"):
         policy.full_clean()
 
 
