@@ -11,8 +11,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rollout.decisions.guards import ALPHA
 from rollout.decisions.sequential import is_worse
+
+from rollout.decisions.guards import ALPHA
 
 RUNS, LOOK = 10_000, 10  # LOOK: requests from one look at the counts to the next
 REQUESTS = (50, 200, 1_000, 5_000, 20_000)

@@ -29,12 +29,33 @@ class RunState(StyledChoices):
 class Guard(models.TextChoices):
     """The guards: the qualities of a candidate that are judged."""
 
+    TRAFFIC = "traffic", "Requests seen"
     ERRORS = "errors", "Errors"
+    ERROR_RATE = "error_rate", "Error rate"
     P95_MS = "p95_ms", "95th percentile, ms"
+    LATENCY = "latency", "Latency against control"
     HIT_RATE = "hit_rate", "Hit rate"
-    ERROR_RATE = "error_rate", "Errors against control"
     MISMATCH_RATE = "mismatch_rate", "Mismatches"
+    ASSIGNMENT = "assignment", "Keys by arm"
+    OWN_SHARE = "own_share", "Share of an own metric"
+    OWN_MEAN = "own_mean", "Mean of an own metric"
     FEED_HEALTH = "feed_health", "Feeds in error"
+
+
+class Comparison(models.TextChoices):
+    """What a guard compares its metric with."""
+
+    COUNT = "count", "a number of errors"
+    LIMIT = "limit", "a limit"
+    CONTROL = "control", "control"
+    SHARES = "shares", "the intended shares"
+
+
+class Direction(models.TextChoices):
+    """The direction in which one of the application's own metrics becomes worse."""
+
+    HIGHER = "higher", "higher is worse"
+    LOWER = "lower", "lower is worse"
 
 
 class Verdict(StyledChoices):

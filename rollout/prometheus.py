@@ -9,11 +9,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from core.switches import Activation
-from rollout.choices import Guard, RunState, Stage, Verdict
+from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions.latency import LARGEST_BUCKET, bound_ms
 from rollout.gate import heartbeat
-from rollout.gate.counters import read_totals
-from rollout.models import GuardReading, RecoveryRun, Rollout, Snapshot, Transition
+from rollout.gate.slots import read_totals
+from rollout.models import RecoveryRun, Rollout, Snapshot, Transition, VisitEvidence
 
 # A guard is read at each tick. An older reading is not a present measurement.
 READING_VALID = timedelta(seconds=heartbeat.FADES_AFTER_SECONDS)
@@ -68,17 +68,15 @@ def _guard_families() -> tuple[Metric, ...]:
     verdicts = GaugeMetricFamily(
         "slipway_rollout_guard_verdict", "1 for the guard's verdict, else 0.", labels=[*labels, "verdict"]
     )
-    present = GuardReading.objects.filter(
-        guard__in=Guard.values, at__gt=Now() - READING_VALID, epoch__gte=F("rollout__stage_epoch")
-    )
-    newest = present.order_by("rollout", "guard", "-at").distinct("rollout", "guard")
-    for reading in newest.select_related("rollout"):
-        names = [reading.rollout.name, reading.guard]
-        if reading.value is not None:
-            values.add_metric(names, reading.value)
-        limits.add_metric(names, reading.limit)
-        for verdict in Verdict:
-            verdicts.add_metric([*names, verdict], verdict == reading.verdict)
+    present = VisitEvidence.objects.filter(judged_at__gt=Now() - READING_VALID, visit=F("rollout__visit"))
+    for evidence in present.select_related("rollout").order_by("rollout__name"):
+        for judgment in evidence.decoded().judgments:
+            names = [evidence.rollout.name, judgment.name]
+            if judgment.value is not None:
+                values.add_metric(names, judgment.value)
+            limits.add_metric(names, judgment.limit)
+            for verdict in Verdict:
+                verdicts.add_metric([*names, verdict], verdict == judgment.verdict)
     return values, limits, verdicts
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 from django.contrib.auth.models import Group, User
+from django.contrib.postgres.functions import RandomUUID
 from django.db import connection
 from django.db.models import F
 from django.test import Client
@@ -177,7 +178,9 @@ def at_stage() -> Callable[..., None]:
     def move_to(stage: str, percent: int = 100) -> None:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
-        Rollout.objects.update(stage_epoch=F("epoch"), settled_epoch=F("epoch"))
+        Rollout.objects.update(
+            stage_epoch=F("epoch"), settled_epoch=F("epoch"), visit=RandomUUID(), attempt=RandomUUID()
+        )
         look(runtime.shared().states)
 
     return move_to

@@ -18,8 +18,9 @@ from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
 from core.text import duration, elapsed, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.choices import Guard, RunState, Stage, Verdict
-from rollout.decisions.guards import Judgment, format_limit, format_value
+from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
+from rollout.decisions.wording import format_limit, format_value
 from rollout.gate import mismatches
 from rollout.models import GuardReading, Rollout, StagePolicy, Transition
 from rollout.operations import policies

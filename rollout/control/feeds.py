@@ -4,6 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
+
+from rollout.decisions.judging import Feeds
+
+log = structlog.get_logger("slipway.rollout")
+
 
 @dataclass(frozen=True, slots=True)
 class FeedCounts:
@@ -28,6 +34,16 @@ _counters: list[Callable[[], FeedCounts]] = []
 def watch_feeds(count: Callable[[], FeedCounts]) -> None:
     """Register a function that counts the feeds of one app."""
     _counters.append(count)
+
+
+def read_feeds() -> Feeds | None:
+    """Return the counts as the guards judge them; None if no app registered any."""
+    try:
+        counts = count_feeds()
+    except Exception as error:  # one app must not keep the other guards from judging
+        log.exception("cannot count the watched feeds")
+        return Feeds(problem=f"counting failed: {type(error).__name__}")
+    return Feeds(counts.watched, counts.failing) if counts else None
 
 
 def count_feeds() -> FeedCounts | None:

@@ -1,40 +1,49 @@
 """The control loop: each tick measures every rollout, judges it and moves it.
 
-Any number of workers may tick at the same time. The first one that moves a rollout from its epoch wins, and the others
-do nothing.
+Any number of workers may tick at the same time. The first one that stores a rollout's record goes on with it, and the
+first one that moves a rollout from its epoch wins; the others do nothing.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+import msgspec
 import redis
 import structlog
+from django.db import connection
 from django.db.models import Model
 from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
 from core.notices.notify import Event, notify
-from core.switches import Part
-from rollout.choices import Guard, RunState, Stage, Verdict
-from rollout.control import feeds
-from rollout.decisions.guards import Counts, Judgment, Measurements, judge
-from rollout.decisions.stages import ACTIVE, Arm, Decision, Next, Progress, StagePlan, decide
-from rollout.gate import counters, heartbeat, marks
-from rollout.gate.counters import StageVisit
-from rollout.models import Activation, GuardReading, Rollout, StagePolicy
+from rollout import sql
+from rollout.choices import RunState, Stage, Verdict
+from rollout.control.measure import Measured, measure
+from rollout.decisions.guards import Judgment
+from rollout.decisions.judging import judge
+from rollout.decisions.record import VisitRecord
+from rollout.decisions.stages import ACTIVE, Decision, Next, Progress, StagePlan, decide
+from rollout.gate import heartbeat, marks, slots
+from rollout.models import GuardReading, Rollout
 from rollout.operations import lifecycle
 from rollout.operations.lifecycle import Overtaken
 
-READING_INTERVAL = timedelta(seconds=4)  # a little less than the time from one tick to the next
-LOOKED_BACK_AT_MOST = 100  # readings of a guard that are searched for errors in a row
+TICK_SECONDS = 4.0  # a little less than the time from one tick to the next
+GAP_SECONDS = 30.0  # a longer time between two ticks does not count: gates were blind in it
+READINGS_PER_STAGE = 240
+READING_AT_MOST_EVERY = 60.0  # seconds
+_encoder = msgspec.json.Encoder()
 log = structlog.get_logger("slipway.rollout")
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A rollout, its plan, what was measured and what follows, all at one moment of the database's clock (`now`)."""
+    """A rollout, its plan, what was measured and what follows, all at one moment of the database's clock (`now`).
+
+    record: what the tick stores.
+    """
 
     rollout: Rollout
     plan: StagePlan
@@ -42,6 +51,8 @@ class Assessment:
     judgments: Sequence[Judgment]
     decision: Decision
     now: datetime
+    measured: Measured
+    record: VisitRecord
 
 
 def tick() -> int:
@@ -49,113 +60,173 @@ def tick() -> int:
 
     A rollout that cannot be assessed does not delay the others; its own gates answer control until it can be.
     """
+    rollouts = list(Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED))
+    assessments = _assess_all(rollouts)
+    stored = _store(assessments)
     moved = 0
-    for rollout in Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED):
+    for assessment in assessments:
+        if assessment.rollout.pk not in stored:  # another worker with the same tick was faster
+            continue
         try:
-            if _tick(rollout):
-                moved += 1
-        except Exception:
-            log.exception("cannot judge a rollout; its gates answer control", rollout=rollout.name)
-            marks.mark_blind(rollout.name)
+            moved += apply_decision(assessment)
+        except Overtaken:  # an operator or another worker was faster; the next tick assesses the rollout again
+            continue
+        except Exception as error:
+            _report_unjudged(assessment.rollout, error)
     with suppress(redis.RedisError):  # then gates see no tick, and the guards report that they cannot measure
         heartbeat.beat()
     return moved
 
 
-def _tick(rollout: Rollout) -> bool:
-    assessment = assess(rollout)
-    is_recorded = GuardReading.objects.filter(rollout=rollout, at__gt=Now() - READING_INTERVAL).exists()
-    if not is_recorded:  # by another worker with the same tick
-        _record_readings(assessment)
-    try:
-        return apply_decision(assessment)
-    except Overtaken:  # an operator or another worker was faster; the next tick assesses the rollout again
-        return False
+def _assess_all(rollouts: Sequence[Rollout]) -> list[Assessment]:
+    assessments = []
+    for rollout, measured in zip(rollouts, measure(rollouts) if rollouts else [], strict=True):
+        try:
+            if isinstance(measured, Exception):
+                raise measured
+            assessments.append(_assess(measured))
+        except Exception as error:
+            _report_unjudged(rollout, error)
+    return assessments
 
 
-def _record_readings(assessment: Assessment) -> None:
-    rollout = assessment.rollout
-    GuardReading.objects.bulk_create(
-        GuardReading(
-            rollout=rollout,
-            epoch=rollout.epoch,
-            stage=rollout.stage,
-            guard=judgment.guard,
-            value=judgment.value,
-            limit=judgment.limit,
-            samples=judgment.samples,
-            verdict=judgment.verdict,
-        )
-        for judgment in assessment.judgments
-    )
+def _report_unjudged(rollout: Rollout, error: Exception) -> None:
+    log.error("cannot judge a rollout; its gates answer control", rollout=rollout.name, exc_info=error)
+    marks.mark_blind(rollout.name)
 
 
 def assess(rollout: Rollout) -> Assessment:
-    """Measure and judge the rollout, and decide what is next. It changes nothing."""
-    policy = StagePolicy.objects.get(rollout=rollout, stage=rollout.stage)
-    visit = current_visit(rollout, policy)
-    measurements, trip_errors = _measure(rollout, visit)
-    judgments = judge(Stage(rollout.stage), measurements, policy.limits())
+    """Measure and judge the rollout, and decide what is next. It changes nothing.
+
+    Raises what makes judging impossible, such as LookupError if the stage has no policy.
+    """
+    [measured] = measure([rollout])
+    if isinstance(measured, Exception):
+        raise measured
+    return _assess(measured)
+
+
+def _assess(measured: Measured) -> Assessment:
+    rollout = measured.rollout
+    judgments = judge(measured.rules, measured.measurements, measured.setting)
+    record = _next_record(measured, judgments)
     progress = Progress(
         stage=Stage(rollout.stage),
         run_state=RunState(rollout.run_state),
         percent=rollout.percent,
         entered_at=rollout.percent_entered_at,
         paused_seconds=rollout.paused_seconds,
+        idle_seconds=record.idle_at(measured.step),
         pace=rollout.pace,
+        is_serving=measured.is_serving,
         is_approved=rollout.approved_epoch is not None,
-        is_frozen=not Activation.objects.allows(Part.ADVANCING),
-        trip_errors=trip_errors,
-        blind_ticks=_blind_ticks(rollout, visit, judgments),
+        is_frozen=not measured.is_advancing,
+        trip_errors=measured.trip_errors,
+        blind_ticks=max(record.unmeasured.values(), default=0),
         name=rollout.name,
     )
-    plan = policy.plan
-    now = database_now(rollout)
-    return Assessment(rollout, plan, progress, judgments, decide(progress, plan, judgments, now), now)
+    plan = measured.policy.plan
+    decision = decide(progress, plan, judgments, measured.now)
+    return Assessment(rollout, plan, progress, judgments, decision, measured.now, measured, record)
 
 
-def current_visit(rollout: Rollout, policy: StagePolicy) -> StageVisit:
-    """Return the rollout's present stage visit, without a hard limit.
-
-    policy: the policy of its present stage.
-    """
-    window_seconds = policy.window_minutes * 60 if policy.window_minutes else None
-    return StageVisit(rollout.epoch, rollout.stage_epoch, window_seconds=window_seconds)
-
-
-def _measure(rollout: Rollout, visit: StageVisit) -> tuple[Measurements, int]:
-    """Return the measurements, and the error count of a pending trip (0 if there is none).
-
-    Without Redis nothing is measured, and the guards report that.
-    """
-    feed_counts = feeds.count_feeds()
-    watched_and_failing = (feed_counts.watched, feed_counts.failing) if feed_counts else None
-    control = Counts(rollout.control_requests, rollout.control_errors)
-    try:
-        candidate = counters.read_counts(rollout.name, Arm.CANDIDATE, visit)
-        trip_errors = marks.read_trip_errors(rollout.name, rollout.settled_epoch)
-    except redis.RedisError:
-        return Measurements(None, feeds=watched_and_failing), 0
-    return Measurements(candidate, control, watched_and_failing), trip_errors
-
-
-def _blind_ticks(rollout: Rollout, visit: StageVisit, judgments: Sequence[Judgment]) -> int:
-    """Return at how many ticks in a row, this one included, a binding guard could not be measured."""
-    unmeasured = [each.guard for each in judgments if each.verdict is Verdict.ERROR and each.is_binding]
-    return max((1 + _errors_in_a_row(rollout, visit, guard) for guard in unmeasured), default=0)
-
-
-def _errors_in_a_row(rollout: Rollout, visit: StageVisit, guard: Guard) -> int:
-    """Return how many of the guard's newest readings in this visit are ERROR in a row."""
-    readings = GuardReading.objects.filter(
-        rollout=rollout, guard=guard, epoch__gte=visit.first_epoch, at__gte=rollout.stage_entered_at
+def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitRecord:
+    """Return the record as it is after this tick."""
+    record = measured.measurements.record or measured.stored
+    is_due = _seconds_since(measured.judged_at, measured.now) >= TICK_SECONDS
+    unmeasured = {
+        judgment.name: record.unmeasured.get(judgment.name, 0) + is_due
+        for judgment in judgments
+        if judgment.verdict is Verdict.ERROR and judgment.is_binding
+    }
+    if (
+        record.lost and measured.rollout.run_state == RunState.DONE
+    ):  # it goes on with its record, which lacks some seconds at most
+        record = replace(record, lost="", is_marked=False)
+    return replace(
+        record,
+        idle_step=measured.step,
+        idle_seconds=record.idle_at(measured.step) + _idle_seconds(measured),
+        unmeasured=unmeasured,
+        judgments=tuple(judgments),
     )
-    errors = 0
-    for verdict in readings.order_by("-at").values_list("verdict", flat=True)[:LOOKED_BACK_AT_MOST]:
-        if verdict != Verdict.ERROR:
-            break
-        errors += 1
-    return errors
+
+
+def _idle_seconds(measured: Measured) -> float:
+    """Return the seconds since the last tick in which the stage was not in effect; a pause is counted elsewhere."""
+    rollout, now = measured.rollout, measured.now
+    if rollout.run_state == RunState.PAUSED:
+        return 0.0
+    since = max(measured.judged_at or rollout.percent_entered_at, rollout.percent_entered_at)
+    seconds = max(0.0, (now - since).total_seconds())
+    is_gap = measured.judged_at is not None and seconds > GAP_SECONDS
+    return seconds if is_gap or not measured.is_serving else 0.0
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> float:
+    return TICK_SECONDS if moment is None else (now - moment).total_seconds()
+
+
+def _store(assessments: Sequence[Assessment]) -> set[int]:
+    """Store the records and the readings. Return the rollouts whose record was stored by this worker."""
+    if not assessments:
+        return set()
+    are_read = [_is_reading_due(assessment) for assessment in assessments]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.STORE_EVIDENCE,
+            {
+                "rollouts": [each.rollout.pk for each in assessments],
+                "visits": [each.rollout.visit for each in assessments],
+                "ticks": [each.measured.tick + 1 for each in assessments],
+                "records": [_encoder.encode(each.record) for each in assessments],
+                "are_read": are_read,
+                "read_at": [each.measured.read_at for each in assessments],
+            },
+        )
+        stored = {rollout for (rollout,) in cursor}
+    due = [each for each, is_read in zip(assessments, are_read, strict=True) if is_read and each.rollout.pk in stored]
+    GuardReading.objects.bulk_create([reading for each in due for reading in _readings(each)])
+    with suppress(redis.RedisError):  # the next tick notes it
+        slots.mark_judged(
+            {each.rollout.visit.hex: each.measured.tick + 1 for each in assessments if each.rollout.pk in stored}
+        )
+    return stored
+
+
+def _is_reading_due(assessment: Assessment) -> bool:
+    """Return whether this tick's judgments are stored as readings: when a verdict changes, and now and then."""
+    measured = assessment.measured
+    if measured.read_at is None or _verdicts(measured.stored.judgments) != _verdicts(assessment.judgments):
+        return True
+    stage_seconds = assessment.plan.minutes * 60 * assessment.rollout.pace
+    is_done = assessment.rollout.run_state == RunState.DONE
+    every = READING_AT_MOST_EVERY if is_done else min(READING_AT_MOST_EVERY, stage_seconds / READINGS_PER_STAGE)
+    return _seconds_since(measured.read_at, measured.now) >= max(TICK_SECONDS, every)
+
+
+def _verdicts(judgments: Sequence[Judgment]) -> list[tuple[str, Verdict]]:
+    return [(judgment.name, judgment.verdict) for judgment in judgments]
+
+
+def _readings(assessment: Assessment) -> list[GuardReading]:
+    rollout = assessment.rollout
+    return [
+        GuardReading(
+            rollout=rollout,
+            epoch=rollout.epoch,
+            stage=rollout.stage,
+            guard=judgment.guard,
+            name=judgment.name,
+            value=judgment.value,
+            control=judgment.control,
+            bound=judgment.bound,
+            limit=judgment.limit,
+            samples=judgment.samples,
+            verdict=judgment.verdict,
+        )
+        for judgment in assessment.judgments
+    ]
 
 
 def database_now(row: Model) -> datetime:
@@ -174,9 +245,6 @@ def apply_decision(assessment: Assessment) -> bool:
     """
     rollout, decision, judgments = assessment.rollout, assessment.decision, assessment.judgments
     reason = "; ".join(decision.reasons)
-    judging = {judgment.guard for judgment in judgments}
-    if Guard.ERROR_RATE in judging and Guard.ERRORS not in judging:
-        marks.defer_to_relative_guard(rollout.name, rollout.stage_epoch)
     match decision.next:
         case Next.TRIP:
             lifecycle.trip(rollout, decision.stage, judgments, actor=SYSTEM, reason=reason)

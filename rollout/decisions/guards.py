@@ -1,89 +1,120 @@
-"""The verdicts of the guards: how the measurements of a stage judge the candidate. Pure.
+"""The guards of a rollout: what each measures, what it is compared with, and where its violation leads. Pure.
 
-A missing measurement is never a PASS. A count of errors is a VIOLATION as soon as it exceeds its limit, even in a small
-sample; a share or a percentile needs its minimum sample. In FULL_ACTIVE a fixed count condemns a healthy service with
-much traffic and passes a broken one with little, so there the error rate relative to control replaces the count once
-it has its sample.
+A guard is a metric, a comparison and a consequence. `rollout.decisions.judging` gives the verdicts.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from rollout.choices import Consequence, Guard, Stage, Verdict
-from rollout.decisions import sequential
-from rollout.decisions.latency import percentile_ms
+from rollout.choices import Comparison, Consequence, Direction, Guard, Stage, Verdict
+from rollout.decisions.counts import Counts
+from rollout.decisions.latency import bucket_number
 
-ALPHA = 0.001  # probability of a false alarm of the relative guard, per run of its test
-SEVERITY = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.VIOLATION]  # from the mildest to the worst
+ALPHA = 0.001  # probability that the guards of a stage visit together condemn a candidate that keeps its limits
 P95_SHARE = 0.95
+FIRST_REQUESTS = 200  # of a visit, in which the count of errors judges
+SEVERITY = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.VIOLATION]  # from the mildest to the worst
 
-PROBE_GUARDS = (Guard.HIT_RATE,)
-CANDIDATE_GUARDS = (Guard.ERRORS, Guard.P95_MS, Guard.HIT_RATE)
+OWN_GUARDS = (Guard.OWN_SHARE, Guard.OWN_MEAN)
+CALL_GUARDS = (Guard.ERRORS, Guard.ERROR_RATE, Guard.P95_MS, Guard.HIT_RATE)
 GUARDS_BY_STAGE = {  # FEED_HEALTH comes in addition, in every stage but DISABLED
     Stage.DISABLED: (),
-    Stage.DARK_MODE: PROBE_GUARDS,
-    Stage.SHADOW_MODE: (*CANDIDATE_GUARDS, Guard.MISMATCH_RATE),
-    Stage.PARTIAL_ACTIVE: CANDIDATE_GUARDS,
-    Stage.FULL_ACTIVE: (*CANDIDATE_GUARDS, Guard.ERROR_RATE),
+    Stage.DARK_MODE: (Guard.TRAFFIC, *CALL_GUARDS),
+    Stage.SHADOW_MODE: (Guard.TRAFFIC, *CALL_GUARDS, Guard.LATENCY, Guard.MISMATCH_RATE, *OWN_GUARDS),
+    Stage.PARTIAL_ACTIVE: (*CALL_GUARDS, Guard.LATENCY, Guard.ASSIGNMENT, *OWN_GUARDS),
+    Stage.FULL_ACTIVE: (*CALL_GUARDS, Guard.LATENCY, *OWN_GUARDS),
 }
+NEEDS_CONTROL = {Guard.LATENCY, Guard.ASSIGNMENT, *OWN_GUARDS}  # nothing to compare without requests of control
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """The limit of one guard.
+class Rule:
+    """The policy of one guard that is switched on.
 
     at_most: a number of errors, ms, or a share from 0 to 1. A hit rate of at least 0.70 is written as a share of
-        misses of at most 0.30. The limit of ERROR_RATE is the level of its test.
+        misses of at most 0.30.
     min_samples: the guard is INCONCLUSIVE below this sample.
     leads: where a violation leads.
+    tolerance: against control, how many times as bad as control the candidate may be; 1: no worse.
+    metric, worse: the name of one of the application's own metrics, and its bad direction.
     """
 
-    at_most: float
+    guard: Guard
+    at_most: float = 0.0
     min_samples: int = 50
-    is_on: bool = True
     leads: Consequence = Consequence.DISABLE
+    tolerance: float = 1.0
+    metric: str = ""
+    worse: Direction = Direction.HIGHER
+
+    @property
+    def name(self) -> str:
+        """The name of the guard: that of its own metric, or of the guard."""
+        return self.metric or self.guard.value
+
+    @property
+    def limit_share(self) -> float:
+        """The largest share of bad ones, 0 to 1."""
+        return 1 - P95_SHARE if self.guard is Guard.P95_MS else self.at_most
+
+    def bad_and_total(self, counts: Counts, slow_bucket: int | None = None) -> tuple[int, int]:
+        """Return how many of an arm's calls were bad by this guard, and how many were judged.
+
+        slow_bucket: the latency bucket beyond which a call is slow, for LATENCY.
+        """
+        match self.guard:
+            case Guard.ERROR_RATE:
+                return counts.failing, counts.requests
+            case Guard.P95_MS:
+                return counts.slower_than(bucket_number(self.at_most)), counts.timed
+            case Guard.LATENCY:
+                return (0, 0) if slow_bucket is None else (counts.slower_than(slow_bucket), counts.timed)
+            case Guard.HIT_RATE:
+                return counts.misses, counts.hits + counts.misses
+            case Guard.MISMATCH_RATE:
+                return counts.mismatches, counts.compared
+            case Guard.OWN_SHARE if moments := counts.own.get(self.metric):
+                true = round(moments.total)
+                return (true if self.worse is Direction.HIGHER else moments.n - true), moments.n
+        return 0, 0
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """The observations of one arm, over a stage visit or its window.
+class Setting:
+    """The circumstances in which the guards judge a stage visit.
 
-    compared: shadow runs whose input was the same as control's; `mismatches` of them had another value.
-    dropped: observations that were lost, so that the other counts are too small.
-    latencies: number of calls by bucket of `rollout.decisions.latency`.
+    percent: the share that the candidate serves, which names the percent step.
+    is_compared: whether control runs beside the candidate.
+    first_requests: the count of errors judges so many requests of the candidate; None: always.
+    hard_limit: the number of errors that the count allows.
+    slow_bucket: the latency bucket of control's 95th percentile in the stage before; None if it was not measured.
     """
 
-    requests: int = 0
-    errors: int = 0
-    hits: int = 0
-    misses: int = 0
-    compared: int = 0
-    mismatches: int = 0
-    dropped: int = 0
-    latencies: Mapping[int, int] = field(default_factory=dict)
+    stage: Stage
+    percent: int = 0
+    is_compared: bool = True
+    first_requests: int | None = FIRST_REQUESTS
+    hard_limit: int = 5
+    slow_bucket: int | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Measurements:
-    """The measurements that the guards judge.
-
-    candidate: None if the counts could not be read.
-    control: the fixed sample that was taken at the end of PARTIAL_ACTIVE.
-    feeds: the number of watched feeds and of those in error; None if no app registered feeds.
-    """
-
-    candidate: Counts | None
-    control: Counts = Counts()
-    feeds: tuple[int, int] | None = None
+    @property
+    def is_endless(self) -> bool:
+        """Whether the stage has no end, so that its guards are bounded by false alarms per year."""
+        return self.stage is Stage.FULL_ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
     """The verdict of one guard, with its evidence.
 
-    value, limit: as an operator reads them: a hit rate is a share of hits. `value` is None if nothing was measured.
-    samples: the number of observations behind the value.
+    value, limit, control, bound: as an operator reads them: a hit rate is a share of hits. None if not measured.
+    samples, control_samples: the number of observations behind the values; `needed` is the minimum.
+    step_samples: those of the present percent step.
+    bound: the worst value that the measurements do not rule out.
     leads: where a violation leads.
+    metric: the name of an own metric; empty for the other guards.
+    is_waived: whether there is nothing to measure here, so that the guard does not hold the rollout.
+    note: why, in a short clause.
     """
 
     guard: Guard
@@ -92,26 +123,25 @@ class Judgment:
     samples: int
     verdict: Verdict
     leads: Consequence = Consequence.DISABLE
+    metric: str = ""
+    needed: int = 0
+    step_samples: int = 0
+    control: float | None = None
+    control_samples: int = 0
+    bound: float | None = None
+    comparison: Comparison = Comparison.LIMIT
+    is_waived: bool = False
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the guard: that of its own metric, or of the guard."""
+        return self.metric or self.guard.value
 
     @property
     def is_binding(self) -> bool:
-        """Whether a verdict other than PASS has a consequence; a guard that only warns has none."""
-        return self.leads is not Consequence.WARN
-
-
-def judge(stage: Stage, measurements: Measurements, limits: Mapping[Guard, Limit]) -> list[Judgment]:
-    """Return the judgment of each guard that is switched on and applies to this stage."""
-    if stage is Stage.DISABLED:
-        return []
-    guards = [guard for guard in (*GUARDS_BY_STAGE[stage], Guard.FEED_HEALTH) if limits[guard].is_on]
-    judgments = {guard: _judge(guard, measurements, limits[guard]) for guard in guards}
-    relative = judgments.get(Guard.ERROR_RATE)
-    if relative is not None and relative.is_binding:  # if it only warns, the count of errors has to protect
-        if relative.verdict in (Verdict.PASS, Verdict.VIOLATION):
-            judgments.pop(Guard.ERRORS, None)
-        elif Guard.ERRORS in judgments:
-            del judgments[Guard.ERROR_RATE]  # the count decides until the relative guard has its sample
-    return list(judgments.values())
+        """Whether a verdict other than PASS has a consequence."""
+        return self.leads is not Consequence.WARN and not self.is_waived
 
 
 def worst(judgments: Iterable[Judgment]) -> Verdict:
@@ -120,90 +150,12 @@ def worst(judgments: Iterable[Judgment]) -> Verdict:
     return max(verdicts, key=SEVERITY.index, default=Verdict.INCONCLUSIVE)
 
 
-def format_value(guard: Guard, value: float | None) -> str:
-    """Return a guard's value with its unit, for an operator; a dash if nothing was measured."""
-    if value is None:
-        return "–"
-    if guard is Guard.ERRORS:
-        return f"{value:.0f}"
-    if guard is Guard.P95_MS:
-        return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"
-    return f"{100 * value:.3g} %"
+def guards_of(stage: Stage, *, has_hold_back: bool) -> tuple[Guard, ...]:
+    """Return the guards that can be measured in a stage.
 
-
-def format_limit(judgment: Judgment) -> str:
-    """Return a guard's limit with its unit and direction, as `≤ 1,000 ms`."""
-    direction = "≥" if judgment.guard is Guard.HIT_RATE else "≤"
-    return f"{direction} {format_value(judgment.guard, judgment.limit)}"
-
-
-def describe_judgment(judgment: Judgment) -> str:
-    """Return a judgment in one line, as `hit_rate 33.3 % (limit ≥ 70 %, 60 samples): VIOLATION`."""
-    value = "not measured" if judgment.value is None else format_value(judgment.guard, judgment.value)
-    limit, samples = format_limit(judgment), f"{judgment.samples:,} samples"
-    return f"{judgment.guard.value} {value} (limit {limit}, {samples}): {judgment.verdict.value}"
-
-
-def _judge(guard: Guard, measurements: Measurements, limit: Limit) -> Judgment:
-    if guard is Guard.FEED_HEALTH:
-        return _judge_feeds(measurements.feeds, limit)
-    counts = measurements.candidate
-    if counts is None or counts.dropped:
-        return Judgment(guard, None, _as_read(guard, limit.at_most), 0, Verdict.ERROR, limit.leads)
-    if guard is Guard.ERROR_RATE:
-        return _judge_error_rate(counts, measurements.control, limit)
-    value, samples = _reading(guard, counts)
-    if guard is Guard.ERRORS and value is not None and value > limit.at_most:
-        verdict = Verdict.VIOLATION  # an error too many is one in any sample
-    else:
-        verdict = _compare(value, samples, limit)
-    value_as_read = None if value is None else _as_read(guard, value)
-    return Judgment(guard, value_as_read, _as_read(guard, limit.at_most), samples, verdict, limit.leads)
-
-
-def _reading(guard: Guard, counts: Counts) -> tuple[float | None, int]:
-    """Return the value that must be at most the limit, and its sample."""
-    if guard is Guard.ERRORS:
-        return float(counts.errors), counts.requests
-    if guard is Guard.P95_MS:
-        return percentile_ms(counts.latencies, P95_SHARE), sum(counts.latencies.values())
-    part, whole = {
-        Guard.HIT_RATE: (counts.misses, counts.hits + counts.misses),
-        Guard.MISMATCH_RATE: (counts.mismatches, counts.compared),
-    }[guard]
-    return (part / whole if whole else None), whole
-
-
-def _compare(value: float | None, samples: int, limit: Limit) -> Verdict:
-    if value is None or samples < limit.min_samples:
-        return Verdict.INCONCLUSIVE
-    return Verdict.PASS if value <= limit.at_most else Verdict.VIOLATION
-
-
-def _judge_error_rate(counts: Counts, control: Counts, limit: Limit) -> Judgment:
-    """Judge the candidate's error rate against control's.
-
-    limit: its `at_most` is the level of the test. The limit of the judgment is the upper bound of control's rate.
+    has_hold_back: whether control serves a part of the keys in FULL_ACTIVE.
     """
-    bound = sequential.upper_bound(control.errors, control.requests, limit.at_most / 2)
-    rate = counts.errors / counts.requests if counts.requests else None
-    samples = min(counts.requests, control.requests)
-    verdict = Verdict.PASS
-    if samples < limit.min_samples:
-        verdict = Verdict.INCONCLUSIVE
-    elif sequential.is_worse(counts.errors, counts.requests, control.errors, control.requests, limit.at_most):
-        verdict = Verdict.VIOLATION
-    return Judgment(Guard.ERROR_RATE, rate, bound, samples, verdict, limit.leads)
-
-
-def _judge_feeds(feeds: tuple[int, int] | None, limit: Limit) -> Judgment:
-    if feeds is None:
-        return Judgment(Guard.FEED_HEALTH, None, limit.at_most, 0, Verdict.ERROR, limit.leads)
-    watched, failing = feeds
-    share = failing / watched if watched else None
-    return Judgment(Guard.FEED_HEALTH, share, limit.at_most, watched, _compare(share, watched, limit), limit.leads)
-
-
-def _as_read(guard: Guard, value: float) -> float:
-    """Return a value as an operator reads it: a share of misses as a hit rate, all others as they are."""
-    return 1 - value if guard is Guard.HIT_RATE else value
+    guards = GUARDS_BY_STAGE[stage]
+    if stage is Stage.FULL_ACTIVE and not has_hold_back:
+        return tuple(guard for guard in guards if guard not in NEEDS_CONTROL)
+    return guards

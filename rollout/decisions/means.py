@@ -11,20 +11,12 @@ for an early sample: a late one has bounds that are narrow anyway.
 """
 
 import math
-from dataclasses import dataclass
+
+from rollout.decisions.counts import Moments
 
 TUNED_FOR = 1000  # values of both arms
 SMALLEST_SAMPLE = 50  # values of each arm; below it the normal approximation is worth nothing
 _ROUNDING = 1e-9  # a variance below this part of the mean square is the rounding error of a constant
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """The number of an arm's values, their sum, and the sum of their squares."""
-
-    count: int
-    total: float
-    squares: float
 
 
 def difference_bounds(candidate: Moments, control: Moments, alpha: float) -> tuple[float, float]:
@@ -38,8 +30,8 @@ def difference_bounds(candidate: Moments, control: Moments, alpha: float) -> tup
     variances = _variance_of_mean(candidate), _variance_of_mean(control)
     if variances[0] is None or variances[1] is None:
         return -math.inf, math.inf
-    difference = candidate.total / candidate.count - control.total / control.count
-    size = (candidate.count + control.count) * _squared_rho(alpha)
+    difference = candidate.total / candidate.n - control.total / control.n
+    size = (candidate.n + control.n) * _squared_rho(alpha)
     factor = (size + 1) / size * (math.log(size + 1) - 2 * math.log(alpha))
     width = math.sqrt((variances[0] + variances[1]) * factor)
     return difference - width, difference + width
@@ -52,9 +44,9 @@ def _squared_rho(alpha: float) -> float:
 
 def _variance_of_mean(arm: Moments) -> float | None:
     """Return the variance of the arm's mean, or None if the sample does not show it."""
-    if arm.count < SMALLEST_SAMPLE:
+    if arm.n < SMALLEST_SAMPLE:
         return None
-    deviations = arm.squares - arm.total**2 / arm.count
+    deviations = arm.squares - arm.total**2 / arm.n
     if deviations <= _ROUNDING * arm.squares:
         return None
-    return deviations / (arm.count - 1) / arm.count
+    return deviations / (arm.n - 1) / arm.n

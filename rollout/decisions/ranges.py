@@ -48,13 +48,16 @@ STAGE_RANGES: Mapping[str, Range] = {
     "window_minutes": Range(1, 60, "minutes"),  # Redis keeps the slots of a window for an hour
     "cool_down_minutes": Range(0, 10_080, "minutes"),  # 7 days
     "errors_in_a_row": Range(1, 1000, "ticks"),
+    "first_requests": Range(1, 100_000, "requests"),
+    "hold_back_percent": Range(0, 50, "percent"),
 }
+TOLERANCE = Range(1, 100)
 MIN_SAMPLES = Range(1, 10_000_000, "samples")
 LIMIT_RANGES: Mapping[Guard, Range] = {
     **dict.fromkeys(Guard, SHARE),
     Guard.ERRORS: Range(0, 1_000_000, "errors"),
     Guard.P95_MS: Range(0, 80_000, "ms"),  # slower calls are counted as 80 s
-    Guard.ERROR_RATE: Range(0.000001, 0.5),  # the level of a test: at 0 it could never fail
+    Guard.ERROR_RATE: Range(0.000001, 0.5),  # at 0 the first error would be a violation
 }
 
 

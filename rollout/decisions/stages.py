@@ -1,18 +1,20 @@
 """The next step of a rollout: it stays, advances, trips or finishes, and why. Pure.
 
-Durations are deadlines counted from the moment a stage or a percent step was entered, plus the pauses since. A trip
-outranks timers, approvals, pauses and the freeze switch. To leave a stage a rollout needs its time and a PASS from the
-measurements of this visit; a percent step needs its time and no violation.
+Durations are deadlines counted from the moment a stage or a percent step was entered, plus the time since in which it
+was not in effect: paused, with serving switched off, or not judged. A trip outranks timers, approvals, pauses and the
+freeze switch. To leave a stage a rollout needs its time and a PASS from the measurements of this visit; each percent
+step needs that too, and a sample of its own.
 """
 
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from rollout.choices import RunState, Stage, Verdict
-from rollout.decisions.guards import Judgment, describe_judgment, worst
+from rollout.decisions.guards import Judgment, worst
 from rollout.decisions.trips import decide_trip
+from rollout.decisions.wording import describe_judgment
 
 DEFAULT_ROLLOUT = "derived-data"  # made by the migrations; the consumer API is behind it
 ORDER = list(Stage)
@@ -51,9 +53,11 @@ class Progress:
 
     percent: the traffic share of the candidate, 0 to 100.
     entered_at: when the stage, or its percent step, was entered.
-    paused_seconds: the time that the rollout was paused since then.
+    paused_seconds, idle_seconds: the time since then in which the rollout was paused, or was not in effect because
+        serving was off or nothing was judged.
     pace: a factor of the stage's length; 0.05 shortens ten minutes to half a minute.
     trip_errors: the number of errors that exceeded the hard limit, if the trip is not yet in the table; else 0.
+    is_serving: whether the part Serving is switched on.
     blind_ticks: the number of ticks in a row, this one included, at which a guard could not be measured.
     name: the rollout's, for the commands that the reasons name.
     """
@@ -63,7 +67,9 @@ class Progress:
     percent: int
     entered_at: datetime
     paused_seconds: float = 0.0
+    idle_seconds: float = 0.0
     pace: float = 1.0
+    is_serving: bool = True
     is_approved: bool = False
     is_frozen: bool = False
     trip_errors: int = 0
@@ -123,17 +129,18 @@ class Serving:
         return Arm.CANDIDATE if bucket < self.percent else Arm.CONTROL
 
 
-def serving_at(stage: Stage, percent: int) -> Serving:
+def serving_at(stage: Stage, percent: int, hold_back_percent: int = 0) -> Serving:
     """Return how a stage serves.
 
     percent: the rollout's traffic share, which counts in PARTIAL_ACTIVE alone.
+    hold_back_percent: the share of keys that control serves in FULL_ACTIVE: those that got the candidate last.
     """
     return {
         Stage.DISABLED: Serving(),
         Stage.DARK_MODE: Serving(probes=True),
         Stage.SHADOW_MODE: Serving(shadows=True),
         Stage.PARTIAL_ACTIVE: Serving(percent=percent, lines=Lines.PRIORITY),
-        Stage.FULL_ACTIVE: Serving(percent=100, lines=Lines.ALL),
+        Stage.FULL_ACTIVE: Serving(percent=100 - hold_back_percent, lines=Lines.ALL),
     }[stage]
 
 
@@ -150,6 +157,8 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
         return _stay(progress, f"the rollout is paused; run: manage.py rollout resume {progress.name}")
     if progress.run_state is RunState.DONE:
         return _stay(progress, "the rollout is done; its guards continue to watch")
+    if not progress.is_serving:
+        return _stay(progress, "serving is off, and this time does not count; run: manage.py reactivate serving")
     if (left := seconds_left(progress, plan, now)) > 0:
         return _stay(progress, f"{left:.0f} s are left")
     if progress.is_frozen:
@@ -159,14 +168,18 @@ def decide(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment], n
 
 def _onward(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) -> Decision:
     """Decide for a rollout whose time in its stage or percent step is over."""
-    stage, percent, verdict = progress.stage, progress.percent, worst(judgments)
+    stage, percent = progress.stage, progress.percent
     higher = [each for each in plan.percents if each > percent]
-    if stage is Stage.PARTIAL_ACTIVE and higher and verdict is not Verdict.ERROR:
-        return Decision(Next.STEP, stage, higher[0], (f"{percent} % of the traffic held for its time",))
-    if verdict is not Verdict.PASS:
+    if worst(judgments) is not Verdict.PASS:
         lacking = [each for each in judgments if each.verdict is not Verdict.PASS and each.is_binding]
         return _stay(progress, *([describe_judgment(each) for each in lacking] or ["no guard was measured"]))
+    if stage is Stage.PARTIAL_ACTIVE:
+        small = [each for each in judgments if each.is_binding and each.step_samples < each.needed]
+        if small:
+            return _stay(progress, *(_describe_step_sample(each, percent) for each in small))
     reasons = tuple(map(describe_judgment, judgments))
+    if stage is Stage.PARTIAL_ACTIVE and higher:
+        return Decision(Next.STEP, stage, higher[0], (f"{percent} % of the traffic held for its time", *reasons))
     if stage is Stage.FULL_ACTIVE:
         return Decision(Next.FINISH, stage, percent, reasons)
     if plan.needs_approval and not progress.is_approved:
@@ -175,12 +188,16 @@ def _onward(progress: Progress, plan: StagePlan, judgments: Sequence[Judgment]) 
     return Decision(Next.ADVANCE, ORDER[ORDER.index(stage) + 1], percent, reasons)
 
 
+def _describe_step_sample(judgment: Judgment, percent: int) -> str:
+    return f"{judgment.name} has {judgment.step_samples:,} of {judgment.needed:,} samples at {percent} %"
+
+
 def seconds_left(progress: Progress, plan: StagePlan, now: datetime) -> float:
     """Return the seconds left in the stage, or in its percent step; 0 when its time is over."""
     steps = len(plan.percents) if progress.stage is Stage.PARTIAL_ACTIVE and plan.percents else 1
-    length = timedelta(minutes=plan.minutes * progress.pace / steps)
-    deadline = progress.entered_at + length + timedelta(seconds=progress.paused_seconds)
-    return max(0.0, (deadline - now).total_seconds())
+    length = 60 * plan.minutes * progress.pace / steps
+    in_effect = (now - progress.entered_at).total_seconds() - progress.paused_seconds - progress.idle_seconds
+    return max(0.0, length - in_effect)
 
 
 def percent_on_entry(stage: Stage, plan: StagePlan) -> int:

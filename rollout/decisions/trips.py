@@ -4,11 +4,14 @@ A hard limit does not wait for this decision: the script in rollout/gate/scripts
 and every gate answers control. The number of errors in that mark comes in here with the next tick.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rollout.choices import Consequence, Stage, Verdict
-from rollout.decisions.guards import Judgment, describe_judgment
+from rollout.decisions.guards import ALPHA, Judgment
+from rollout.decisions.wording import describe_judgment
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +53,27 @@ def _stage_before(stage: Stage) -> Stage:
 def describe_exceeded_limit(errors: int) -> str:
     """Return the reason of a trip that a gate set off, before any tick."""
     return f"the hard limit of errors was exceeded, with {errors} errors"
+
+
+@lru_cache(maxsize=4096)
+def hard_limit(at_most: int, first_requests: int | None, control_requests: int, control_errors: int) -> int:
+    """Return how many errors the count allows in the first requests of a stage visit.
+
+    That is the policy's limit, or more if control itself has so many errors that they explain a higher count: the
+    largest count that a candidate as good as control exceeds with a probability of at most ALPHA / 2.
+
+    at_most: the limit of the policy.
+    first_requests: for how many requests the count judges; None: always, and then the policy's limit holds.
+    control_requests, control_errors: control's sample from the stage before; 0 if there is none.
+    """
+    if first_requests is None or not control_errors:
+        return at_most
+    rate = min(1 - 1e-12, control_errors / control_requests)
+    log_odds = math.log(rate) - math.log1p(-rate)
+    log_chance, tail = first_requests * math.log1p(-rate), 1.0  # of no error; of at least `count` errors
+    for count in range(first_requests + 1):
+        tail -= math.exp(log_chance)
+        if count >= at_most and tail <= ALPHA / 2:
+            return count
+        log_chance += math.log((first_requests - count) / (count + 1)) + log_odds if count < first_requests else 0.0
+    return first_requests

@@ -1,35 +1,65 @@
-"""The observations of a rollout's arms: counted in memory, sent to Redis every second, and read back added up.
+"""The observations of a rollout's arms: counted in memory, and sent to Redis every second.
 
-An error of the candidate is sent at once. Counts belong to a rollout, an epoch and an arm; a visit's counts are the sum
-over its epochs. Besides these totals, counts are kept in slots of ten seconds, for the rolling window, and over all
-epochs, for Prometheus. Each arm's counts are sent by one script, which also trips the rollout if its errors exceed
-their limit, so no tick is needed for a trip. Without Redis, observations are kept up to a bound. Beyond it they are
-dropped, and the dropped ones are counted, so that a guard reports that it cannot measure.
+An error of the candidate is sent at once. Counts belong to a stage visit and its percent step, and Redis adds them up
+in slots of ten seconds. One script counts both arms and trips the rollout if its errors exceed their limit, so that no
+tick is needed for a trip. Without Redis, counts stay in memory, whose size does not grow with the observations.
 """
 
 import threading
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import mmh3
+import orjson
 import redis
+import structlog
 
 from core.redis import client, key
-from rollout.decisions.guards import Counts
 from rollout.decisions.latency import LARGEST_BUCKET, bucket_number
+from rollout.decisions.record import SLOT_SECONDS
 from rollout.decisions.stages import Arm
-from rollout.gate.marks import relative_guard_key, trip_key
+from rollout.gate.marks import trip_key
 from rollout.gate.scripts import ADD_COUNTS
+from rollout.gate.slots import (
+    LATENCY_PREFIX,
+    LIFE_SECONDS,
+    MICROSECONDS,
+    OWN_PARTS,
+    OWN_PREFIX,
+    slots_prefix,
+    totals_prefix,
+    visit_key,
+)
 
-UNSENT_AT_MOST = 100_000  # observations that Redis has not taken yet
-SLOT_SECONDS = 10
-LIFE_SECONDS = 400 * 86400  # longer than any stage visit that is judged as a whole
-LATENCY_PREFIX = "b"  # of the field that counts a latency bucket; the bucket's number follows
+ADDED_UP_AFTER = 5_000  # observations
+KEYS_AT_MOST = 4_096  # targeting keys of a visit that are sent to see which arm they got; as many as Redis keeps
+FAILING_AT_MOST = 10_000  # targeting keys that fail in one batch; errors of further ones count one by one
 LATENCY_FIELDS = [f"{LATENCY_PREFIX}{number}" for number in range(LARGEST_BUCKET + 1)]
-MICROSECONDS = "us"  # the field that adds the latencies up
-COUNT_FIELDS = ("requests", "errors", "hits", "misses", "compared", "mismatches", "dropped")
+log = structlog.get_logger("slipway.gate")
+
+
+@dataclass(frozen=True, slots=True)
+class StageVisit:
+    """The visit of a rollout to a stage, as far as counting needs it.
+
+    id: names the visit; a rollout that enters a stage begins a new one.
+    attempt: names the time from a start to the next start, abort or trip.
+    step: the share that the candidate serves, 0 to 100, which names the percent step.
+    errors_at_most: the hard limit of the candidate's errors; None if there is none.
+    first_requests: the hard limit judges so many requests of the candidate; None: always.
+    window_seconds: the length of the window of a limit that always judges; None: the whole visit.
+    """
+
+    id: str
+    attempt: str = ""
+    epoch: int = 0
+    step: int = 0
+    errors_at_most: int | None = None
+    first_requests: int | None = None
+    window_seconds: float | None = None
 
 
 class Observation(NamedTuple):
@@ -38,42 +68,36 @@ class Observation(NamedTuple):
     ms: its latency.
     is_hit: whether a cache had the value; None if no cache was looked up.
     is_same: whether the value equals control's; None if the two were not compared.
+    key: the targeting key, if it is known.
+    metrics: the application's own metrics.
+    is_alone: whether the candidate could not run beside this call of control.
+    has_compare_failed: whether the two values could not be compared.
     """
 
     rollout: str
-    epoch: int
+    visit: StageVisit
     arm: Arm
     ms: float
     is_error: bool = False
     is_hit: bool | None = None
     is_same: bool | None = None
+    key: str | None = None
+    metrics: Mapping[str, float | bool] | None = None
+    is_alone: bool = False
+    has_compare_failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StageVisit:
-    """The visit of a rollout to its present stage, as far as counting needs it.
+@dataclass(slots=True)
+class VisitCounts:
+    """What was counted of one visit and not sent yet.
 
-    epoch, first_epoch: the present epoch, and the one with which the visit began.
-    errors_at_most: the hard limit of the candidate's errors; None if there is none.
-    window_seconds: the length of the rolling window that is judged; None: the whole visit.
+    numbers: by "step:arm:count". failing, seen: targeting keys, hashed, by step and arm.
     """
 
-    epoch: int
-    first_epoch: int
-    errors_at_most: int | None = None
-    window_seconds: float | None = None
-
-    def includes(self, epoch: int) -> bool:
-        """Return whether the epoch is one of this visit."""
-        return self.first_epoch <= epoch <= self.epoch
-
-
-class CountKey(NamedTuple):
-    """The rollout, epoch and arm that a set of counts belongs to."""
-
-    rollout: str
-    epoch: int
-    arm: Arm
+    visit: StageVisit
+    numbers: Counter[str] = field(default_factory=Counter)
+    failing: dict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+    seen: dict[tuple[int, str], set[int]] = field(default_factory=lambda: defaultdict(set))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,162 +105,176 @@ class Batch:
     """Counts on their way to Redis. A batch that may or may not have arrived is sent again under the same id."""
 
     id: str
-    key: CountKey
-    counts: Counter[str]
+    rollout: str
+    counts: VisitCounts
 
 
 class Counters:
-    """The counts of one process. Threads share it; `observe` takes no lock.
+    """The counts of one process. Threads share it; `observe` takes no lock but for one call in some thousands.
 
-    visit_of: returns a rollout's stage visit by its name, or None if the rollout is unknown.
-    on_trip: is called after a batch that tripped its rollout.
+    visit_of: returns a rollout's present stage visit by its name, or None if the rollout is unknown.
+    on_trip: is called with the rollout's name after a batch that tripped it.
     """
 
     def __init__(
-        self, visit_of: Callable[[str], StageVisit | None], on_trip: Callable[[], object] | None = None
+        self, visit_of: Callable[[str], StageVisit | None], on_trip: Callable[[str], object] | None = None
     ) -> None:
         self._visit_of, self._on_trip = visit_of, on_trip
         self._observations: deque[Observation] = deque()
-        self._counts: dict[CountKey, Counter[str]] = {}
+        self._counts: dict[tuple[str, str], VisitCounts] = {}
         self._batch: Batch | None = None
-        self._lock = threading.Lock()
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self._sent: set[str] = set()  # visits that this process has counted in
+        self._seen: dict[str, set[int]] = {}  # targeting keys that were sent, by visit and step
+        self._reasons: set[str] = set()
         self.wake = threading.Event()  # set if an observation should be sent at once
 
     def observe(self, observation: Observation) -> None:
-        """Count one call of an arm."""
+        """Count one call of an arm. The caller has validated it."""
         self._observations.append(observation)
         if observation.is_error and observation.arm is Arm.CANDIDATE:
             self.wake.set()
+        if len(self._observations) > ADDED_UP_AFTER:
+            with self._lock:
+                self._add_up()
+
+    def drop(self, rollout: str, visit: StageVisit, arm: Arm, reason: str) -> None:
+        """Count an observation that cannot be used. The first one with this reason is logged."""
+        if reason not in self._reasons and len(self._reasons) < 100:
+            self._reasons.add(reason)
+            log.warning("an observation was dropped; fix the caller", rollout=rollout, arm=arm.value, reason=reason)
+        with self._lock:
+            self._of_visit(rollout, visit).numbers[f"{visit.step}:{arm.value}:dropped"] += 1
 
     def flush(self) -> bool:
         """Send what was counted. Return whether Redis took all of it; the rest is sent the next time."""
-        with self._lock:
-            self._add_up()
+        with self._sending:
             try:
-                while self._batch or self._counts:
-                    if self._batch is None:
-                        self._batch = Batch(uuid.uuid4().hex, *self._counts.popitem())
-                    self._send(self._batch)
-                    self._batch = None
+                while self._next_batch():
+                    self._send()
             except redis.RedisError:
                 return False
             return True
 
+    def _next_batch(self) -> bool:
+        """Take the counts of one visit to be sent, unless a batch waits already. Return whether there is one."""
+        with self._lock:
+            self._add_up()
+            if self._batch is None and self._counts:
+                (rollout, _), counts = self._counts.popitem()
+                self._batch = Batch(uuid.uuid4().hex, rollout, counts)
+        return self._batch is not None
+
     def _add_up(self) -> None:
-        unsent = sum(counts["requests"] for counts in self._counts.values())
-        if self._batch is not None:
-            unsent += self._batch.counts["requests"]
-        while self._observations:
+        for _ in range(len(self._observations)):
             observation = self._observations.popleft()
-            count_key = CountKey(observation.rollout, observation.epoch, observation.arm)
-            counts = self._counts.setdefault(count_key, Counter())
-            if unsent < UNSENT_AT_MOST:
-                counts.update(_fields(observation))
-                counts[MICROSECONDS] += round(observation.ms * 1000)
-            else:
-                counts["dropped"] += 1
-            unsent += 1
+            try:
+                self._add(observation)
+            except Exception as error:  # one observation must not cost the others
+                place = f"{observation.visit.step}:{observation.arm.value}:dropped"
+                self._of_visit(observation.rollout, observation.visit).numbers[place] += 1
+                log.exception("an observation was dropped", rollout=observation.rollout, reason=type(error).__name__)
 
-    def _send(self, batch: Batch) -> None:
-        rollout, epoch, arm = batch.key
-        visit = self._visit_of(rollout)
-        if visit is None or not visit.includes(epoch):
-            visit = StageVisit(epoch, epoch)  # the visit is over or unknown: count, but never trip
-        limit = visit.errors_at_most if arm is Arm.CANDIDATE else None
+    def _of_visit(self, rollout: str, visit: StageVisit) -> VisitCounts:
+        counts = self._counts.get((rollout, visit.id))
+        if counts is None:
+            counts = self._counts[rollout, visit.id] = VisitCounts(visit)
+        return counts
+
+    def _add(self, observation: Observation) -> None:
+        counts, visit = self._of_visit(observation.rollout, observation.visit), observation.visit
+        arm = observation.arm.value
+        added = [f"{visit.step}:{arm}:{name}" for name in _names(observation)]
+        numbers = counts.numbers
+        for name in added:
+            numbers[name] += 1
+        numbers[f"{visit.step}:{arm}:{MICROSECONDS}"] += round(observation.ms * 1000)
+        for metric, value in (observation.metrics or {}).items():
+            for part, number in zip(OWN_PARTS, (1, value, value * value), strict=True):
+                numbers[f"{visit.step}:{arm}:{OWN_PREFIX}{metric}:{part}"] += number  # type: ignore[assignment]
+        if observation.key is not None:
+            self._add_key(counts, (visit.step, arm), observation.key, is_error=observation.is_error)
+        elif observation.is_error:
+            numbers[f"{visit.step}:{arm}:failing"] += 1
+
+    def _add_key(self, counts: VisitCounts, place: tuple[int, str], targeting_key: str, *, is_error: bool) -> None:
+        """Note a targeting key that fails, or that this process sees for the first time in a percent step."""
+        hashed = mmh3.hash(targeting_key.encode("utf-8", "surrogatepass"))
+        if is_error and len(counts.failing[place]) < FAILING_AT_MOST:
+            counts.failing[place].add(hashed)
+        elif is_error:
+            counts.numbers[f"{place[0]}:{place[1]}:failing"] += 1
+        if not 0 < place[0] < 100:
+            return
+        seen = self._seen.setdefault(f"{counts.visit.id}:{place[0]}", set())
+        if len(seen) < KEYS_AT_MOST and hashed not in seen:
+            seen.add(hashed)
+            counts.seen[place].add(hashed)
+
+    def _send(self) -> None:
+        batch = self._batch
+        assert batch is not None  # noqa: S101 - `_next_batch` comes first
+        rollout, visit, counts = batch.rollout, batch.counts.visit, batch.counts
+        present = self._visit_of(rollout)
+        is_present = present is not None and present.id == visit.id
+        if present is not None and is_present:
+            visit = present  # with the limit that holds now
+        limit = visit.errors_at_most if is_present else None  # a visit that is over counts, but never trips
         keys = [
-            _totals_key(rollout, epoch, arm),
-            _slots_prefix(rollout, visit.first_epoch, arm),
-            _totals_prefix(rollout),
-            trip_key(rollout),
-            key("rollouts"),
+            visit_key(visit.id),
+            slots_prefix(visit.id),
             key(f"metrics-sent:{batch.id}"),
-            relative_guard_key(rollout, visit.first_epoch),
-            _all_epochs_key(rollout, arm),
+            trip_key(visit.attempt),
+            key("rollouts"),
+            key(f"failing:{visit.id}:"),
+            key(f"keys:{visit.id}:"),
+            totals_prefix(rollout),
         ]
-        arguments = [
-            LIFE_SECONDS,
+        arguments: list[str | int | bytes] = [
             SLOT_SECONDS,
-            epoch,
-            visit.first_epoch,
+            LIFE_SECONDS,
+            visit.epoch,
             -1 if limit is None else limit,
+            -1 if visit.first_requests is None else visit.first_requests,
             round((visit.window_seconds or 0) / SLOT_SECONDS),
-            arm.value,
+            int(visit.id in self._sent),
+            rollout,
+            orjson.dumps(counts.numbers),
+            orjson.dumps(_key_lists(counts.failing)),
+            orjson.dumps(_key_lists(counts.seen)),
         ]
-        fields_and_counts = [part for field_and_count in batch.counts.items() for part in field_and_count]
-        has_tripped = client().eval(ADD_COUNTS, len(keys), *keys, *arguments, *fields_and_counts)
+        has_tripped = client().eval(ADD_COUNTS, len(keys), *keys, *arguments)
+        self._batch = None
+        self._forget_old_visits(rollout, visit)
         if has_tripped and self._on_trip is not None:
-            self._on_trip()
+            self._on_trip(rollout)
+
+    def _forget_old_visits(self, rollout: str, visit: StageVisit) -> None:
+        """Note that this process counts in the visit, and forget the visits of long ago."""
+        if len(self._sent) > 1000:
+            self._sent.clear()
+        if len(self._seen) > 100:
+            self._seen.clear()
+        self._sent.add(visit.id)
 
 
-def _fields(observation: Observation) -> Iterable[str]:
-    """Yield the fields that this observation increments."""
-    yield "requests"
-    yield LATENCY_FIELDS[bucket_number(observation.ms)]
+def _key_lists(keys: Mapping[tuple[int, str], set[int]]) -> list[list[int | str]]:
+    return [[step, arm, *hashes] for (step, arm), hashes in keys.items() if hashes]
+
+
+def _names(observation: Observation) -> list[str]:
+    """Return the counts that this observation increments."""
+    names = ["requests", LATENCY_FIELDS[bucket_number(observation.ms)]]
     if observation.is_error:
-        yield "errors"
+        names.append("errors")
     if observation.is_hit is not None:
-        yield "hits" if observation.is_hit else "misses"
+        names.append("hits" if observation.is_hit else "misses")
     if observation.is_same is not None:
-        yield "compared"
+        names.append("compared")
         if not observation.is_same:
-            yield "mismatches"
-
-
-def read_counts(rollout: str, arm: Arm, visit: StageVisit) -> Counts:
-    """Return the counts of the visit, or of its window if it has one. Raises redis.RedisError."""
-    with client().pipeline(transaction=False) as pipeline:
-        if visit.window_seconds:
-            slot = int(client().time()[0]) // SLOT_SECONDS
-            for slots_ago in range(round(visit.window_seconds / SLOT_SECONDS) + 1):
-                pipeline.hgetall(f"{_slots_prefix(rollout, visit.first_epoch, arm)}{slot - slots_ago}")
-        else:
-            for epoch in range(visit.first_epoch, visit.epoch + 1):
-                pipeline.hgetall(_totals_key(rollout, epoch, arm))
-        hashes: list[dict[bytes, bytes]] = pipeline.execute()
-    return _add_hashes(hashes).counts
-
-
-class ArmTotals(NamedTuple):
-    """The counts of an arm over all epochs, and the sum of its latencies in seconds."""
-
-    counts: Counts
-    latency_seconds: float
-
-
-def read_totals(rollouts: Iterable[str]) -> dict[tuple[str, Arm], ArmTotals]:
-    """Return what was ever counted, by rollout and arm, in one round trip. Raises redis.RedisError."""
-    arms = [(rollout, arm) for rollout in rollouts for arm in Arm]
-    with client().pipeline(transaction=False) as pipeline:
-        for rollout, arm in arms:
-            pipeline.hgetall(_all_epochs_key(rollout, arm))
-        hashes: list[dict[bytes, bytes]] = pipeline.execute()
-    return {each: _add_hashes([fields]) for each, fields in zip(arms, hashes, strict=True)}
-
-
-def _add_hashes(hashes: Iterable[Mapping[bytes, bytes]]) -> ArmTotals:
-    totals: Counter[str] = Counter()
-    for fields in hashes:
-        totals.update({name.decode(): int(count) for name, count in fields.items()})
-    latencies = {
-        int(name.removeprefix(LATENCY_PREFIX)): count
-        for name, count in totals.items()
-        if name.startswith(LATENCY_PREFIX)
-    }
-    counts = Counts(**{name: totals[name] for name in COUNT_FIELDS}, latencies=latencies)
-    return ArmTotals(counts, totals[MICROSECONDS] / 1e6)
-
-
-def _totals_prefix(rollout: str) -> str:
-    return key(f"metrics:{rollout}:")
-
-
-def _totals_key(rollout: str, epoch: int, arm: Arm) -> str:
-    return f"{_totals_prefix(rollout)}{epoch}:{arm.value}"
-
-
-def _all_epochs_key(rollout: str, arm: Arm) -> str:
-    return key(f"metrics-all:{rollout}:{arm.value}")
-
-
-def _slots_prefix(rollout: str, first_epoch: int, arm: Arm) -> str:
-    return key(f"metrics-slot:{rollout}:{first_epoch}:{arm.value}:")
+            names.append("mismatches")
+    if observation.has_compare_failed:
+        names.append("uncompared")
+    if observation.is_alone:
+        names.append("alone")
+    return names

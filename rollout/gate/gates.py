@@ -116,7 +116,7 @@ class Gate:
         """
         state = state or self._states.find(self.name)
         if state is not None:
-            self._counters.observe(Observation(self.name, state.visit.epoch, arm, ms, is_error, is_hit, is_same))
+            self._counters.observe(Observation(self.name, state.visit, arm, ms, is_error, is_hit, is_same))
 
     def _serve_candidate(self, state: RolloutState, control: Call, candidate: Call) -> Any:
         try:

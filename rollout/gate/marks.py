@@ -1,7 +1,8 @@
 """Marks in Redis that make every gate answer control for a rollout before a transition is stored.
 
-A trip mark holds the epoch and the errors that exceeded the hard limit. It binds every epoch until a transition settles
-it, so an advance that races a trip loses. A blind mark expires by itself: it means that the rollout cannot be judged.
+A trip mark holds the epoch and the errors that exceeded the hard limit. It belongs to the rollout's attempt, which a
+transition that settles the trip ends, so an advance that races a trip loses, and no attempt of another life of the
+database is bound by it. A blind mark expires by itself: it means that the rollout cannot be judged.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ import redis
 
 from core.redis import client, key
 
-RELATIVE_GUARD_SECONDS = 60
 BLIND_SECONDS = 30
 
 
@@ -27,39 +27,32 @@ class GateMark(NamedTuple):
     is_blind: bool
 
 
-def read_marks(settled_epochs: Mapping[str, int]) -> dict[str, GateMark]:
+def read_marks(attempts: Mapping[str, str]) -> dict[str, GateMark]:
     """Return the mark of each rollout, by name, in one round trip. Raises redis.RedisError.
 
-    settled_epochs: by name, the epoch with which the rollout was last started, aborted or tripped. Trips of earlier
-        epochs are settled.
+    attempts: the rollout's attempt, by name.
     """
-    if not settled_epochs:
+    if not attempts:
         return {}
-    names = list(settled_epochs)
-    keys = [trip_key(name) for name in names] + [blind_key(name) for name in names]
+    names = list(attempts)
+    keys = [trip_key(attempts[name]) for name in names] + [blind_key(name) for name in names]
     values: list[bytes | None] = client().mget(keys)  # type: ignore[assignment]
     trips, blind_marks = values[: len(names)], values[len(names) :]
     return {
-        name: GateMark(_unsettled_errors(trip, settled_epochs[name]), blind is not None)
+        name: GateMark(errors_of(trip), blind is not None)
         for name, trip, blind in zip(names, trips, blind_marks, strict=True)
     }
 
 
-def read_trip_errors(rollout: str, settled_epoch: int) -> int:
-    """Return the errors that tripped the rollout; 0 if it did not trip, or a transition settled it.
-
-    Raises redis.RedisError.
-    """
-    return read_marks({rollout: settled_epoch})[rollout].errors
+def read_trip_errors(attempt: str) -> int:
+    """Return the errors that tripped this attempt; 0 if it did not trip. Raises redis.RedisError."""
+    trip: bytes | None = client().get(trip_key(attempt))  # type: ignore[assignment]
+    return errors_of(trip)
 
 
-def defer_to_relative_guard(rollout: str, first_epoch: int) -> None:
-    """Let the relative guard judge this stage visit for a minute, in which the count of errors trips nothing.
-
-    first_epoch: the first epoch of the visit.
-    """
-    with suppress(redis.RedisError):
-        client().set(relative_guard_key(rollout, first_epoch), 1, ex=RELATIVE_GUARD_SECONDS)
+def errors_of(trip: bytes | None) -> int:
+    """Return the errors in a trip as Redis holds it, 0 if there is none."""
+    return 0 if trip is None else int(trip.partition(b":")[2])
 
 
 def mark_blind(rollout: str) -> None:
@@ -68,20 +61,9 @@ def mark_blind(rollout: str) -> None:
         client().set(blind_key(rollout), 1, ex=BLIND_SECONDS)
 
 
-def trip_key(rollout: str) -> str:
-    return key(f"trip:{rollout}")
+def trip_key(attempt: str) -> str:
+    return key(f"trip:{attempt}")
 
 
 def blind_key(rollout: str) -> str:
     return key(f"blind:{rollout}")
-
-
-def relative_guard_key(rollout: str, first_epoch: int) -> str:
-    return key(f"relative:{rollout}:{first_epoch}")
-
-
-def _unsettled_errors(trip: bytes | None, settled_epoch: int) -> int:
-    if trip is None:
-        return 0
-    epoch, _, errors = trip.partition(b":")
-    return int(errors) if int(epoch) >= settled_epoch else 0

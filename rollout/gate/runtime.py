@@ -53,7 +53,7 @@ class GateRuntime:
             self.flush()
 
 
-def _request_tick() -> None:
+def _request_tick(rollout: str) -> None:
     """Ask a worker to write a trip into the table now, rather than with the next scheduled tick in up to 5 s.
 
     Every gate serves control already. The request has a thread of its own, because a broker that hangs must not delay

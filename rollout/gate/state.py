@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import redis
 import structlog
@@ -21,6 +22,7 @@ from core.redis import key, listening_client
 from rollout import sql
 from rollout.choices import Stage
 from rollout.decisions.stages import Serving, serving_at
+from rollout.decisions.trips import hard_limit
 from rollout.gate import heartbeat
 from rollout.gate import marks as redis_marks
 from rollout.gate.counters import StageVisit
@@ -52,7 +54,7 @@ class RolloutState:
     is_blind: bool = False
 
 
-UNKNOWN = RolloutState(Stage.DISABLED, Serving(), StageVisit(0, 0))
+UNKNOWN = RolloutState(Stage.DISABLED, Serving(), StageVisit(""))
 
 
 class RolloutStates:
@@ -170,19 +172,34 @@ def _state(
     stage: str,
     percent: int,
     epoch: int,
-    first_epoch: int,
+    visit: UUID,
+    attempt: UUID,
     settled_epoch: int,
+    control_requests: int,
+    control_errors: int,
     errors_at_most: float | None,
     window_minutes: float | None,
+    first_requests: int | None,
+    hold_back_percent: int,
     is_serving_on: bool,
 ) -> RolloutState:
     """Return the state of one row of `sql.ROLLOUT_STATES`."""
-    limit = None if errors_at_most is None else int(errors_at_most)
-    window_seconds = None if window_minutes is None else window_minutes * 60
+    limit = None
+    if errors_at_most is not None:
+        limit = hard_limit(int(errors_at_most), first_requests, control_requests, control_errors)
+    serving = serving_at(Stage(stage), percent, hold_back_percent)
     return RolloutState(
         Stage(stage),
-        serving_at(Stage(stage), percent) if is_serving_on else Serving(),
-        StageVisit(epoch, first_epoch, limit, window_seconds),
+        serving if is_serving_on else Serving(),
+        StageVisit(
+            id=visit.hex,
+            attempt=attempt.hex,
+            epoch=epoch,
+            step=serving.percent,
+            errors_at_most=limit,
+            first_requests=first_requests,
+            window_seconds=None if window_minutes is None else window_minutes * 60,
+        ),
         settled_epoch,
         is_serving_on,
     )
@@ -190,7 +207,7 @@ def _state(
 
 def _with_marks(states: Mapping[str, RolloutState]) -> dict[str, RolloutState]:
     """Return the states with their trip marks. Raises redis.RedisError."""
-    marks = redis_marks.read_marks({name: state.settled_epoch for name, state in states.items()})
+    marks = redis_marks.read_marks({name: state.visit.attempt for name, state in states.items()})
     return {name: _with_mark(state, marks[name]) for name, state in states.items()}
 
 
@@ -204,6 +221,6 @@ def _with_mark(state: RolloutState, mark: GateMark) -> RolloutState:
 
 def _with_known_trip(state: RolloutState, before: RolloutState | None) -> RolloutState:
     """Return the state, tripped if it was before and no transition settled that trip."""
-    if before and before.has_tripped and state.settled_epoch == before.settled_epoch:
+    if before and before.has_tripped and state.visit.attempt == before.visit.attempt:
         return replace(state, serving=Serving(), has_tripped=True)
     return state

@@ -2,7 +2,16 @@
 
 from core.switches import Activation
 from rollout.models.recovery import LEVELS, OPEN, UNDOES, RecoveryRun, RecoveryRunQuerySet, RecoveryStep, Snapshot
-from rollout.models.rollouts import GuardPolicy, GuardReading, Rollout, RolloutQuerySet, StagePolicy, Transition, rising
+from rollout.models.rollouts import (
+    GuardPolicy,
+    GuardReading,
+    Rollout,
+    RolloutQuerySet,
+    StagePolicy,
+    Transition,
+    VisitEvidence,
+    rising,
+)
 
 __all__ = [
     "LEVELS",
@@ -19,5 +28,6 @@ __all__ = [
     "Snapshot",
     "StagePolicy",
     "Transition",
+    "VisitEvidence",
     "rising",
 ]

@@ -1,11 +1,14 @@
 """The tables of rollouts: their stage, their policies and their history."""
 
+import uuid
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Self
 
+import msgspec
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -14,9 +17,10 @@ from django.db.models.functions import Lower, Now
 
 from core.access.audit import tracked
 from core.db.append_only import append_only
-from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
-from rollout.decisions.guards import Limit
-from rollout.decisions.ranges import LIMIT_RANGES, MIN_SAMPLES, STAGE_RANGES, describe_outside
+from rollout.choices import Consequence, Direction, Guard, RunState, Stage, Verdict
+from rollout.decisions.guards import FIRST_REQUESTS, OWN_GUARDS, Rule
+from rollout.decisions.ranges import LIMIT_RANGES, MIN_SAMPLES, STAGE_RANGES, TOLERANCE, describe_outside
+from rollout.decisions.record import VisitRecord
 from rollout.decisions.stages import StagePlan
 
 
@@ -38,6 +42,12 @@ class Rollout(models.Model):
     percent = models.PositiveSmallIntegerField(default=0, help_text="traffic share of the candidate, 0 to 100")
     pace = models.FloatField(default=1.0, help_text="0.05 shortens ten minutes to half a minute")
     stage_epoch = models.PositiveBigIntegerField(default=0, help_text="epoch with which the stage visit began")
+    visit = models.UUIDField(
+        default=uuid.uuid4, db_default=RandomUUID(), help_text="names the stage visit, which its measurements belong to"
+    )
+    attempt = models.UUIDField(
+        default=uuid.uuid4, db_default=RandomUUID(), help_text="names the time up to the next start, abort or trip"
+    )
     settled_epoch = models.PositiveBigIntegerField(
         default=0, help_text="epoch of the last start, abort or trip, which settles the trips of earlier epochs"
     )
@@ -50,9 +60,12 @@ class Rollout(models.Model):
     approved_by = models.CharField(max_length=150, blank=True, default="")
     approved_epoch = models.PositiveBigIntegerField(null=True, blank=True, help_text="epoch that the approval began")
     control_requests = models.PositiveBigIntegerField(
-        default=0, help_text="control's sample of PARTIAL_ACTIVE, which FULL_ACTIVE is compared with"
+        default=0, help_text="control's sample of the stage before; its errors raise the hard limit of errors"
     )
     control_errors = models.PositiveBigIntegerField(default=0)
+    control_slow_bucket = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="latency bucket of control's 95th percentile in the stage before"
+    )
     cool_down_until = models.DateTimeField(
         null=True, blank=True, help_text="after a trip; the rollout cannot be started before"
     )
@@ -132,6 +145,18 @@ class StagePolicy(models.Model):
     errors_in_a_row = models.PositiveSmallIntegerField(
         default=6, help_text="the rollout trips after so many ticks in a row at which a guard could not be measured"
     )
+    first_requests = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        default=FIRST_REQUESTS,
+        db_default=FIRST_REQUESTS,
+        help_text="the count of errors judges so many requests of the candidate, and then its rate does; empty: always",
+    )
+    hold_back_percent = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="share of the keys that control serves in FULL_ACTIVE, 0 to 50, so that it can be compared with",
+    )
     cool_down_minutes = models.FloatField(
         default=15, help_text="after a trip out of this stage, the rollout cannot be started for so many minutes"
     )
@@ -155,6 +180,13 @@ class StagePolicy(models.Model):
                 condition=Q(window_minutes=None) | _in_range("window_minutes"), name="stage_policy_window_1_to_60"
             ),
             models.CheckConstraint(
+                condition=Q(first_requests=None) | _in_range("first_requests"), name="stage_policy_first_in_range"
+            ),
+            models.CheckConstraint(condition=_in_range("hold_back_percent"), name="stage_policy_hold_back_in_range"),
+            models.CheckConstraint(
+                condition=Q(stage=Stage.FULL_ACTIVE) | Q(hold_back_percent=0), name="stage_policy_hold_back_where_full"
+            ),
+            models.CheckConstraint(
                 condition=Q(percents__contained_by=list(range(1, 101)), percents__len__lte=100),
                 name="stage_policy_percents_1_to_100",
             ),
@@ -171,13 +203,9 @@ class StagePolicy(models.Model):
         """The policy as `rollout.decisions.stages` takes it."""
         return StagePlan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
 
-    def limits(self) -> dict[Guard, Limit]:
-        """Return the limit of each guard; a guard without a policy is off."""
-        stored = {
-            Guard(policy.guard): Limit(policy.at_most, policy.min_samples, policy.is_on, Consequence(policy.leads))
-            for policy in self.guards.all()
-        }
-        return {guard: stored.get(guard, Limit(0.0, is_on=False)) for guard in Guard}
+    def rules(self) -> list[Rule]:
+        """Return the rules of the guards that are switched on; a guard without a policy is off."""
+        return [policy.rule for policy in self.guards.all() if policy.is_on]
 
     def clean(self) -> None:
         """Raise ValidationError if the percents are missing, or if a number is outside its range.
@@ -187,6 +215,8 @@ class StagePolicy(models.Model):
         errors = {name: describe_outside(name, allowed, getattr(self, name)) for name, allowed in STAGE_RANGES.items()}
         if self.stage == Stage.PARTIAL_ACTIVE and not self.percents:
             errors["percents"] = "percents must be traffic shares in this stage, for example 10, 25, 50 (got none)"
+        if self.stage != Stage.FULL_ACTIVE and self.hold_back_percent:
+            errors["hold_back_percent"] = f"hold_back_percent must be 0 in this stage (got {self.hold_back_percent})"
         _raise_errors(errors)
 
 
@@ -213,13 +243,34 @@ class GuardPolicy(models.Model):
         help_text="a number of errors, ms, or a share from 0 to 1; of the hit rate the share of misses"
     )
     min_samples = models.PositiveIntegerField(default=50)
+    tolerance = models.FloatField(
+        default=1.0, db_default=1.0, help_text="against control: how many times as bad as control; 1: no worse"
+    )
+    metric = models.SlugField(
+        max_length=30, blank=True, default="", db_default="", help_text="name of an own metric, as observe() gets it"
+    )
+    worse = models.CharField(
+        max_length=6,
+        choices=Direction,
+        default=Direction.HIGHER,
+        db_default=Direction.HIGHER,
+        help_text="direction in which an own metric becomes worse",
+    )
     leads = models.CharField(max_length=10, choices=Consequence, default=Consequence.DISABLE)
 
     class Meta:
         verbose_name_plural = "guard policies"
         ordering = ["pk"]
         constraints = [
-            models.UniqueConstraint(fields=["policy", "guard"], name="guard_policy_unique"),
+            models.UniqueConstraint(fields=["policy", "guard", "metric"], name="guard_policy_unique"),
+            models.CheckConstraint(
+                condition=Q(guard__in=OWN_GUARDS) & ~Q(metric="") | ~Q(guard__in=OWN_GUARDS) & Q(metric=""),
+                name="guard_policy_metric_of_own_guards",
+            ),
+            models.CheckConstraint(condition=Q(worse__in=Direction.values), name="guard_policy_worse_known"),
+            models.CheckConstraint(
+                condition=Q(tolerance__range=TOLERANCE.bounds), name="guard_policy_tolerance_in_range"
+            ),
             models.CheckConstraint(condition=Q(guard__in=Guard.values), name="guard_policy_guard_known"),
             models.CheckConstraint(condition=Q(leads__in=Consequence.values), name="guard_policy_leads_known"),
             models.CheckConstraint(
@@ -229,7 +280,20 @@ class GuardPolicy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.policy} {self.get_guard_display()}"
+        return f"{self.policy} {self.metric or self.get_guard_display()}"
+
+    @property
+    def rule(self) -> Rule:
+        """The policy as `rollout.decisions.judging` takes it."""
+        return Rule(
+            Guard(self.guard),
+            self.at_most,
+            self.min_samples,
+            Consequence(self.leads),
+            self.tolerance,
+            self.metric,
+            Direction(self.worse),
+        )
 
     def clean(self) -> None:
         """Raise ValidationError if a number is outside its range.
@@ -240,8 +304,17 @@ class GuardPolicy(models.Model):
             {
                 "at_most": describe_outside("at_most", LIMIT_RANGES[Guard(self.guard)], self.at_most),
                 "min_samples": describe_outside("min_samples", MIN_SAMPLES, self.min_samples),
+                "tolerance": describe_outside("tolerance", TOLERANCE, self.tolerance),
+                "metric": self._describe_wrong_metric(),
             }
         )
+
+    def _describe_wrong_metric(self) -> str:
+        if self.guard in OWN_GUARDS and not self.metric:
+            return "metric must be the name of an own metric, as observe() gets it (got none)"
+        if self.guard not in OWN_GUARDS and self.metric:
+            return f"metric must be empty for this guard (got {self.metric})"
+        return ""
 
 
 class Transition(models.Model):
@@ -271,8 +344,36 @@ class Transition(models.Model):
         return f"{self.rollout} {self.verb}: {self.from_stage} to {self.to_stage}"
 
 
+_records = msgspec.json.Decoder(VisitRecord)
+
+
+class VisitEvidence(models.Model):
+    """The record of a rollout's present stage visit, which each tick continues.
+
+    tick: grows by one with each tick. Redis keeps it too: if it has a larger one, this database was restored.
+    record: a `rollout.decisions.record.VisitRecord` as JSON.
+    """
+
+    rollout = models.OneToOneField(Rollout, models.CASCADE, primary_key=True, related_name="evidence")
+    visit = models.UUIDField()
+    tick = models.PositiveBigIntegerField()
+    judged_at = models.DateTimeField(db_default=Now())
+    read_at = models.DateTimeField(db_default=Now(), help_text="when the guards' readings were stored last")
+    record = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.rollout} at tick {self.tick}"
+
+    def decoded(self) -> VisitRecord:
+        """Return the record."""
+        return _records.decode(bytes(self.record))
+
+
 class GuardReading(models.Model):
-    """The judgment of one guard at one tick, for the charts and for counting errors in a row."""
+    """The judgment of one guard at one tick, for the charts.
+
+    value, control, bound: as `rollout.decisions.guards.Judgment` has them.
+    """
 
     KEEP_DAYS = 7
 
@@ -280,7 +381,10 @@ class GuardReading(models.Model):
     epoch = models.PositiveBigIntegerField()
     stage = models.CharField(max_length=16, choices=Stage)
     guard = models.CharField(max_length=16, choices=Guard)
+    name = models.CharField(max_length=30, db_default="", help_text="the guard's, or that of an own metric")
     value = models.FloatField(null=True)
+    control = models.FloatField(null=True)
+    bound = models.FloatField(null=True)
     limit = models.FloatField()
     samples = models.PositiveBigIntegerField()
     verdict = models.CharField(max_length=12, choices=Verdict)
@@ -288,7 +392,7 @@ class GuardReading(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["rollout", "guard", "-at"], name="guard_reading_newest"),
+            models.Index(fields=["rollout", "name", "-at"], name="guard_reading_by_name"),
             BrinIndex(fields=["at"], name="guard_reading_age"),
         ]
 

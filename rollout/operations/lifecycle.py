@@ -19,6 +19,7 @@ from functools import partial
 from typing import TypedDict
 
 import redis
+from django.contrib.postgres.functions import RandomUUID
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
 from django.db.models.expressions import Combinable
@@ -33,9 +34,19 @@ from core.redis import client, key
 from core.switches import Part
 from rollout.choices import RunState, Stage, Verdict
 from rollout.decisions import stages, trips
-from rollout.decisions.guards import Judgment, worst
-from rollout.gate import counters, marks
-from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
+from rollout.decisions.counts import Counts
+from rollout.decisions.guards import P95_SHARE, Judgment, worst
+from rollout.decisions.latency import bucket_number, percentile_ms
+from rollout.gate import marks
+from rollout.models import (
+    Activation,
+    GuardPolicy,
+    GuardReading,
+    Rollout,
+    StagePolicy,
+    Transition,
+    VisitEvidence,
+)
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
 PACE_AT_MOST = 10
@@ -60,8 +71,11 @@ class Columns(TypedDict, total=False):
     paused_seconds: float | Combinable
     approved_by: str
     approved_epoch: int | None
+    visit: Combinable
+    attempt: Combinable
     control_requests: int
     control_errors: int
+    control_slow_bucket: int | None
     cool_down_until: datetime | Combinable | None
 
 
@@ -114,23 +128,22 @@ def advance(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reaso
     if seen.approved_epoch is None and StagePolicy.objects.get(rollout=seen, stage=seen.stage).needs_approval:
         require(actor, "rollout.approve_rollout")
     next_stage = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
-    changes = _control_sample(seen) if next_stage is Stage.FULL_ACTIVE else Columns()
-    return _enter(seen, "advance", next_stage, actor, reason, judgments, changes=changes)
+    return _enter(seen, "advance", next_stage, actor, reason, judgments, changes=_control_sample(seen))
 
 
 def _control_sample(seen: Rollout) -> Columns:
     """Return what control did in the visit that ends, for the next stage to compare with.
 
-    The sample is empty if the counts cannot be read or some were dropped.
+    The sample is empty if nothing was recorded.
     """
-    visit = counters.StageVisit(seen.epoch, seen.stage_epoch)
-    try:
-        counts = counters.read_counts(seen.name, stages.Arm.CONTROL, visit)
-    except redis.RedisError:
-        return {"control_requests": 0, "control_errors": 0}
-    if counts.dropped:
-        return {"control_requests": 0, "control_errors": 0}
-    return {"control_requests": counts.requests, "control_errors": counts.errors}
+    row = VisitEvidence.objects.filter(pk=seen.pk, visit=seen.visit).first()
+    control = row.decoded().total.control if row else Counts()
+    p95_ms = percentile_ms(control.latencies, P95_SHARE)
+    return {
+        "control_requests": control.requests,
+        "control_errors": control.failing,
+        "control_slow_bucket": None if p95_ms is None else bucket_number(p95_ms),
+    }
 
 
 def step(seen: Rollout, percent: int, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
@@ -203,7 +216,7 @@ def abort(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, re
         raise Refused(f"cannot abort {seen.name}: it is disabled already", _status_command(seen))
     trip_errors = 0
     with suppress(redis.RedisError):
-        trip_errors = marks.read_trip_errors(seen.name, seen.settled_epoch)
+        trip_errors = marks.read_trip_errors(seen.attempt.hex)
     changes: Columns = {"run_state": RunState.IDLE}
     if trip_errors:
         changes = _cooling(seen)
@@ -318,12 +331,13 @@ def _enter(
         "percent": stages.percent_on_entry(stage, policy.plan) if policy else 0,
         "stage_entered_at": Now(),
         "stage_epoch": F("epoch") + 1,
+        "visit": RandomUUID(),
         "approved_by": "",
         "approved_epoch": None,
         **_restarted_clock(),
     }
     if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
-        entered["settled_epoch"] = F("epoch") + 1
+        entered |= {"settled_epoch": F("epoch") + 1, "attempt": RandomUUID()}
     return _change_rollout(seen, verb, actor, reason, judgments, {**entered, **changes})
 
 

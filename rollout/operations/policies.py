@@ -9,7 +9,6 @@ from django.db.models import Max
 from core.access.actors import Actor, require
 from core.access.audit import acting
 from rollout.choices import Consequence, Guard, Stage
-from rollout.decisions.guards import ALPHA
 from rollout.models import GuardPolicy, Rollout, StagePolicy
 from rollout.operations import lifecycle
 
@@ -25,12 +24,12 @@ class StageDefault(NamedTuple):
 class GuardDefault(NamedTuple):
     """The policy of a guard of a new rollout.
 
-    at_most: errors, ms or a share from 0 to 1; of HIT_RATE the share of misses, of ERROR_RATE the level of its test.
+    at_most: errors, ms or a share from 0 to 1; of HIT_RATE the share of misses.
     """
 
     at_most: float
-    min_samples: int
-    leads: Consequence
+    min_samples: int = 50
+    leads: Consequence = Consequence.DISABLE
 
 
 DEFAULT_STAGES = {
@@ -39,24 +38,35 @@ DEFAULT_STAGES = {
     Stage.PARTIAL_ACTIVE: StageDefault(20, [10, 25, 50], None),
     Stage.FULL_ACTIVE: StageDefault(10, [], 10),
 }
-COMMON = {Guard.FEED_HEALTH: GuardDefault(0.5, 1, Consequence.WARN)}
-PROBES = {Guard.HIT_RATE: GuardDefault(0.3, 50, Consequence.DISABLE)}
-CANDIDATE = {
-    Guard.ERRORS: GuardDefault(5, 50, Consequence.DISABLE),
-    Guard.P95_MS: GuardDefault(1000, 50, Consequence.DISABLE),
-    **PROBES,
+TRAFFIC = {Guard.TRAFFIC: GuardDefault(0)}
+CALLS = {
+    Guard.ERRORS: GuardDefault(5),
+    Guard.ERROR_RATE: GuardDefault(0.01),
+    Guard.P95_MS: GuardDefault(1000),
+    Guard.HIT_RATE: GuardDefault(0.3),
 }
-MISMATCHES = {Guard.MISMATCH_RATE: GuardDefault(0.01, 50, Consequence.DISABLE)}
-AGAINST_CONTROL = {Guard.ERROR_RATE: GuardDefault(ALPHA, 1000, Consequence.DISABLE)}
+BESIDE_CONTROL = {Guard.LATENCY: GuardDefault(0, leads=Consequence.WARN)}
+FEEDS = {Guard.FEED_HEALTH: GuardDefault(0.5, 1, Consequence.WARN)}
 DEFAULT_GUARDS: dict[Stage, dict[Guard, GuardDefault]] = {
-    Stage.DARK_MODE: PROBES | COMMON,
-    Stage.SHADOW_MODE: CANDIDATE | MISMATCHES | COMMON,
-    Stage.PARTIAL_ACTIVE: CANDIDATE | COMMON,
-    Stage.FULL_ACTIVE: CANDIDATE | AGAINST_CONTROL | COMMON,
+    Stage.DARK_MODE: TRAFFIC | CALLS | FEEDS,
+    Stage.SHADOW_MODE: TRAFFIC | CALLS | BESIDE_CONTROL | {Guard.MISMATCH_RATE: GuardDefault(0.01)} | FEEDS,
+    Stage.PARTIAL_ACTIVE: (
+        CALLS | BESIDE_CONTROL | {Guard.ASSIGNMENT: GuardDefault(0, leads=Consequence.WARN)} | FEEDS
+    ),
+    Stage.FULL_ACTIVE: CALLS | BESIDE_CONTROL | FEEDS,
 }
 EDITABLE_FIELDS = {
-    StagePolicy: ("minutes", "percents", "needs_approval", "window_minutes", "errors_in_a_row", "cool_down_minutes"),
-    GuardPolicy: ("is_on", "at_most", "min_samples", "leads"),
+    StagePolicy: (
+        "minutes",
+        "percents",
+        "needs_approval",
+        "window_minutes",
+        "first_requests",
+        "hold_back_percent",
+        "errors_in_a_row",
+        "cool_down_minutes",
+    ),
+    GuardPolicy: ("is_on", "at_most", "tolerance", "min_samples", "leads"),
 }
 Policy = StagePolicy | GuardPolicy
 

@@ -19,11 +19,12 @@ from caching.tiers.entries import ENTRIES
 from caching.warming.warm import warm
 from core.access.actors import SYSTEM
 from providers.models import GameLog
-from rollout.decisions.guards import Counts
+from rollout.decisions.counts import Counts
 from rollout.decisions.stages import Arm
-from rollout.gate import counters, mismatches, runtime
+from rollout.gate import mismatches, runtime
 from tests.conftest import committed
 from tests.processes import until
+from tests.rollout.counted import read_counts
 
 pytestmark = pytest.mark.django_db
 NAME = "derived-data"
@@ -44,7 +45,7 @@ def counted(arm: Arm) -> Counts:
     process.flush()
     visit = process.states.visit_of(NAME)
     assert visit is not None
-    return counters.read_counts(NAME, arm, visit)
+    return read_counts(arm, visit)
 
 
 def warm_factor() -> None:

@@ -289,8 +289,8 @@ def test_a_new_rollout_comes_with_policies(browse: Browse) -> None:
     assert admin.post("/admin/rollout/rollout/add/", {"name": "new-odds"}).status_code == 302
     new = Rollout.objects.get(name="new-odds")
     assert {policy.stage for policy in new.policies.all()} == set(DEFAULT_STAGES)
-    from_migration = GuardPolicy.objects.filter(policy__rollout__name=NAME).order_by("pk")
-    of_new = GuardPolicy.objects.filter(policy__rollout=new).order_by("pk")
+    from_migration = GuardPolicy.objects.filter(policy__rollout__name=NAME).order_by("policy", "guard")
+    of_new = GuardPolicy.objects.filter(policy__rollout=new).order_by("policy", "guard")
     columns = ("policy__stage", "guard", "at_most", "min_samples", "leads")
     assert list(from_migration.values_list(*columns)) == list(of_new.values_list(*columns))
     assert sum(map(len, DEFAULT_GUARDS.values())) == of_new.count()

@@ -1,5 +1,8 @@
 """The control loop: rollouts advance on the evidence of their stage visit, and go back by themselves."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,14 +12,16 @@ from pytest_django import Settings
 
 from core.access.actors import Machine
 from core.errors import SlipwayError
-from core.redis import client, key
+from core.redis import client
 from providers.models import ProviderState
 from rollout.choices import Stage
 from rollout.control import loop
-from rollout.decisions.stages import Arm
+from rollout.decisions.latency import bucket_number
+from rollout.decisions.stages import Arm, serving_at
 from rollout.gate.counters import Counters, Observation, StageVisit
-from rollout.models import GuardPolicy, GuardReading, Rollout, StagePolicy, Transition
-from rollout.operations import lifecycle
+from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
+from rollout.operations import lifecycle, policies
+from tests.rollout.counted import close_slots
 from tests.rollout.outages import no_redis
 
 pytestmark = pytest.mark.django_db
@@ -27,24 +32,29 @@ def now() -> Rollout:
     return Rollout.objects.get(name="derived-data")
 
 
+def visit_of(rollout: Rollout) -> StageVisit:
+    """Return the rollout's present stage visit, without a hard limit."""
+    step = serving_at(Stage(rollout.stage), rollout.percent).percent
+    return StageVisit(rollout.visit.hex, rollout.attempt.hex, rollout.epoch, step)
+
+
 def traffic(requests: int = 60, arm: Arm = Arm.CANDIDATE, errors: int = 0, hits: int | None = None) -> None:
     """Count requests in the rollout's epoch, as gates do. All are cache hits by default."""
-    rollout = now()
-    visit = loop.current_visit(rollout, StagePolicy.objects.get(rollout=rollout, stage=rollout.stage))
+    rollout, visit = now(), visit_of(now())
     counters = Counters(lambda name: visit)
     hits = requests if hits is None else hits
     for number in range(requests):
-        observation = Observation(rollout.name, rollout.epoch, arm, 20.0, number < errors, number < hits)
+        observation = Observation(rollout.name, visit, arm, 20.0, number < errors, number < hits)
         counters.observe(observation._replace(is_same=True if rollout.stage == Stage.SHADOW_MODE else None))
     assert counters.flush()
 
 
 def exceed_hard_limit() -> None:
     """Count six errors, as a gate does that knows the limit."""
-    rollout = now()
-    counters = Counters(lambda name: StageVisit(rollout.epoch, rollout.stage_epoch, errors_at_most=5))
+    rollout, visit = now(), replace(visit_of(now()), errors_at_most=5)
+    counters = Counters(lambda name: visit)
     for _ in range(6):
-        counters.observe(Observation(rollout.name, rollout.epoch, Arm.CANDIDATE, 20.0, is_error=True))
+        counters.observe(Observation(rollout.name, visit, Arm.CANDIDATE, 20.0, is_error=True))
     assert counters.flush()
 
 
@@ -55,6 +65,8 @@ def time_passes(minutes: float) -> None:
 
 def tick() -> int:
     """Run the next tick, five seconds after the last one."""
+    earlier = {name: F(name) - timedelta(seconds=5) for name in ("judged_at", "read_at")}
+    VisitEvidence.objects.update(**earlier)
     GuardReading.objects.update(at=F("at") - timedelta(seconds=5))
     Rollout.objects.update(stage_entered_at=F("stage_entered_at") - timedelta(seconds=5))
     return loop.tick()
@@ -172,20 +184,33 @@ def test_without_redis_nothing_is_measured_and_it_goes_back_if_that_lasts(settin
     assert Transition.objects.latest("epoch").reason == "the guards could not be measured at 6 ticks in a row"
 
 
-def test_the_relative_guard_replaces_the_count_in_full_active() -> None:
-    GuardPolicy.objects.filter(guard="error_rate").update(min_samples=200)
-    start()
-    Rollout.objects.update(stage="SHADOW_MODE")
-    traffic()
-    lifecycle.advance(now(), [*loop.assess(now()).judgments], actor=ANNA, reason="")
+def test_errors_are_compared_with_control_where_it_runs() -> None:
+    Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=50)
+    for _ in range(3):
+        traffic(requests=400, arm=Arm.CONTROL, errors=8)
+        traffic(requests=400, errors=8)  # as many as control, which is more than the count allows
+        close_slots()
+        assert tick() == 0
     traffic(requests=400, arm=Arm.CONTROL, errors=8)
-    traffic()
-    lifecycle.advance(now(), [*loop.assess(now()).judgments], actor=ANNA, reason="")
-    traffic(requests=400, errors=8)  # as many as control, which is more than the count allows
-    assert tick() == 0
-    assert position() == ("FULL_ACTIVE", 100)
-    assert client().exists(key(f"relative:derived-data:{now().stage_epoch}"))
-    traffic(requests=200, errors=100)
+    traffic(requests=400, errors=100)
+    assert tick() == 0  # the slot is not closed yet
+    close_slots()
+    assert tick() == 1
+    assert position() == ("DISABLED", 0)
+    assert "error_rate 7.75 % (limit as control" in Transition.objects.latest("epoch").reason
+
+
+def test_a_hold_back_is_compared_with_in_full_active() -> None:
+    StagePolicy.objects.filter(stage="FULL_ACTIVE").update(hold_back_percent=5)
+    Rollout.objects.update(stage="FULL_ACTIVE", run_state="done", percent=100)
+    for errors in (10, 10, 100, 100):  # an hour that is bad for both arms
+        traffic(requests=500, arm=Arm.CONTROL, errors=errors)
+        traffic(requests=500, errors=errors)
+        close_slots()
+        assert tick() == 0
+    traffic(requests=500, arm=Arm.CONTROL, errors=5)
+    traffic(requests=500, errors=200)
+    close_slots()
     assert tick() == 1
     assert position() == ("DISABLED", 0)
 
@@ -275,10 +300,147 @@ def test_a_relative_guard_that_only_warns_leaves_the_count_in_charge() -> None:
     assert position() == ("DISABLED", 0)
 
 
-def test_the_sample_of_control_is_kept_for_full_active() -> None:
+def test_the_sample_of_control_is_kept_for_the_next_stage() -> None:
+    """It raises the hard limit of errors, and gives the latency that counts as slow."""
     start()
-    Rollout.objects.update(stage="PARTIAL_ACTIVE")
     traffic(requests=400, arm=Arm.CONTROL, errors=8)
     traffic()
+    close_slots()
+    tick()
     lifecycle.advance(now(), loop.assess(now()).judgments, actor=ANNA, reason="")
     assert (now().control_requests, now().control_errors) == (400, 8)
+    assert now().control_slow_bucket == bucket_number(20)
+    assert loop.assess(now()).measured.setting.hard_limit > 5
+
+
+def test_each_percent_step_needs_a_sample_of_its_own() -> None:
+    Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=10)
+    traffic()
+    time_passes(60)
+    assert tick() == 1
+    assert position() == ("PARTIAL_ACTIVE", 25)
+    time_passes(60)
+    assert tick() == 0
+    assert "0 of 50 samples at 25 %" in loop.assess(now()).decision.reasons[0]
+    traffic()
+    assert tick() == 1
+    assert position() == ("PARTIAL_ACTIVE", 50)
+
+
+def test_time_with_serving_off_does_not_count() -> None:
+    start()
+    Activation.objects.filter(part="serving").update(is_on=False)
+    tick()
+    traffic()
+    time_passes(60)
+    assert tick() == 0
+    Activation.objects.filter(part="serving").update(is_on=True)
+    VisitEvidence.objects.update(judged_at=Now())
+    Rollout.objects.update(percent_entered_at=Now() - timedelta(seconds=20))
+    assert tick() == 0
+    assert position() == ("DARK_MODE", 0)
+
+
+def test_time_without_a_tick_does_not_count() -> None:
+    start()
+    tick()
+    traffic()
+    hour = timedelta(hours=1)
+    Rollout.objects.update(percent_entered_at=F("percent_entered_at") - hour)
+    VisitEvidence.objects.update(judged_at=F("judged_at") - hour)
+    assert tick() == 0
+    assert loop.assess(now()).decision.reasons[0].endswith("s are left")
+
+
+@pytest.mark.parametrize("loss", ["flushed", "restored"])
+def test_a_loss_of_measurements_is_an_error_and_takes_it_back(loss: str) -> None:
+    start()
+    traffic()
+    tick()
+    tick()
+    if loss == "flushed":
+        client().flushdb()
+    else:  # to a dump that was made before the last tick
+        VisitEvidence.objects.update(tick=F("tick") - 1)
+    time_passes(60)
+    assert [tick() for _ in range(6)] == [0] * 5 + [1]
+    reason = Transition.objects.latest("epoch").reason
+    assert reason == "the guards could not be measured at 6 ticks in a row"
+    assert "ERROR" in GuardReading.objects.filter(guard="hit_rate").values_list("verdict", flat=True)
+
+
+def test_a_rollout_that_is_done_survives_the_loss_of_some_seconds() -> None:
+    Rollout.objects.update(stage="FULL_ACTIVE", run_state="done", percent=100)
+    traffic()
+    tick()
+    tick()
+    client().flushdb()
+    assert [tick() for _ in range(7)] == [0] * 7
+    assert GuardReading.objects.filter(guard="hit_rate", verdict="ERROR").exists()
+
+
+def test_an_earlier_life_of_the_database_lends_no_measurements() -> None:
+    """A rollout that was restored to before its start is started once more, and nothing was measured in that visit."""
+    disabled = Rollout.objects.values().get(name="derived-data")
+    start()
+    traffic(requests=500)
+    tick()
+    Transition.objects.all().delete()
+    VisitEvidence.objects.all().delete()
+    Rollout.objects.filter(pk=disabled["id"]).update(**disabled)
+    start()
+    time_passes(60)
+    assert tick() == 0
+    assert position() == ("DARK_MODE", 0)
+
+
+def test_calls_without_a_probe_pass_dark_mode_on_their_traffic() -> None:
+    start()
+    visit = visit_of(now())
+    counters = Counters(lambda name: visit)
+    for _ in range(60):
+        counters.observe(Observation("derived-data", visit, Arm.CONTROL, 20.0, is_alone=True))
+    counters.flush()
+    time_passes(60)
+    assert tick() == 1
+    assert position() == ("SHADOW_MODE", 0)
+
+
+def test_a_rollout_that_cannot_be_judged_does_not_delay_the_others() -> None:
+    odd = policies.create_rollout("odd", actor=ANNA)
+    lifecycle.start(odd, actor=ANNA, reason="")
+    odd.policies.all().delete()
+    start()
+    traffic()
+    time_passes(60)
+    assert tick() == 1
+    assert position() == ("SHADOW_MODE", 0)
+
+
+def test_a_tick_takes_as_many_queries_for_ten_rollouts_as_for_one(
+    django_assert_max_num_queries: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    for number in range(10):
+        lifecycle.start(policies.create_rollout(f"rollout-{number}", actor=ANNA), actor=ANNA, reason="")
+    with django_assert_max_num_queries(12):
+        tick()
+    assert VisitEvidence.objects.count() == 10
+
+
+def test_own_metrics_are_guarded() -> None:
+    policy = StagePolicy.objects.get(rollout__name="derived-data", stage="PARTIAL_ACTIVE")
+    policy.guards.create(guard="own_share", metric="is_refund", at_most=0)
+    Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=50)
+    visit = visit_of(now())
+    for bad, arm in ((40, Arm.CANDIDATE), (5, Arm.CONTROL)):
+        counters = Counters(lambda name: visit)
+        for number in range(500):
+            counters.observe(
+                Observation("derived-data", visit, arm, 20.0, is_hit=True, metrics={"is_refund": number < bad})
+            )
+        counters.flush()
+    close_slots()
+    assert tick() == 1
+    assert "is_refund 8 % (limit as control, control 1 % of 500, 500 samples): VIOLATION" in (
+        Transition.objects.latest("epoch").reason
+    )

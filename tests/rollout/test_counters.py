@@ -1,4 +1,4 @@
-"""The counts of the arms: added up over processes and epochs, kept while Redis is down; and what trips a rollout."""
+"""The counts of the arms: added up over processes, kept while Redis is down; and what trips a rollout."""
 
 from threading import Thread
 
@@ -8,19 +8,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 from redis import TimeoutError
+from structlog.testing import capture_logs
 
 from core.redis import client, key
-from rollout.decisions.guards import Counts
+from rollout.decisions.counts import Arms, Counts, Moments
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm
-from rollout.gate import counters
-from rollout.gate.counters import Counters, Observation, StageVisit, read_counts
-from rollout.gate.marks import defer_to_relative_guard, read_trip_errors
+from rollout.gate.counters import Counters, Observation, StageVisit
+from rollout.gate.marks import read_trip_errors
+from rollout.gate.slots import VisitQuery, read_totals, read_visits
+from tests.rollout.counted import read_arms, read_counts
 from tests.rollout.outages import no_redis
 
-VISIT = StageVisit(epoch=5, first_epoch=4, errors_at_most=5)
-WINDOWED = StageVisit(epoch=5, first_epoch=4, window_seconds=600)
-GOOD = Observation("r", 5, Arm.CANDIDATE, 20.0, is_hit=True)
+VISIT = StageVisit("visit", "attempt", epoch=5, step=25, errors_at_most=5)
+GOOD = Observation("r", VISIT, Arm.CANDIDATE, 20.0, is_hit=True)
 BAD = GOOD._replace(is_error=True, is_hit=False)
 
 
@@ -36,82 +37,121 @@ def count(counters: Counters, *observations: Observation) -> bool:
 
 
 def let_an_hour_pass() -> None:
-    for name in client().scan_iter(key("metrics-slot:*")):
+    for name in client().scan_iter(key("slot:*")):
         prefix, _, slot = name.decode().rpartition(":")
-        client().rename(name, f"{prefix}:{int(slot) - 360}")
+        client().rename(name, f"{prefix}:{int(slot) - 361}")
 
 
 def test_the_counts_of_several_processes_are_added_up() -> None:
     for each in (process(), process()):
         assert count(each, GOOD, GOOD._replace(is_same=False), BAD, GOOD._replace(ms=900, is_same=True))
     latencies = {bucket_number(20): 6, bucket_number(900): 2}
-    assert read_counts("r", Arm.CANDIDATE, VISIT) == Counts(
-        requests=8, errors=2, hits=6, misses=2, compared=4, mismatches=2, latencies=latencies
+    assert read_counts(Arm.CANDIDATE, VISIT) == Counts(
+        requests=8, errors=2, failing=2, hits=6, misses=2, compared=4, mismatches=2, latencies=latencies
     )
-    assert read_counts("r", Arm.CONTROL, VISIT) == read_counts("other", Arm.CANDIDATE, VISIT) == Counts()
+    assert read_counts(Arm.CONTROL, VISIT) == read_counts(Arm.CANDIDATE, StageVisit("other")) == Counts()
+    assert read_totals(["r"])["r", Arm.CANDIDATE].counts.requests == 8
 
 
-def test_a_stage_visit_is_the_sum_of_its_epochs() -> None:
-    for epoch in (3, 4, 5):
-        count(process(), GOOD._replace(epoch=epoch))
-    assert read_counts("r", Arm.CANDIDATE, VISIT).requests == 2
+def test_counts_are_kept_by_percent_step() -> None:
+    count(process(), GOOD, GOOD._replace(visit=StageVisit("visit", step=50), arm=Arm.CONTROL))
+    [read] = read_visits([VisitQuery("visit", "attempt", -1)])
+    [steps] = read.slots.values()
+    assert {step: (arms.candidate.requests, arms.control.requests) for step, arms in steps.items()} == {
+        25: (1, 0),
+        50: (0, 1),
+    }
 
 
-def test_a_window_forgets() -> None:
-    count(process(WINDOWED), GOOD, BAD)
-    assert read_counts("r", Arm.CANDIDATE, WINDOWED).requests == 2
+def test_both_arms_of_one_moment_are_in_one_slot() -> None:
+    one = process()
+    for _ in range(50):
+        assert count(one, GOOD, GOOD._replace(arm=Arm.CONTROL))
+    [read] = read_visits([VisitQuery("visit", "attempt", -1)])
+    sums = [sum((arms for arms in steps.values()), Arms()) for steps in read.slots.values()]
+    assert all(arms.candidate.requests == arms.control.requests for arms in sums)
+
+
+def test_a_targeting_key_that_fails_again_is_counted_once_as_failing() -> None:
+    for each in (process(), process()):
+        count(each, *[BAD._replace(key="account-7")] * 3, BAD._replace(key="account-8"), BAD)
+    counts = read_counts(Arm.CANDIDATE, VISIT)
+    assert (counts.errors, counts.failing) == (10, 4)  # two keys, and two errors without one
+
+
+def test_targeting_keys_are_counted_when_they_are_seen_first() -> None:
+    keys = [f"account-{number}" for number in range(5)]
+    for each in (process(), process()):
+        count(each, *[GOOD._replace(key=name) for name in keys * 2])
+        count(each, *[GOOD._replace(key=name, arm=Arm.CONTROL) for name in ("other", keys[0])])
+    arms = read_arms(VISIT)
+    assert (arms.candidate.keys, arms.control.keys) == (5, 1)
+
+
+def test_own_metrics_are_added_up() -> None:
+    count(process(), GOOD._replace(metrics={"basket": 2.5, "is_refund": True}), GOOD._replace(metrics={"basket": 1e12}))
+    own = read_counts(Arm.CANDIDATE, VISIT).own
+    assert own["is_refund"] == Moments(1, 1, 1)
+    assert (own["basket"].n, own["basket"].total) == (2, 1e12 + 2.5)
+
+
+def test_slots_of_long_ago_are_gone() -> None:
+    count(process(), GOOD, BAD)
     let_an_hour_pass()
-    assert read_counts("r", Arm.CANDIDATE, WINDOWED) == Counts()
+    assert read_arms(VISIT) == Arms()
 
 
 def test_the_sixth_error_of_any_process_trips_the_rollout_and_is_published() -> None:
     subscription = client().pubsub()  # type: ignore[no-untyped-call]
     subscription.subscribe(key("rollouts"))
     assert subscription.get_message(timeout=1)["type"] == "subscribe"
-    one, other = process(), process()
+    tripped: list[str] = []
+    one, other = process(), Counters(lambda name: VISIT, on_trip=tripped.append)
     count(one, BAD, BAD, BAD)
-    count(other, BAD._replace(epoch=4), BAD)
-    assert read_trip_errors("r", 5) == 0
+    count(other, BAD, BAD)
+    assert read_trip_errors("attempt") == 0
     count(other, BAD)
-    errors_by_settled_epoch = [read_trip_errors("r", settled_epoch) for settled_epoch in (0, 5, 6)]
-    assert errors_by_settled_epoch == [6, 6, 0]  # until a later epoch settles the trip
+    assert (read_trip_errors("attempt"), read_trip_errors("next-attempt"), tripped) == (6, 0, ["r"])
     count(one, BAD)
-    assert read_trip_errors("r", 5) == 6  # the errors that tripped it stay
-    assert subscription.get_message(timeout=1)["data"] == key("trip:r").encode()
+    assert read_trip_errors("attempt") == 6  # the errors that tripped it stay
+    assert subscription.get_message(timeout=1)["data"] == b"trip r 5 6"
     assert subscription.get_message(timeout=0.05) is None
     subscription.close()
 
 
-@pytest.mark.parametrize("visit", [None, StageVisit(5, 4), StageVisit(5, 4, errors_at_most=100)])
-def test_without_a_limit_nothing_trips(visit: StageVisit | None) -> None:
+@pytest.mark.parametrize("visit", [None, StageVisit("visit", "attempt"), StageVisit("other", errors_at_most=5)])
+def test_without_a_limit_and_in_another_visit_nothing_trips(visit: StageVisit | None) -> None:
     count(process(visit), *[BAD] * 20)
-    assert read_trip_errors("r", 5) == 0
+    assert read_trip_errors("attempt") == 0
 
 
-def test_while_the_relative_guard_judges_the_count_trips_nothing() -> None:
-    """That holds for every epoch of the visit: finishing or pausing is no reason to trip."""
-    defer_to_relative_guard("r", VISIT.first_epoch)
-    count(process(), *[BAD] * 20)
-    count(process(StageVisit(6, 4, errors_at_most=5)), BAD._replace(epoch=6))
-    assert read_trip_errors("r", 0) == 0
-    client().delete(key("relative:r:4"))
-    count(process(), BAD)
-    assert read_trip_errors("r", 0) == 21
+def test_the_count_judges_the_first_requests_of_a_visit() -> None:
+    first = process(StageVisit("visit", "attempt", 5, 25, errors_at_most=5, first_requests=200))
+    count(first, *[GOOD] * 200)
+    count(first, *[BAD] * 100)
+    assert read_trip_errors("attempt") == 0
+
+
+@pytest.mark.parametrize(("errors", "trips"), [(12, False), (100, True)])
+def test_a_batch_that_exceeds_the_first_requests_counts_in_part(errors: int, trips: bool) -> None:
+    first = process(StageVisit("visit", "attempt", 5, 25, errors_at_most=5, first_requests=200))
+    count(first, *[GOOD] * (1000 - errors), *[BAD] * errors)
+    assert bool(read_trip_errors("attempt")) is trips
 
 
 def test_errors_of_control_trip_nothing() -> None:
     count(process(), *[BAD._replace(arm=Arm.CONTROL)] * 20)
-    assert read_trip_errors("r", 5) == 0
+    assert read_trip_errors("attempt") == 0
 
 
 def test_errors_before_the_window_trip_nothing() -> None:
-    visit = StageVisit(epoch=5, first_epoch=4, errors_at_most=5, window_seconds=600)
+    visit = StageVisit("visit", "attempt", 5, 25, errors_at_most=5, window_seconds=600)
     count(process(visit), *[BAD] * 5)
     let_an_hour_pass()
     count(process(visit), *[BAD] * 5)
-    assert read_trip_errors("r", 5) == 0
+    assert read_trip_errors("attempt") == 0
     count(process(visit), BAD)
-    assert read_trip_errors("r", 5) == 6
+    assert read_trip_errors("attempt")
 
 
 def test_an_error_does_not_wait_for_the_next_second() -> None:
@@ -122,18 +162,42 @@ def test_an_error_does_not_wait_for_the_next_second() -> None:
     assert one.wake.is_set()
 
 
-def test_without_redis_observations_are_kept_up_to_a_bound_and_the_rest_is_counted(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
+def test_without_redis_every_observation_is_kept(settings: Settings) -> None:
     one = process()
-    monkeypatch.setattr(counters, "UNSENT_AT_MOST", 3)
     with no_redis(settings):
-        assert count(one, GOOD, GOOD) is False
-        assert count(one, GOOD, GOOD, GOOD) is False
-    for _ in range(2):
-        assert one.flush() is True
-        counts = read_counts("r", Arm.CANDIDATE, VISIT)
-        assert (counts.requests, counts.dropped) == (3, 2)
+        for _ in range(20):
+            assert count(one, *[GOOD] * 10_000) is False
+    assert one.flush() is True
+    assert read_counts(Arm.CANDIDATE, VISIT).requests == 200_000
+
+
+def test_an_observation_that_cannot_be_counted_costs_itself_alone() -> None:
+    one = process()
+    odd = GOOD._replace(ms=float("nan"))
+    with capture_logs() as logs:
+        assert count(one, GOOD, odd, odd._replace(rollout="other"), BAD)
+    counts = read_counts(Arm.CANDIDATE, VISIT)
+    assert (counts.requests, counts.errors, counts.dropped) == (2, 1, 2)
+    assert {entry["rollout"] for entry in logs} == {"r", "other"}
+
+
+def test_a_dropped_observation_is_counted_and_its_reason_logged_once() -> None:
+    one = process()
+    with capture_logs() as logs:
+        for _ in range(3):
+            one.drop("r", VISIT, Arm.CANDIDATE, "ms must be a number (got nan)")
+    one.flush()
+    assert read_counts(Arm.CANDIDATE, VISIT).dropped == 3
+    assert [entry["reason"] for entry in logs] == ["ms must be a number (got nan)"]
+
+
+def test_a_process_notices_that_its_earlier_counts_are_gone() -> None:
+    one = process()
+    count(one, BAD)
+    client().flushdb()
+    count(one, BAD)
+    [read] = read_visits([VisitQuery("visit", "attempt", -1)])
+    assert read.is_lost
 
 
 def test_a_batch_that_arrived_without_an_answer_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,17 +211,8 @@ def test_a_batch_that_arrived_without_an_answer_counts_once(monkeypatch: pytest.
     assert count(one, BAD, GOOD) is False
     monkeypatch.undo()
     assert count(one, GOOD) is True
-    counts = read_counts("r", Arm.CANDIDATE, VISIT)
+    counts = read_counts(Arm.CANDIDATE, VISIT)
     assert (counts.requests, counts.errors) == (3, 1)
-
-
-def test_a_new_visit_begins_with_an_empty_window() -> None:
-    before = StageVisit(epoch=5, first_epoch=4, errors_at_most=5, window_seconds=600)
-    after = StageVisit(epoch=6, first_epoch=6, errors_at_most=5, window_seconds=600)
-    count(process(before), *[BAD] * 5)
-    count(process(after), BAD._replace(epoch=6), BAD)  # the second is of the visit before
-    assert read_counts("r", Arm.CANDIDATE, after).errors == 1
-    assert read_trip_errors("r", 6) == 0
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
@@ -173,5 +228,5 @@ def test_nothing_is_lost_between_threads(errors: list[bool]) -> None:
     for thread in threads:
         thread.join()
     one.flush()
-    counts = read_counts("r", Arm.CANDIDATE, VISIT)
+    counts = read_counts(Arm.CANDIDATE, VISIT)
     assert (counts.requests, counts.errors) == (3 * len(errors), 3 * sum(errors))

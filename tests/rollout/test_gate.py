@@ -12,12 +12,12 @@ from structlog.testing import capture_logs
 from core.access.actors import Machine
 from core.redis import client, key
 from rollout.choices import Stage
-from rollout.decisions.guards import Counts
+from rollout.decisions.counts import Counts
 from rollout.decisions.latency import percentile_ms
 from rollout.decisions.stages import Arm
 from rollout.gate import Answer, Gate, heartbeat, mismatches
 from rollout.gate.bucketing import bucket
-from rollout.gate.counters import Counters, read_counts
+from rollout.gate.counters import Counters
 from rollout.gate.in_flight import CallsInFlight
 from rollout.gate.shadow import ShadowRuns
 from rollout.gate.state import RolloutStates
@@ -25,6 +25,7 @@ from rollout.models import Rollout
 from rollout.operations import lifecycle
 from tests.conftest import committed, look
 from tests.processes import until
+from tests.rollout.counted import read_counts
 from tests.rollout.outages import no_redis
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +51,7 @@ class World:
         self.counters.flush()
         visit = self.states.visit_of(NAME)
         assert visit is not None
-        return read_counts(NAME, arm, visit)
+        return read_counts(arm, visit)
 
     def abandoned(self) -> int:
         self.shadow_runs.abandon_overdue()
@@ -267,11 +268,14 @@ def test_a_stage_visit_begins_with_its_transition(world: World) -> None:
     world.states.refresh()
     visit = world.states.visit_of(NAME)
     assert visit is not None
-    assert (visit.first_epoch, visit.epoch, visit.errors_at_most) == (1, 3, None)
+    present = Rollout.objects.get(name=NAME)
+    assert (visit.id, visit.attempt, visit.epoch) == (present.visit.hex, present.attempt.hex, 3)
+    assert visit.id != rollout.visit.hex
+    assert (visit.errors_at_most, visit.first_requests, visit.step) == (5, 200, 0)
     world.at(Stage.FULL_ACTIVE)
     visit = world.states.visit_of(NAME)
     assert visit is not None
-    assert (visit.errors_at_most, visit.window_seconds) == (5, 600)
+    assert (visit.step, visit.window_seconds) == (100, 600)
 
 
 def test_a_serving_candidate_that_hangs_is_counted_before_it_returns(world: World) -> None:

@@ -13,7 +13,7 @@ from core.redis import client, key
 from rollout import tasks
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
-from rollout.gate.counters import StageVisit, read_counts
+from rollout.gate.counters import StageVisit
 from rollout.gate.heartbeat import HeartbeatMonitor
 from rollout.models import Rollout
 from rollout.operations import policies
@@ -21,6 +21,7 @@ from tests import databases
 from tests.conftest import committed
 from tests.databases import ROOT
 from tests.processes import until
+from tests.rollout.counted import read_counts
 
 NAME = "derived-data"
 
@@ -48,8 +49,8 @@ FORKED = """
 import os, sys; import django; django.setup()
 from rollout.decisions.stages import Arm
 from rollout.gate import runtime
-from rollout.gate.counters import Observation
-runtime.shared().counters.observe(Observation("derived-data", 1, Arm.CONTROL, 1.0))
+from rollout.gate.counters import Observation, StageVisit
+runtime.shared().counters.observe(Observation("derived-data", StageVisit("visit"), Arm.CONTROL, 1.0))
 if child := os.fork():
     os.waitpid(child, 0)
 sys.exit()  # both run what is registered for the exit
@@ -60,7 +61,7 @@ sys.exit()  # both run what is registered for the exit
 def test_a_fork_does_not_send_what_its_parent_counted() -> None:
     environment = os.environ | {"DATABASE_URL": databases.address(), "DJANGO_SETTINGS_MODULE": "config.settings"}
     subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, env=environment, check=True)
-    assert read_counts(NAME, Arm.CONTROL, StageVisit(1, 1)).requests == 1
+    assert read_counts(Arm.CONTROL, StageVisit("visit")).requests == 1
 
 
 def test_a_dead_control_loop_is_notified_once(notice_kinds: list[str]) -> None:

@@ -32,6 +32,9 @@ def test_the_migration_clamps_policies_and_renames_rollouts_whose_names_differ_i
         execute(COPY_STAGE, name, stage)
     execute(COPY_STAGE, "X" * 50, "DISABLED")
 
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
+    execute("SET CONSTRAINTS ALL DEFERRED")
+
     call_command("migrate", "rollout", "0010", verbosity=0)
 
     stages = dict(execute("SELECT stage, minutes FROM rollout_stagepolicy"))

@@ -27,7 +27,7 @@ from core.errors import SlipwayError
 from core.redis import client, key
 from rollout.choices import Stage
 from rollout.control import loop
-from rollout.decisions.guards import Judgment
+from rollout.decisions.guards import FIRST_REQUESTS, Judgment
 from rollout.decisions.stages import ORDER, Arm
 from rollout.gate import Gate, heartbeat
 from rollout.gate.runtime import GateRuntime
@@ -196,7 +196,8 @@ class World(RuleBasedStateMachine):
     def a_violation_is_not_forgotten(self) -> None:
         rollout = now()
         self.follow_visit()
-        if rollout.stage in ERRORS_JUDGED and self.counted["errors"] > 5 and self.is_up:
+        is_counted = rollout.stage in ERRORS_JUDGED and self.counted["requests"] <= FIRST_REQUESTS
+        if is_counted and self.counted["errors"] > 5 and self.is_up:
             self.must_trip = True
         if self.must_trip and self.is_up:
             self.process.flush()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db.models import F
+from django.contrib.postgres.functions import RandomUUID
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -16,7 +16,7 @@ from rollout.choices import RunKind, RunOutcome, Stage, Verdict
 from rollout.control import loop
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
-from rollout.models import Activation, GuardReading, RecoveryRun, Rollout, Snapshot, Transition
+from rollout.models import Activation, RecoveryRun, Rollout, Snapshot, Transition, VisitEvidence
 from rollout.operations import lifecycle, policies
 from tests.config.figures import Labels, labels, scrape
 
@@ -64,14 +64,14 @@ def test_a_guard_that_measured_nothing_has_no_value(client: Client, at_stage: Ca
     assert ones(exported["slipway_rollout_guard_verdict"], "verdict", **p95) == [Verdict.INCONCLUSIVE]
 
 
-@pytest.mark.parametrize("outdated", [{"at": Now() - timedelta(seconds=31)}, {"epoch": F("epoch") - 1}])
-def test_a_reading_of_long_ago_or_of_another_stage_visit_is_no_measurement(
+@pytest.mark.parametrize("outdated", [{"judged_at": Now() - timedelta(seconds=31)}, {"visit": RandomUUID()}])
+def test_a_judgment_of_long_ago_or_of_another_stage_visit_is_no_measurement(
     client: Client, at_stage: Callable[..., None], outdated: dict[str, object]
 ) -> None:
     at_stage("FULL_ACTIVE")
     loop.tick()
     assert "slipway_rollout_guard_limit" in scrape(client)
-    GuardReading.objects.update(**outdated)
+    VisitEvidence.objects.update(**outdated)
     assert "slipway_rollout_guard_limit" not in scrape(client)
 
 

@@ -67,18 +67,37 @@ def test_a_guard_that_only_warns_does_not_delay_it() -> None:
     assert decide(DARK, PLAN, warned, LATER).next is Next.ADVANCE
 
 
-def test_the_percents_share_the_time_and_need_no_pass() -> None:
+def test_the_percents_share_the_time_and_each_needs_its_own_sample() -> None:
     progress, percents = Progress(Stage.PARTIAL_ACTIVE, RunState.RUNNING, 10, START), []
+    passed = [replace(PASSED[0], needed=50, step_samples=50)]
     for _ in range(2):
-        assert after(9.9, progress, PARTIAL, []).next is Next.STAY
-        step = after(10, progress, PARTIAL, [])
+        assert after(9.9, progress, PARTIAL, passed).next is Next.STAY
+        assert after(10, progress, PARTIAL, []).next is Next.STAY
+        lacking = after(10, progress, PARTIAL, [replace(passed[0], step_samples=49)])
+        assert lacking.reasons == (f"hit_rate has 49 of 50 samples at {progress.percent} %",)
+        step = after(10, progress, PARTIAL, passed)
         percents.append(step.percent)
         progress = replace(progress, percent=step.percent)
     assert percents == [25, 50]
-    assert after(10, progress, PARTIAL, []).next is Next.STAY  # leaving the stage needs a pass
-    leaving = after(10, progress, PARTIAL)
+    assert after(10, progress, PARTIAL, [replace(passed[0], step_samples=49)]).next is Next.STAY
+    leaving = after(10, progress, PARTIAL, passed)
     assert (leaving.next, leaving.stage) == (Next.ADVANCE, Stage.FULL_ACTIVE)
     assert percent_on_entry(Stage.PARTIAL_ACTIVE, PARTIAL) == 10
+
+
+def test_time_in_which_a_stage_was_not_in_effect_does_not_count() -> None:
+    idle = replace(DARK, idle_seconds=120)
+    assert (after(11.9, idle).next, after(12, idle).next) == (Next.STAY, Next.ADVANCE)
+    off = after(12, replace(DARK, is_serving=False))
+    assert (off.next, off.reasons) == (
+        Next.STAY,
+        ("serving is off, and this time does not count; run: manage.py reactivate serving",),
+    )
+    assert after(0, replace(DARK, is_serving=False), judgments=[violation()]).next is Next.TRIP
+
+
+def test_a_stage_of_a_million_years_has_a_deadline() -> None:
+    assert seconds_left(DARK, StagePlan(minutes=1e12), START) == 6e13
 
 
 def test_full_active_finishes_and_is_watched_for_ever() -> None:

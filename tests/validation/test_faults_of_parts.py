@@ -14,7 +14,8 @@ from caching.tiers.entries import ENTRIES
 from core.health_checks import Suite, checks
 from core.redis import client, key
 from rollout.gate import runtime
-from rollout.models import RecoveryRun, Snapshot
+from rollout.gate.marks import trip_key
+from rollout.models import RecoveryRun, Rollout, Snapshot
 from tests.validation.test_faults import execute, failures
 from validation.checks.extended import EXAMPLE_TOKEN
 from validation.runner import run_checks
@@ -116,7 +117,7 @@ def test_the_clock_of_another_process_fails(installation: None) -> None:
 def test_an_active_rollout_and_a_pending_trip_fail_after_a_rollback(installation: None) -> None:
     execute("UPDATE rollout_rollout SET stage = 'FULL_ACTIVE', run_state = 'running', percent = 100, epoch = 7")
     assert set(failures(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled"}
-    client().set(key("trip:derived-data"), "7:6")
+    client().set(trip_key(Rollout.objects.get(name="derived-data").attempt.hex), "7:6")
     assert set(failures(Suite.POST_ROLLBACK)) == {"no_rollout_past_disabled", "no_trip_pending"}
 
 

@@ -55,7 +55,7 @@ def no_trip_pending(view: View) -> Finding:
     """Count the tripped rollouts for which no transition is stored yet. Limit: 0."""
     rollouts = Rollout.objects.exclude(stage=Stage.DISABLED)
     with skipping_without_redis():
-        pending = [rollout.name for rollout in rollouts if marks.read_trip_errors(rollout.name, rollout.settled_epoch)]
+        pending = [rollout.name for rollout in rollouts if marks.read_trip_errors(rollout.attempt.hex)]
     return judged(
         not pending,
         f"{len(pending)} rollouts",

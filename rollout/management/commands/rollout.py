@@ -12,8 +12,8 @@ from core.errors import WrongInput, first_line
 from core.redaction import redact
 from rollout.choices import RunState, Stage
 from rollout.control.dispatch import apply_verb
-from rollout.decisions.guards import format_limit, format_value
 from rollout.decisions.stages import DEFAULT_ROLLOUT, ORDER
+from rollout.decisions.wording import format_limit, format_value
 from rollout.models import Rollout, Transition
 from rollout.operations import lifecycle
 from rollout.status import Status, find_rollout, read_status

@@ -124,7 +124,7 @@ def _verdicts(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the verdict of each guard of these rollouts; disabled ones have none."""
     rollouts = Rollout.objects.filter(name__in=names).exclude(stage=Stage.DISABLED)
     return {
-        rollout.name: {judged.guard.value: judged.verdict.value for judged in loop.assess(rollout).judgments}
+        rollout.name: {judged.name: judged.verdict.value for judged in loop.assess(rollout).judgments}
         for rollout in rollouts
     }
 
@@ -144,7 +144,7 @@ def _tripped_rollouts(run: RecoveryRun) -> Sequence[str]:
     tripped = set(recorded)
     for rollout in Rollout.objects.exclude(stage=Stage.DISABLED):
         try:
-            if marks.read_trip_errors(rollout.name, rollout.settled_epoch):
+            if marks.read_trip_errors(rollout.attempt.hex):
                 tripped.add(rollout.name)
         except redis.RedisError:  # trips cannot be read; the gates answer control until Redis is back
             break

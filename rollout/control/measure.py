@@ -1,0 +1,206 @@
+"""The measurements of rollouts: their stored records, continued with what Redis holds since. It changes nothing.
+
+All rollouts are read together, in a fixed number of queries and one round trip to Redis, so that a tick takes about as
+long with hundreds of rollouts as with one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
+
+import redis
+from django.db.models import prefetch_related_objects
+from django.db.models.functions import Now
+
+from core.switches import Part
+from rollout.choices import Consequence, Guard, Stage
+from rollout.control import feeds
+from rollout.decisions.guards import Rule, Setting
+from rollout.decisions.judging import Feeds, Measurements
+from rollout.decisions.record import VisitRecord, with_counts, with_slot
+from rollout.decisions.stages import serving_at
+from rollout.decisions.trips import hard_limit
+from rollout.gate.slots import VisitQuery, VisitSlots, read_visits
+from rollout.models import Activation, Rollout, StagePolicy, VisitEvidence
+
+LOST = "measurements of this stage were lost in Redis"
+RESTORED = "the database was restored to a time before its last measurements"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A rollout with its policy, and what was measured in its stage visit up to one moment.
+
+    tick: the number of the stored record; 0: none is stored.
+    is_new: whether the stored record belongs to an earlier visit.
+    judged_at, read_at: when the last tick judged this visit, and when its readings were stored; None: never.
+    trip_errors: the errors that tripped the rollout; 0 if it did not trip.
+    now: the time of the database's clock.
+    """
+
+    rollout: Rollout
+    policy: StagePolicy
+    rules: Sequence[Rule]
+    setting: Setting
+    measurements: Measurements
+    stored: VisitRecord
+    tick: int
+    judged_at: datetime | None
+    read_at: datetime | None
+    trip_errors: int
+    is_serving: bool
+    is_advancing: bool
+    now: datetime
+
+    @property
+    def step(self) -> int:
+        """The share that the candidate serves, which names the percent step."""
+        return self.setting.percent
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all rollouts have in common at one moment."""
+
+    feeds: Feeds | None
+    is_serving: bool
+    is_advancing: bool
+    now: datetime
+
+    @classmethod
+    def read(cls) -> Self:
+        """Return the present ones."""
+        switches = dict(Activation.objects.values_list("part", "is_on"))
+        now: datetime = Activation.objects.values_list(Now(), flat=True)[:1].get()
+        return cls(feeds.read_feeds(), switches.get(Part.SERVING, False), switches.get(Part.ADVANCING, False), now)
+
+
+def measure(rollouts: Sequence[Rollout]) -> list[Measured | Exception]:
+    """Return the measurements of each rollout, or why it cannot be measured.
+
+    Without Redis nothing is measured, and the guards report that.
+    """
+    prefetch_related_objects(rollouts, "policies__guards")
+    surroundings = Surroundings.read()
+    stored = _read_stored(rollouts)
+    slots = _read_slots(rollouts, stored)
+    suspicious = [rollout for rollout in rollouts if _is_behind(stored.get(rollout.pk), slots.get(rollout.pk))]
+    if suspicious:  # or another worker has just stored a newer one
+        stored |= _read_stored(suspicious)
+    measured: list[Measured | Exception] = []
+    for rollout in rollouts:
+        try:
+            measured.append(_measured(rollout, stored.get(rollout.pk), slots.get(rollout.pk), surroundings))
+        except Exception as error:  # a rollout that cannot be judged must not delay the others
+            measured.append(error)
+    return measured
+
+
+def _read_stored(rollouts: Iterable[Rollout]) -> dict[int, VisitEvidence]:
+    """Return the stored evidence of the rollouts' present visits, by rollout."""
+    visits = {rollout.pk: rollout.visit for rollout in rollouts}
+    return {row.pk: row for row in VisitEvidence.objects.filter(pk__in=visits)}
+
+
+def _read_slots(rollouts: Sequence[Rollout], stored: Mapping[int, VisitEvidence]) -> dict[int, VisitSlots]:
+    """Return what Redis holds, by rollout; nothing if it does not answer."""
+    queries = []
+    for rollout in rollouts:
+        row = stored.get(rollout.pk)
+        slot = row.decoded().slot if row and row.visit == rollout.visit else -1
+        queries.append(VisitQuery(rollout.visit.hex, rollout.attempt.hex, slot))
+    try:
+        return dict(zip([rollout.pk for rollout in rollouts], read_visits(queries), strict=True))
+    except redis.RedisError:
+        return {}
+
+
+def _is_behind(row: VisitEvidence | None, slots: VisitSlots | None) -> bool:
+    """Return whether Redis knows a later tick of the visit than the table does."""
+    return slots is not None and slots.judged is not None and slots.judged > (row.tick if row else 0)
+
+
+def _measured(
+    rollout: Rollout, row: VisitEvidence | None, slots: VisitSlots | None, surroundings: Surroundings
+) -> Measured:
+    policy = next((each for each in rollout.policies.all() if each.stage == rollout.stage), None)
+    if policy is None:
+        raise LookupError(f"{rollout.name} has no policy for {rollout.stage}")
+    is_new = row is None or row.visit != rollout.visit
+    stored = VisitRecord() if row is None or is_new else row.decoded()
+    rules, setting = policy.rules(), setting_of(rollout, policy)
+    record: VisitRecord | None = None
+    now = stored
+    if slots is not None:
+        record = with_closed_slots(stored, slots, rules, setting, policy.window_minutes)
+        lost = record.lost or _loss(record, row, slots, is_new=is_new)
+        record = replace(record, lost=lost, is_marked=record.is_marked or slots.judged is not None)
+        now = record
+        if open_slot := slots.slots.get(slots.now):
+            now = with_counts(record, slots.now, open_slot, policy.window_minutes)
+    return Measured(
+        rollout,
+        policy,
+        rules,
+        setting,
+        Measurements(record, now, surroundings.feeds),
+        stored,
+        row.tick if row else 0,
+        None if row is None or is_new else row.judged_at,
+        None if row is None or is_new else row.read_at,
+        slots.trip_errors if slots else 0,
+        surroundings.is_serving,
+        surroundings.is_advancing,
+        surroundings.now,
+    )
+
+
+def with_closed_slots(
+    record: VisitRecord, slots: VisitSlots, rules: Sequence[Rule], setting: Setting, window_minutes: float | None
+) -> VisitRecord:
+    """Return the record with each slot that is closed by now and not included yet."""
+    for number in sorted(slots.slots):
+        if record.slot < number < slots.now:
+            record = with_slot(record, number, slots.slots[number], rules, setting, window_minutes)
+    return replace(record, slot=max(record.slot, slots.now - 1))
+
+
+def _loss(record: VisitRecord, row: VisitEvidence | None, slots: VisitSlots, *, is_new: bool) -> str:
+    """Return why measurements of this visit are missing; empty if none are."""
+    if slots.is_lost:
+        return LOST
+    if is_new:  # a tick has noted this visit that the table does not know
+        return RESTORED if slots.judged is not None else ""
+    if slots.judged is None:
+        return LOST if record.is_marked else ""
+    assert row is not None  # noqa: S101 - else the visit is new
+    return RESTORED if slots.judged > row.tick else ""
+
+
+def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:
+    """Return the circumstances in which the guards judge the rollout's stage visit."""
+    stage = Stage(rollout.stage)
+    count = next((each for each in policy.rules() if each.guard is Guard.ERRORS), None)
+    limit = 0
+    if count is not None:
+        limit = hard_limit(
+            int(count.at_most), first_requests_of(policy), rollout.control_requests, rollout.control_errors
+        )
+    return Setting(
+        stage=stage,
+        percent=serving_at(stage, rollout.percent, policy.hold_back_percent).percent,
+        is_compared=stage is not Stage.FULL_ACTIVE or policy.hold_back_percent > 0,
+        first_requests=first_requests_of(policy),
+        hard_limit=limit,
+        slow_bucket=rollout.control_slow_bucket,
+    )
+
+
+def first_requests_of(policy: StagePolicy) -> int | None:
+    """Return for how many requests of a visit the count of errors judges; None: always.
+
+    It judges always if no rate of errors protects the stage.
+    """
+    protects = any(rule.guard is Guard.ERROR_RATE and rule.leads is not Consequence.WARN for rule in policy.rules())
+    return policy.first_requests if protects else None

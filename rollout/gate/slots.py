@@ -1,0 +1,145 @@
+"""What the processes counted, as Redis holds it: the slots of stage visits, and totals over all visits."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from core.redis import client, key
+from rollout.decisions.counts import COUNT_FIELDS, Arms, Counts, Moments
+from rollout.decisions.record import SLOT_SECONDS
+from rollout.decisions.stages import Arm
+from rollout.gate.marks import errors_of, trip_key
+from rollout.gate.scripts import READ_SLOTS
+
+LIFE_SECONDS = 400 * 86400
+LATENCY_PREFIX = "b"  # of the field that counts a latency bucket; the bucket's number follows
+MICROSECONDS = "us"  # the field that adds the latencies up
+OWN_PREFIX = "own:"  # of the fields of an own metric; its name and one of the following parts come after it
+OWN_PARTS = ("n", "total", "squares")
+
+
+class VisitQuery(NamedTuple):
+    """What to read of one visit. slot: the newest one that was read already."""
+
+    visit: str
+    attempt: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisitSlots:
+    """What Redis holds of a stage visit since a slot.
+
+    now: the number of the present slot, which is not closed yet.
+    judged: the number of the tick that was the last to judge this visit; None if the visit is not there.
+    is_lost: whether a process found that its earlier counts are gone.
+    trip_errors: the errors that tripped the rollout; 0 if it did not trip.
+    slots: the counts by slot and percent step.
+    """
+
+    now: int
+    judged: int | None
+    is_lost: bool
+    trip_errors: int
+    slots: Mapping[int, Mapping[int, Arms]]
+
+
+def read_visits(queries: Sequence[VisitQuery]) -> list[VisitSlots]:
+    """Return what was counted in each visit, in one round trip. Raises redis.RedisError."""
+    with client().pipeline(transaction=False) as pipeline:
+        for query in queries:
+            keys = (visit_key(query.visit), slots_prefix(query.visit), trip_key(query.attempt))
+            pipeline.eval(READ_SLOTS, len(keys), *keys, SLOT_SECONDS, query.slot)
+        return [_visit_slots(*answer) for answer in pipeline.execute()]
+
+
+def mark_judged(ticks: Mapping[str, int]) -> None:
+    """Note in each visit the number of the tick that judged it, in one round trip. Raises redis.RedisError.
+
+    ticks: the numbers by visit. A visit that lost this note was lost; one with a higher number than the table's row
+    shows that the database was restored to an earlier time.
+    """
+    with client().pipeline(transaction=False) as pipeline:
+        for visit, tick in ticks.items():
+            pipeline.hset(visit_key(visit), "judged", tick)
+            pipeline.hdel(visit_key(visit), "lost")
+            pipeline.expire(visit_key(visit), LIFE_SECONDS)
+        pipeline.execute()
+
+
+def _visit_slots(
+    now: int, judged: bytes | None, lost: bytes | None, trip: bytes | None, *slots_and_fields: Any
+) -> VisitSlots:
+    slots = {
+        number: parse_slot(dict(zip(fields[::2], fields[1::2], strict=True)))
+        for number, fields in zip(slots_and_fields[::2], slots_and_fields[1::2], strict=True)
+    }
+    return VisitSlots(now, None if judged is None else int(judged), lost is not None, errors_of(trip), slots)
+
+
+def parse_slot(fields: Mapping[bytes, bytes]) -> dict[int, Arms]:
+    """Return the counts of a slot by percent step."""
+    numbers: dict[tuple[int, str], dict[str, float]] = defaultdict(dict)
+    for field, value in fields.items():
+        place, arm, name = field.decode().split(":", 2)
+        numbers[int(place), arm][name] = float(value)
+    steps: dict[int, Arms] = {}
+    for step in {step for step, _ in numbers}:
+        candidate, control = (parse_counts(numbers.get((step, arm.value), {})) for arm in (Arm.CANDIDATE, Arm.CONTROL))
+        steps[step] = Arms(candidate, control)
+    return steps
+
+
+def parse_counts(numbers: Mapping[str, float]) -> Counts:
+    """Return the counts of an arm from the fields of a hash."""
+    own: dict[str, dict[str, float]] = defaultdict(dict)
+    latencies: dict[int, int] = {}
+    for name, number in numbers.items():
+        if name.startswith(OWN_PREFIX):
+            metric, part = name.removeprefix(OWN_PREFIX).rsplit(":", 1)
+            own[metric][part] = number
+        elif name.startswith(LATENCY_PREFIX):
+            latencies[int(name.removeprefix(LATENCY_PREFIX))] = int(number)
+    return Counts(
+        **{name: int(numbers.get(name, 0)) for name in COUNT_FIELDS},
+        latencies=latencies,
+        own={
+            metric: Moments(int(parts.get("n", 0)), parts.get("total", 0.0), parts.get("squares", 0.0))
+            for metric, parts in own.items()
+        },
+    )
+
+
+class ArmTotals(NamedTuple):
+    """The counts of an arm over all visits, and the sum of its latencies in seconds."""
+
+    counts: Counts
+    latency_seconds: float
+
+
+def read_totals(rollouts: Iterable[str]) -> dict[tuple[str, Arm], ArmTotals]:
+    """Return what was ever counted, by rollout and arm, in one round trip. Raises redis.RedisError."""
+    arms = [(rollout, arm) for rollout in rollouts for arm in Arm]
+    with client().pipeline(transaction=False) as pipeline:
+        for rollout, arm in arms:
+            pipeline.hgetall(totals_prefix(rollout) + arm.value)
+        hashes: list[dict[bytes, bytes]] = pipeline.execute()
+    return {each: _arm_totals(fields) for each, fields in zip(arms, hashes, strict=True)}
+
+
+def _arm_totals(fields: Mapping[bytes, bytes]) -> ArmTotals:
+    numbers = {name.decode(): float(count) for name, count in fields.items()}
+    return ArmTotals(parse_counts(numbers), numbers.get(MICROSECONDS, 0.0) / 1e6)
+
+
+def visit_key(visit: str) -> str:
+    return key(f"visit:{visit}")
+
+
+def slots_prefix(visit: str) -> str:
+    return key(f"slot:{visit}:")
+
+
+def totals_prefix(rollout: str) -> str:
+    return key(f"metrics-all:{rollout}:")
