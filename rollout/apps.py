@@ -11,12 +11,12 @@ class RolloutConfig(AppConfig):
         from core.notices import channels
         from core.notices.notify import deliver_with
         from rollout import models
-        from rollout.operations import lifecycle
+        from rollout.operations import transitions
         from rollout.recovery.protect import protect, when_restored
 
         protect(models.StagePolicy, keeps_rows=True)  # they come and go with their rollout
         protect(models.GuardPolicy, keeps_rows=True)
-        when_restored(lifecycle.announce_restored_policies)
+        when_restored(transitions.announce_restored_policies)
         if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # the log has every notice anyway
             deliver_with(channels.by_mail)
         if settings.NOTIFY_WEBHOOK_URL:

@@ -127,7 +127,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     if int(request.headers.get("Content-Length") or 0) > BODY_AT_MOST:
         details = f"the body must be at most {BODY_AT_MOST} bytes"
         return _json({"errorCode": "INVALID_CONTEXT", "errorDetails": details}, 413)
-    if not runtime.shared().states.names():
+    if not runtime.shared().states.are_known():
         details = f"the rollouts are not known yet; retry in {RETRY_SECONDS} s, and check /readyz"
         response = _json({"errorDetails": details}, 503)
         response["Retry-After"] = RETRY_SECONDS

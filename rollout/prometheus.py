@@ -42,7 +42,7 @@ class RolloutCollector(Collector):
         )
         tripped = Transition.objects.filter(verb="trip").values_list("rollout").annotate(Count("pk"), Max("at"))
         trips_by_rollout = {rollout: (count, last) for rollout, count, last in tripped}
-        for rollout in Rollout.objects.order_by("name"):
+        for rollout in Rollout.objects.listed().order_by("name"):
             for stage in Stage:
                 stages.add_metric([rollout.name, stage], stage == rollout.stage)
             for run_state in RunState:
@@ -104,7 +104,7 @@ class ObservationCollector(Collector):
             "slipway_rollout_observations_dropped", "Observations lost while Redis did not answer.", labels=labels
         )
         latencies = HistogramMetricFamily("slipway_rollout_latency_seconds", "Latency of an arm.", labels=labels)
-        rollouts = Rollout.objects.order_by("name").values_list("name", flat=True)
+        rollouts = Rollout.objects.listed().order_by("name").values_list("name", flat=True)
         for (rollout, arm), totals in read_totals(rollouts).items():
             names = [rollout, arm.value]
             observations.add_metric(names, totals.counts.requests)

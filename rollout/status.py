@@ -12,6 +12,7 @@ from core.switches import Part
 from rollout.choices import RunState, Stage
 from rollout.control import feeds, loop
 from rollout.control.feeds import FeedCounts
+from rollout.control.judging import CannotJudge, judge
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left
 from rollout.gate import heartbeat
@@ -25,8 +26,9 @@ class Status:
     """A rollout as the next tick would assess it.
 
     seconds_left: of the stage, or of its percent step; None if no time runs.
-    next: what the next tick would do, and why.
+    next: what the next tick would do, and why; or that the rollout cannot be judged, and why.
     is_frozen: whether automatic advances are frozen.
+    cannot_judge: why the rollout cannot be judged; empty if it can be.
     """
 
     rollout: Rollout
@@ -36,6 +38,7 @@ class Status:
     judgments: Sequence[Judgment]
     feeds: FeedCounts
     is_frozen: bool
+    cannot_judge: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of `manage.py rollout status --json`, whose fields are a contract."""
@@ -48,9 +51,11 @@ class Status:
             "percent": rollout.percent,
             "pace": rollout.pace,
             "frozen": self.is_frozen,
+            "archived": rollout.archived_at is not None,
             "seconds_in_stage": round(self.seconds_in_stage, 1),
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "next": self.next,
+            "cannot_judge": self.cannot_judge or None,
             "guards": [
                 {
                     "name": judgment.guard.value,
@@ -67,6 +72,7 @@ class Status:
                 "failing": self.feeds.failing,
                 "inactive": self.feeds.inactive,
             },
+            "feeds_not_measured": list(self.feeds.broken),
         }
 
 
@@ -75,7 +81,7 @@ def find_rollout(name: str) -> Rollout:
     try:
         return Rollout.objects.get(name=name)
     except Rollout.DoesNotExist:
-        known = ", ".join(Rollout.objects.order_by("name").values_list("name", flat=True)[:NAMED_AT_MOST])
+        known = ", ".join(Rollout.objects.listed().order_by("name").values_list("name", flat=True)[:NAMED_AT_MOST])
         raise WrongInput(f"cannot find a rollout {name[:50]!r}", f"choose one of: {known}") from None
 
 
@@ -87,7 +93,12 @@ def read_status(rollout: Rollout) -> Status:
         now = loop.database_now(rollout)
         in_stage = (now - rollout.stage_entered_at).total_seconds()
         return Status(rollout, in_stage, None, _until_started(rollout, now), [], feed_counts, is_frozen)
-    assessment = loop.assess(rollout)
+    try:
+        assessment = judge(rollout)
+    except CannotJudge as error:
+        in_stage = (loop.database_now(rollout) - rollout.stage_entered_at).total_seconds()
+        cause = str(error)
+        return Status(rollout, in_stage, None, f"cannot be judged: {cause}", [], feed_counts, is_frozen, cause)
     in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()
     left = None
     if rollout.run_state != RunState.DONE:
@@ -98,13 +109,20 @@ def read_status(rollout: Rollout) -> Status:
 
 def _until_started(rollout: Rollout, now: datetime) -> str:
     """Return what a disabled rollout waits for."""
+    if rollout.archived_at is not None:
+        return f"nothing, because it is archived: manage.py rollout unarchive {rollout.name}"
     start = f"manage.py rollout start {rollout.name}"
     if rollout.run_state != RunState.COOLING or rollout.cool_down_until is None:
         return f"nothing until an operator starts it: {start}"
     seconds = (rollout.cool_down_until - now).total_seconds()
-    last_trip = rollout.transitions.filter(verb__in=["trip", "abort"]).latest("epoch")
     when = f"in {seconds:.0f} s" if seconds > 0 else "now"
-    return f"an operator may start it again {when}: {start} --reason WHY; it tripped: {last_trip.reason}"
+    return f"an operator may start it again {when}: {start} --reason WHY; it tripped: {_last_trip_reason(rollout)}"
+
+
+def _last_trip_reason(rollout: Rollout) -> str:
+    if rollout.unrecorded_transition:  # the history may be locked
+        return str(rollout.unrecorded_transition["reason"])
+    return rollout.transitions.filter(verb__in=["trip", "abort"]).latest("epoch").reason
 
 
 def _describe_decision(decision: Decision) -> str:

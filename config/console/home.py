@@ -4,12 +4,13 @@ Its queries are few, and their cost does not grow with the tables: large tables 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from django.db import DatabaseError
 from django.db.models import Count, Exists
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -24,7 +25,10 @@ from caching.models import CacheEntry, WarmUp
 from config.console.recent_changes import recent_changes
 from core.console.badges import ago, badge, styled_word
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
+from core.db.lock_wait import short_lock_waits
+from core.errors import first_line
 from core.health_checks import Result, Suite
+from core.redaction import redact
 from core.text import duration
 from providers.choices import Status
 from providers.models import ProviderState
@@ -191,35 +195,56 @@ def _is_moving() -> bool:
 
 
 def _rollouts_context(user: Any) -> RolloutsContext:
-    policies = {(policy.rollout_id, policy.stage): policy for policy in StagePolicy.objects.all()}
-    all_rollouts = list(Rollout.objects.order_by("name"))
+    all_rollouts = list(Rollout.objects.listed().order_by("name"))
+    running = [rollout for rollout in all_rollouts if rollout.run_state == RunState.RUNNING]
+    policies, fault = _read_policies(running) if running else ({}, "")
     problems = [
         _problem(f"{rollout.name}: {rollout.get_run_state_display().lower()}", "rollout_rollout_change", rollout.pk)
         for rollout in all_rollouts
         if rollout.run_state in (RunState.WAITING, RunState.PAUSED, RunState.COOLING)
     ]
-    cards = [_rollout_card(rollout, policies.get((rollout.pk, rollout.stage)), user) for rollout in all_rollouts]
+    cards = [
+        _rollout_card(rollout, _time_left(rollout, policies.get((rollout.pk, rollout.stage)), fault), user)
+        for rollout in all_rollouts
+    ]
     return RolloutsContext(cards, problems)
 
 
-def _rollout_card(rollout: Rollout, policy: StagePolicy | None, user: Any) -> RolloutCard:
-    """Return the card of one rollout. `policy` belongs to the rollout's current stage."""
+def _read_policies(running: Sequence[Rollout]) -> tuple[dict[tuple[int, str], StagePolicy], str]:
+    """Return the policies of the rollouts by rollout and stage, and why they cannot be read: empty if they can be."""
+    try:
+        with short_lock_waits():
+            rows = StagePolicy.objects.filter(rollout__in=running)
+            return {(policy.rollout_id, policy.stage): policy for policy in rows}, ""
+    except DatabaseError as error:
+        return {}, redact(first_line(error, type(error).__name__))
+
+
+def _rollout_card(rollout: Rollout, time_left: str, user: Any) -> RolloutCard:
     stage = Stage(rollout.stage)
-    verbs = rollouts.open_verbs(rollout, user)
+    verbs = [verb for verb in rollouts.open_verbs(rollout, user) if verb not in rollouts.RARE_VERBS]
     return RolloutCard(
         name=rollout.name,
         address=reverse("admin:rollout_rollout_change", args=[rollout.pk]),
         state=badge(RunState(rollout.run_state)),
         entered=ago(rollout.stage_entered_at),
         share=serving_at(stage, rollout.percent).percent,
-        time_left=_time_left(rollout, policy) if policy and rollout.run_state == RunState.RUNNING else "",
+        time_left=time_left,
         ladder=[rollouts.rung(rung, stage, None, rollout.pace) for rung in ORDER],
         verbs=[(verb, reverse(f"admin:rollout_{verb}", args=[rollout.pk])) for verb in verbs],
     )
 
 
-def _time_left(rollout: Rollout, policy: StagePolicy) -> str:
-    """Return the time that is left of the stage, or of its percent step, as minutes and seconds."""
+def _time_left(rollout: Rollout, policy: StagePolicy | None, fault: str) -> str:
+    """Return the time that is left of the stage or its percent step, or why that is not known; empty if no time runs.
+
+    policy: that of the rollout's stage; None if there is none, or if it cannot be read.
+    fault: why the policies cannot be read; empty if they can be.
+    """
+    if rollout.run_state != RunState.RUNNING:
+        return ""
+    if policy is None:
+        return f"cannot be judged: {fault or f'it has no policy for {rollout.stage}'}"
     progress = Progress(
         Stage(rollout.stage),
         RunState(rollout.run_state),
@@ -228,7 +253,10 @@ def _time_left(rollout: Rollout, policy: StagePolicy) -> str:
         rollout.paused_seconds,
         rollout.pace,
     )
-    seconds = seconds_left(progress, policy.plan, timezone.now())
+    try:
+        seconds = seconds_left(progress, policy.plan, timezone.now())
+    except (ArithmeticError, ValueError) as error:  # a policy with numbers that no clock can count
+        return f"cannot be judged: {error}"
     return f"{int(seconds // 60)}:{int(seconds % 60):02} left"
 
 

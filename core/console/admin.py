@@ -120,12 +120,16 @@ class SlipwayAdmin(ModelAdmin):
         return SlipwayChangeList
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show the form or save it. If an operation refuses, show its message above the list."""
+        """Show the form or save it. If an operation refuses, show its message on the page `after_refusal`."""
         try:
             return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
         except SlipwayError as error:
             messages.error(request, str(error))
-            return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
+            return self.after_refusal(request)
+
+    def after_refusal(self, request: HttpRequest) -> HttpResponse:
+        """Return the response after an operation refused: the list."""
+        return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
 
 
 class ConfigurationAdmin(SlipwayAdmin):

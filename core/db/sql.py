@@ -48,3 +48,7 @@ RENEW = f"""
 UPDATE {{table}} SET lease_until = now() + {LEASE_LENGTH}
  WHERE id = %(id)s AND fence = %(fence)s"""
 RELEASE = "UPDATE {table} SET lease_until = NULL WHERE id = %(id)s AND fence = %(fence)s"
+
+# The ORM has no settings of a transaction. Return the old value, and set the new one until the transaction, or the
+# savepoint that is rolled back, ends.
+LIMIT_LOCK_WAITS = "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)"

@@ -18,6 +18,15 @@ UNCHANGED_STAGE = {
         "Its guards continue to watch: a violation takes it back all the same.",
     ],
     "resume": ["Its clock continues; the pause does not count as time in its stage."],
+    "archive": [
+        "It is hidden from this list and from OFREP, and it cannot be started until it is unarchived.",
+        "Its gates answer control, as they do now. Its history is kept.",
+    ],
+    "unarchive": ["It is listed again. It stays disabled until an operator starts it."],
+    "clone": [
+        "A new rollout gets the same policies and guards. It is disabled, and its history begins with the clone.",
+        "This rollout does not change.",
+    ],
     "freeze": [
         "No rollout advances by itself until an operator unfreezes automatic advances.",
         "Guards still take them back, and operators may still act.",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import redis
+from django.db import DatabaseError
 from django.db.models import Model
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,6 +16,7 @@ from core.access.audit import Edit, edits
 from core.console.badges import ago, badge
 from core.console.charts import Chart
 from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
+from core.db.lock_wait import short_lock_waits
 from core.text import duration, elapsed, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.choices import Guard, RunState, Stage, Verdict
@@ -34,14 +36,23 @@ MISMATCHES_AT_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class VerbRule:
-    """The permission of a verb, and the run states in which it has an effect."""
+    """The permission of a verb, and the run states in which it has an effect.
+
+    is_for_archived: whether it has an effect on archived rollouts alone, instead of on all others.
+    """
 
     permission: str
     states: frozenset[RunState]
+    is_for_archived: bool = False
 
     @classmethod
-    def of(cls, permission: str, *states: RunState) -> "VerbRule":
-        return cls(f"rollout.{permission}", frozenset(states))
+    def of(cls, permission: str, *states: RunState, is_for_archived: bool = False) -> "VerbRule":
+        return cls(f"rollout.{permission}", frozenset(states), is_for_archived)
+
+    def applies(self, rollout: Rollout) -> bool:
+        """Return whether the verb has an effect on the rollout as it is now."""
+        is_archived = rollout.archived_at is not None
+        return RunState(rollout.run_state) in self.states and is_archived is self.is_for_archived
 
 
 VERB_RULES = {
@@ -51,7 +62,11 @@ VERB_RULES = {
     "pause": VerbRule.of("pause_rollout", RunState.RUNNING, RunState.WAITING),
     "resume": VerbRule.of("resume_rollout", RunState.PAUSED),
     "abort": VerbRule.of("abort_rollout", *ACTIVE),
+    "clone": VerbRule.of("add_rollout", *RunState),
+    "archive": VerbRule.of("archive_rollout", RunState.IDLE, RunState.COOLING),
+    "unarchive": VerbRule.of("archive_rollout", RunState.IDLE, RunState.COOLING, is_for_archived=True),
 }
+RARE_VERBS = frozenset({"clone", "archive", "unarchive"})  # offered on the rollout's own page alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +133,7 @@ class TimelineEntry:
 
 def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
     """Return the context of the part of the page that is refreshed again and again."""
-    status, plans, stage = read_status(rollout), stage_plans(rollout), Stage(rollout.stage)
+    status, plans, stage = read_status(rollout), plans_if_readable(rollout), Stage(rollout.stage)
     serving = serving_at(stage, rollout.percent)
     return {
         "rollout": rollout,
@@ -147,7 +162,7 @@ def _is_open(verb: str, rollout: Rollout, actor: Actor) -> bool:
     if verb == "advance" and rollout.stage == Stage.FULL_ACTIVE:
         return False
     rule = VERB_RULES[verb]
-    return RunState(rollout.run_state) in rule.states and actor.has_perm(rule.permission)
+    return rule.applies(rollout) and actor.has_perm(rule.permission)
 
 
 def stage_plans(rollout: Rollout) -> dict[Stage, StagePlan]:
@@ -156,9 +171,26 @@ def stage_plans(rollout: Rollout) -> dict[Stage, StagePlan]:
     return {Stage(policy.stage): policy.plan for policy in stage_policies}
 
 
+def nothing_to_do(verb: str, rollout: Rollout) -> str:
+    """Return why the verb has no effect on the rollout now; empty if it has one."""
+    if VERB_RULES[verb].applies(rollout):
+        return ""
+    state = "archived" if rollout.archived_at else RunState(rollout.run_state).label.lower()
+    return f"{rollout.name} is {state}: nothing to {verb}"
+
+
+def plans_if_readable(rollout: Rollout) -> dict[Stage, StagePlan]:
+    """Return the plan of each stage; none if another session locks the policies, or they cannot be read."""
+    try:
+        with short_lock_waits():
+            return stage_plans(rollout)
+    except DatabaseError:
+        return {}
+
+
 def position(rollout: Rollout) -> Position:
     """Return the rollout's position, for the description of a verb."""
-    return Position(Stage(rollout.stage), rollout.percent, stage_plans(rollout))
+    return Position(Stage(rollout.stage), rollout.percent, plans_if_readable(rollout))
 
 
 def rung(stage: Stage, present: Stage, plan: StagePlan | None, pace: float) -> Rung:
@@ -234,12 +266,12 @@ def _edit_entries(rows: Sequence[Model]) -> Iterator[TimelineEntry]:
     """Yield the edits of these policies, which are of one table."""
     names = {str(row.pk): str(row) for row in rows}
     for edit in edits(rows, EDITS_AT_MOST):
-        if edit.label == "update":
+        if edit.label == "update" and set(edit.changes) != {"version"}:
             yield _edit_entry(edit, names[edit.pk])
 
 
 def _edit_entry(edit: Edit, policy_name: str) -> TimelineEntry:
-    changes = [f"{column} {old} → {new}" for column, old, new in describe_changes(edit)]
+    changes = [f"{column} {old} → {new}" for column, old, new in describe_changes(edit) if column != "version"]
     return TimelineEntry(edit.at, f"Policy edited: {policy_name}", edit.actor or UNKNOWN_ACTOR, "; ".join(changes))
 
 

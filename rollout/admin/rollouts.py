@@ -1,83 +1,66 @@
 """Rollouts in the admin: the page of each rollout with its verbs, the policies of its stages, and its transitions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.validators import validate_slug
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 from django.utils.safestring import SafeString
-from django.utils.text import capfirst
 
 from core.access.actors import Actor
-from core.console.admin import SlipwayAdmin, TabularInline
-from core.console.badges import ago, badge, on_off
+from core.console.badges import ago, badge
 from core.console.confirm import PaceForm, ReasonForm, verb_page
 from core.console.fields import TextField
 from core.console.keyset import KeysetAdmin
 from core.switches import Part
 from rollout import status
 from rollout.admin import confirmations, context
+from rollout.admin.policy_pages import PoliciesAdmin, StagePolicyInline
 from rollout.choices import RunState, Stage
 from rollout.control.dispatch import apply_verb
-from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
+from rollout.models import Activation, Rollout, Transition
 from rollout.operations import lifecycle, policies
 
-__all__ = ["RolloutAdmin", "StagePolicyAdmin", "TransitionAdmin"]
-LIST_WIDGETS = {ArrayField: {"widget": TextField.widget}}
+__all__ = ["RolloutAdmin", "TransitionAdmin"]
 SWITCHES = {"freeze": lifecycle.freeze, "unfreeze": lifecycle.unfreeze}
 
 
-class PolicyInline(TabularInline):
-    """Policies on the page of what they belong to. A rollout comes with them, so none is added or deleted."""
-
-    extra = 0
-    can_delete = False
-    ordering = ["pk"]
-    formfield_overrides = LIST_WIDGETS
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Return the form field, with its label as an attribute.
-
-        The theme shows the labels above the table alone, where a screen reader does not relate them to a field.
-        """
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None:
-            field.widget.attrs["aria-label"] = capfirst(db_field.verbose_name)
-        return field
+class CloneForm(ReasonForm):
+    name = TextField(
+        max_length=50,
+        validators=[validate_slug],
+        help_text="The name of the new rollout, as applications pass it to gate().",
+    )
+    field_order = ("name", "reason")
 
 
-class StagePolicyInline(PolicyInline):
-    model = StagePolicy
-    fields = policies.EDITABLE_FIELDS[StagePolicy]
-    show_change_link = True
-    verbose_name_plural = "Policies of its stages; Change shows the guards of a stage"
+FORMS: Mapping[str, type[ReasonForm]] = {"start": PaceForm, "clone": CloneForm}
 
 
-class GuardPolicyInline(PolicyInline):
-    model = GuardPolicy
-    fields = ["guard", *policies.EDITABLE_FIELDS[GuardPolicy]]
-    readonly_fields = ["guard"]
-    verbose_name_plural = "Guards"
+class ArchivedFilter(admin.SimpleListFilter):
+    """The filter that hides archived rollouts unless they are asked for."""
 
+    title = "archived"
+    parameter_name = "archived"
 
-class PoliciesAdmin(SlipwayAdmin):
-    """The base of pages on which policies are edited."""
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Archived"), ("all", "All")]
 
-    formfield_overrides = LIST_WIDGETS
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        default, *others = super().choices(changelist)
+        yield {**default, "display": "Not archived"}
+        yield from others
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        policies.save_policies(formset.save(commit=False), actor=request.user)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Rollout]) -> QuerySet[Rollout]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() != "yes")
 
 
 @admin.register(Rollout)
@@ -88,6 +71,7 @@ class RolloutAdmin(PoliciesAdmin):
     change_form_outer_before_template = "console/rollout.html"
     change_form_outer_after_template = "console/rollout_after.html"
     list_display = ["name", "stage_now", "state_now", "share", "entered"]
+    list_filter = [ArchivedFilter]
     fields = ["name"]
 
     def edited_rows(self, row: Rollout) -> list[Sequence[Any]]:
@@ -133,28 +117,19 @@ class RolloutAdmin(PoliciesAdmin):
     def act(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         """Ask for a confirmation of a verb on one rollout, and carry it out."""
         rollout = get_object_or_404(Rollout, pk=pk)
-        rule, run_state = context.VERB_RULES[verb], RunState(rollout.run_state)
-        has_effect = run_state in rule.states
         return verb_page(
             self,
             request,
             label=verb.capitalize(),
             subject=rollout.name,
-            permission=rule.permission,
+            permission=context.VERB_RULES[verb].permission,
             plan=confirmations.describe_verb(verb, context.position(rollout)),
-            operation=lambda filled: _apply_if_unchanged(
-                verb,
-                rollout,
-                request.user,
-                seen=filled["seen"],
-                reason=filled["reason"],
-                pace=filled.get("pace", 1.0),
-            ),
+            operation=lambda filled: _apply(verb, rollout, request.user, filled),
             return_url=_address("change", pk),
-            form=PaceForm if verb == "start" else ReasonForm,
+            form=FORMS.get(verb, ReasonForm),
             seen=rollout.epoch,
             is_destructive=verb == "abort",
-            nothing_to_do="" if has_effect else f"{rollout.name} is {run_state.label.lower()}: nothing to {verb}",
+            nothing_to_do=context.nothing_to_do(verb, rollout),
         )
 
     def switch(self, request: HttpRequest, verb: str) -> HttpResponse:
@@ -210,49 +185,26 @@ def _timeline_context(rollout: Rollout) -> dict[str, Any]:
     return {"timeline": context.timeline(rollout), "known": known, "history": history}
 
 
-def _apply_if_unchanged(
-    verb: str, rollout: Rollout, actor: Actor, *, seen: int, reason: str, pace: float
-) -> Transition:
-    """Carry out the verb on the rollout as the user read it. Raises Overtaken, Refused or WrongInput.
+def _apply(verb: str, rollout: Rollout, actor: Actor, filled: Mapping[str, Any]) -> object:
+    """Carry out the verb. Return the transition, or for a clone the response that shows it.
 
-    seen: the epoch of the rollout when the page was opened.
+    A verb applies to the rollout as the user read it, but an abort to the rollout as it is now.
+
+    filled: the values of the form; `seen` is the epoch of the rollout when the page was opened.
+    Raises Overtaken, Refused or WrongInput.
     """
-    if seen != rollout.epoch:
+    reason = filled["reason"]
+    if verb == "clone":
+        clone = policies.clone_rollout(rollout, filled["name"], actor=actor, reason=reason)
+        return HttpResponseRedirect(_address("change", clone.pk))
+    if verb != "abort" and filled["seen"] != rollout.epoch:
         raise lifecycle.Overtaken(f"cannot {verb} {rollout.name}: it changed after you opened the page", "try again")
-    return apply_verb(verb, rollout, actor=actor, reason=reason, pace=pace)
+    return apply_verb(verb, rollout, actor=actor, reason=reason, pace=filled.get("pace", 1.0))
 
 
 def _address(page: str, *args: Any) -> str:
     name = page if page in SWITCHES else f"rollout_{page}"
     return reverse(f"admin:rollout_{name}", args=args)
-
-
-@admin.register(StagePolicy)
-class StagePolicyAdmin(PoliciesAdmin):
-    intro = "What a stage requires of a rollout before it lets it advance, and what takes the rollout back."
-    list_display = [
-        "__str__",
-        *("approval" if name == "needs_approval" else name for name in policies.EDITABLE_FIELDS[StagePolicy]),
-    ]
-    list_filter = ["rollout"]
-    list_select_related = ["rollout"]
-    ordering = ["rollout", "pk"]
-    fields = ["rollout", "stage", *policies.EDITABLE_FIELDS[StagePolicy]]
-    readonly_fields = ["rollout", "stage"]
-    inlines = [GuardPolicyInline]
-
-    def edited_rows(self, row: StagePolicy) -> list[Sequence[Any]]:
-        return [[row], list(row.guards.all())]
-
-    @admin.display(description="Needs approval", ordering="needs_approval")
-    def approval(self, policy: StagePolicy) -> SafeString:
-        return on_off(policy.needs_approval, "yes", "no")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: StagePolicy, form: Any, change: bool) -> None:
-        policies.save_policies([obj], actor=request.user)
 
 
 @admin.register(Transition)

@@ -27,7 +27,7 @@ from rollout.decisions.record import VisitRecord
 from rollout.decisions.stages import ACTIVE, Decision, Next, Progress, StagePlan, decide
 from rollout.gate import heartbeat, marks, slots
 from rollout.models import GuardReading, Rollout
-from rollout.operations import lifecycle
+from rollout.operations import lifecycle, transitions
 from rollout.operations.lifecycle import Overtaken
 
 TICK_SECONDS = 4.0  # a little less than the time from one tick to the next
@@ -60,6 +60,7 @@ def tick() -> int:
 
     A rollout that cannot be assessed does not delay the others; its own gates answer control until it can be.
     """
+    transitions.record_all_unrecorded()
     rollouts = list(Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED))
     assessments = _assess_all(rollouts)
     stored = _store(assessments)
@@ -139,9 +140,8 @@ def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitReco
         for judgment in judgments
         if judgment.verdict is Verdict.ERROR and judgment.is_binding
     }
-    if (
-        record.lost and measured.rollout.run_state == RunState.DONE
-    ):  # it goes on with its record, which lacks some seconds at most
+    if record.lost and measured.rollout.run_state == RunState.DONE:
+        # It goes on with its record, which lacks some seconds at most.
         record = replace(record, lost="", is_marked=False)
     return replace(
         record,

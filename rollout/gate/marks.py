@@ -13,6 +13,7 @@ import redis
 
 from core.redis import client, key
 
+ABORT_SECONDS = 60  # longer than gates act on a row that they could read before
 BLIND_SECONDS = 30
 
 
@@ -53,6 +54,16 @@ def read_trip_errors(attempt: str) -> int:
 def errors_of(trip: bytes | None) -> int:
     """Return the errors in a trip as Redis holds it, 0 if there is none."""
     return 0 if trip is None else int(trip.partition(b":")[2])
+
+
+def mark_aborted(attempt: str, epoch: int) -> None:
+    """Let gates answer control for a rollout that was aborted, until they read its row. Raises redis.RedisError.
+
+    The mark is that of a trip with one error.
+
+    attempt, epoch: those before the abort, which ends the attempt.
+    """
+    client().set(trip_key(attempt), f"{epoch}:1", ex=ABORT_SECONDS)
 
 
 def mark_blind(rollout: str) -> None:

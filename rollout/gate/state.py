@@ -62,6 +62,7 @@ class RolloutStates:
 
     def __init__(self) -> None:
         self._states: Mapping[str, RolloutState] = {}
+        self._are_known = False  # until the rollouts were read once
         self._valid_until = 0.0  # by time.monotonic(); after that the states are too old to act on
         self._has_postgresql, self._has_redis = True, True  # until a refresh fails
         self._heartbeat = heartbeat.HeartbeatMonitor()
@@ -82,6 +83,10 @@ class RolloutStates:
     def names(self) -> list[str]:
         """Return the names of the known rollouts, in alphabetical order."""
         return sorted(self._states)
+
+    def are_known(self) -> bool:
+        """Return whether the rollouts were read at least once. There may be none: archived ones are not read."""
+        return self._are_known
 
     def visit_of(self, rollout: str) -> StageVisit | None:
         """Return the rollout's stage visit, even if it is old: observations of it are counted all the same."""
@@ -131,7 +136,7 @@ class RolloutStates:
                 log.warning(self._outage("PostgreSQL"), error=str(error))
             self._has_postgresql = False
             return self._states
-        self._has_postgresql = True
+        self._has_postgresql = self._are_known = True
         return states
 
     def _outage(self, server: str) -> str:

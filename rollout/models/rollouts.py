@@ -27,6 +27,10 @@ from rollout.decisions.stages import StagePlan
 class RolloutQuerySet(models.QuerySet["Rollout"]):
     """Questions about rollouts."""
 
+    def listed(self) -> Self:
+        """Return the rollouts that are not archived."""
+        return self.filter(archived_at=None)
+
     def unchanged_since(self, seen: "Rollout") -> Self:
         """Return the rollout `seen` if its epoch is still the one that was read, else no row."""
         return self.filter(pk=seen.pk, epoch=seen.epoch)

@@ -11,72 +11,32 @@ actor: the operator or machine that does it. Raises Refused if it lacks the perm
 reason: for the history.
 """
 
-from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from functools import partial
-from typing import TypedDict
+from collections.abc import Sequence
 
-import redis
-from django.contrib.postgres.functions import RandomUUID
 from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F, Model
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Extract, Now
 
 from core.access import retention
 from core.access.actors import Actor, Machine, require
 from core.access.audit import acting
 from core.db import batches
-from core.errors import Refused, SlipwayError, WrongInput
-from core.redis import client, key
+from core.errors import Refused, WrongInput
 from core.switches import Part
 from rollout.choices import RunState, Stage, Verdict
-from rollout.decisions import stages, trips
+from rollout.decisions import stages
 from rollout.decisions.counts import Counts
 from rollout.decisions.guards import P95_SHARE, Judgment, worst
 from rollout.decisions.latency import bucket_number, percentile_ms
-from rollout.gate import marks
-from rollout.models import (
-    Activation,
-    GuardPolicy,
-    GuardReading,
-    Rollout,
-    StagePolicy,
-    Transition,
-    VisitEvidence,
-)
+from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
+from rollout.operations import transitions
+from rollout.operations.abort import abort as abort  # a verb like the others
+from rollout.operations.abort import cooling
+from rollout.operations.transitions import Columns, restarted_clock, status_command
+from rollout.operations.transitions import Overtaken as Overtaken
 
 MOVING = (RunState.RUNNING, RunState.WAITING)
 PACE_AT_MOST = 10
-
-
-class Overtaken(SlipwayError):
-    """The rollout changed after the caller read it."""
-
-
-class Columns(TypedDict, total=False):
-    """The columns of a rollout that a verb changes, with their new values or expressions."""
-
-    stage: Stage
-    run_state: RunState
-    percent: int
-    pace: float
-    stage_epoch: Combinable
-    settled_epoch: Combinable
-    stage_entered_at: Combinable
-    percent_entered_at: Combinable
-    paused_at: Combinable | None
-    paused_seconds: float | Combinable
-    approved_by: str
-    approved_epoch: int | None
-    visit: Combinable
-    attempt: Combinable
-    control_requests: int
-    control_errors: int
-    control_slow_bucket: int | None
-    cool_down_until: datetime | Combinable | None
 
 
 def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Transition:
@@ -88,7 +48,9 @@ def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Tra
     """
     require(actor, "rollout.start_rollout")
     if seen.stage != Stage.DISABLED:
-        raise Refused(f"cannot start {seen.name}: it is in {seen.stage} already", _status_command(seen))
+        raise Refused(f"cannot start {seen.name}: it is in {seen.stage} already", status_command(seen))
+    if seen.archived_at is not None:
+        raise Refused(f"cannot start {seen.name}: it is archived", f"run: manage.py rollout unarchive {seen.name}")
     if not 0 < pace <= PACE_AT_MOST:
         raise WrongInput(
             f"pace must be greater than 0 and at most {PACE_AT_MOST} (got {pace:g})",
@@ -96,7 +58,9 @@ def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Tra
         )
     if seen.run_state == RunState.COOLING:
         _require_restart(seen, actor, reason)
-    return _enter(seen, "start", Stage.DARK_MODE, actor, reason, changes={"pace": pace, "cool_down_until": None})
+    return transitions.enter(
+        seen, "start", Stage.DARK_MODE, actor, reason, changes={"pace": pace, "cool_down_until": None}
+    )
 
 
 def _require_restart(seen: Rollout, actor: Actor, reason: str) -> None:
@@ -122,13 +86,13 @@ def advance(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reaso
         raise Refused(f"cannot advance {seen.name}: it is disabled", f"run: manage.py rollout start {seen.name}")
     _require_state(seen, MOVING, "advance")
     if seen.stage == Stage.FULL_ACTIVE:
-        raise Refused(f"cannot advance {seen.name}: it is in its last stage", _status_command(seen))
+        raise Refused(f"cannot advance {seen.name}: it is in its last stage", status_command(seen))
     if worst(judgments) is not Verdict.PASS:
-        raise Refused(f"cannot advance {seen.name}: its guards do not pass", _status_command(seen))
+        raise Refused(f"cannot advance {seen.name}: its guards do not pass", status_command(seen))
     if seen.approved_epoch is None and StagePolicy.objects.get(rollout=seen, stage=seen.stage).needs_approval:
         require(actor, "rollout.approve_rollout")
     next_stage = stages.ORDER[stages.ORDER.index(Stage(seen.stage)) + 1]
-    return _enter(seen, "advance", next_stage, actor, reason, judgments, changes=_control_sample(seen))
+    return transitions.enter(seen, "advance", next_stage, actor, reason, judgments, changes=_control_sample(seen))
 
 
 def _control_sample(seen: Rollout) -> Columns:
@@ -158,7 +122,7 @@ def step(seen: Rollout, percent: int, judgments: Sequence[Judgment], *, actor: A
             f"percent must be greater than {seen.percent} and at most 100 (got {percent})",
             f"shares only grow; to lower one, run: manage.py rollout abort {seen.name}",
         )
-    return _change_rollout(seen, "step", actor, reason, judgments, {"percent": percent, **_restarted_clock()})
+    return transitions.change(seen, "step", actor, reason, judgments, {"percent": percent, **restarted_clock()})
 
 
 def finish(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
@@ -167,9 +131,9 @@ def finish(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor, reason
     _require_state(seen, MOVING, "finish")
     if seen.stage != Stage.FULL_ACTIVE or worst(judgments) is not Verdict.PASS:
         raise Refused(
-            f"cannot finish {seen.name}: it is not in FULL_ACTIVE, or its guards do not pass", _status_command(seen)
+            f"cannot finish {seen.name}: it is not in FULL_ACTIVE, or its guards do not pass", status_command(seen)
         )
-    return _change_rollout(seen, "finish", actor, reason, judgments, {"run_state": RunState.DONE})
+    return transitions.change(seen, "finish", actor, reason, judgments, {"run_state": RunState.DONE})
 
 
 def wait(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor) -> Transition:
@@ -177,7 +141,7 @@ def wait(seen: Rollout, judgments: Sequence[Judgment], *, actor: Actor) -> Trans
     require(actor, "rollout.advance_rollout")
     _require_state(seen, (RunState.RUNNING,), "wait")
     reason = "the policy of this stage requires an approval"
-    return _change_rollout(seen, "wait", actor, reason, judgments, {"run_state": RunState.WAITING})
+    return transitions.change(seen, "wait", actor, reason, judgments, {"run_state": RunState.WAITING})
 
 
 def approve(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
@@ -189,14 +153,16 @@ def approve(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, 
         "approved_by": actor.get_username(),
         "approved_epoch": seen.epoch + 1,
     }
-    return _change_rollout(seen, "approve", actor, reason, judgments, changes)
+    return transitions.change(seen, "approve", actor, reason, judgments, changes)
 
 
 def pause(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
     """Stop the clock of the rollout. Its guards continue to watch."""
     require(actor, "rollout.pause_rollout")
     _require_state(seen, MOVING, "pause")
-    return _change_rollout(seen, "pause", actor, reason, judgments, {"run_state": RunState.PAUSED, "paused_at": Now()})
+    return transitions.change(
+        seen, "pause", actor, reason, judgments, {"run_state": RunState.PAUSED, "paused_at": Now()}
+    )
 
 
 def resume(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
@@ -206,28 +172,7 @@ def resume(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, r
     pause_length = ExpressionWrapper(Now() - F("paused_at"), output_field=DurationField())
     paused_seconds = F("paused_seconds") + Extract(pause_length, "epoch")
     changes: Columns = {"run_state": RunState.RUNNING, "paused_at": None, "paused_seconds": paused_seconds}
-    return _change_rollout(seen, "resume", actor, reason, judgments, changes)
-
-
-def abort(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
-    """Disable the rollout at once. If it has just tripped, it cools down all the same."""
-    require(actor, "rollout.abort_rollout")
-    if seen.stage == Stage.DISABLED:
-        raise Refused(f"cannot abort {seen.name}: it is disabled already", _status_command(seen))
-    trip_errors = 0
-    with suppress(redis.RedisError):
-        trip_errors = marks.read_trip_errors(seen.attempt.hex)
-    changes: Columns = {"run_state": RunState.IDLE}
-    if trip_errors:
-        changes = _cooling(seen)
-        reason = f"{trips.describe_exceeded_limit(trip_errors)}; {reason}".removesuffix("; ")
-    return _enter(seen, "abort", Stage.DISABLED, actor, reason, judgments, changes=changes)
-
-
-def _cooling(seen: Rollout) -> Columns:
-    policy = StagePolicy.objects.get(rollout=seen, stage=seen.stage)
-    until = Now() + timedelta(minutes=policy.cool_down_minutes)
-    return {"run_state": RunState.COOLING, "cool_down_until": until}
+    return transitions.change(seen, "resume", actor, reason, judgments, changes)
 
 
 def _paused() -> Columns:
@@ -241,9 +186,9 @@ def trip(seen: Rollout, to: Stage, judgments: Sequence[Judgment], *, actor: Acto
     """
     require(actor, "rollout.abort_rollout")
     if seen.stage == Stage.DISABLED:
-        raise Refused(f"cannot trip {seen.name}: it is disabled already", _status_command(seen))
-    changes = _cooling(seen) if to is Stage.DISABLED else _paused()
-    return _enter(seen, "trip", to, actor, reason, judgments, changes=changes)
+        raise Refused(f"cannot trip {seen.name}: it is disabled already", status_command(seen))
+    changes = cooling(seen) if to is Stage.DISABLED else _paused()
+    return transitions.enter(seen, "trip", to, actor, reason, judgments, changes=changes)
 
 
 def descend(seen: Rollout, to: Stage, percent: int, *, actor: Actor, reason: str) -> Transition:
@@ -259,7 +204,7 @@ def descend(seen: Rollout, to: Stage, percent: int, *, actor: Actor, reason: str
     changes = _paused()
     if percent:
         changes["percent"] = percent
-    return _enter(seen, "descend", to, actor, reason, changes=changes)
+    return transitions.enter(seen, "descend", to, actor, reason, changes=changes)
 
 
 @transaction.atomic
@@ -291,106 +236,11 @@ def _set_advancing(is_on: bool, actor: Actor, reason: str) -> bool:
         has_changed = bool(row.update(is_on=is_on, since=Now(), by=actor.get_username(), reason=reason))
     if has_changed:
         for rollout in Rollout.objects.select_for_update().order_by("pk"):
-            _change_rollout(rollout, verb, actor, reason)
+            transitions.change(rollout, verb, actor, reason)
     return has_changed
-
-
-def _status_command(seen: Rollout) -> str:
-    return f"run: manage.py rollout status {seen.name}"
 
 
 def _require_state(seen: Rollout, allowed: Sequence[RunState], verb: str) -> None:
     if seen.run_state not in allowed:
         state, states = RunState(seen.run_state).value, " or ".join(each.value for each in allowed)
-        raise Refused(f"cannot {verb} {seen.name}: it is {state}, not {states}", _status_command(seen))
-
-
-def _restarted_clock() -> Columns:
-    """Return the columns of a rollout that enters a stage or a percent step."""
-    return {"percent_entered_at": Now(), "paused_at": None, "paused_seconds": 0.0}
-
-
-def _enter(
-    seen: Rollout,
-    verb: str,
-    stage: Stage,
-    actor: Actor,
-    reason: str,
-    judgments: Sequence[Judgment] = (),
-    *,
-    changes: Columns,
-) -> Transition:
-    """Move the rollout to a stage and begin a stage visit.
-
-    changes: columns that differ from those of a rollout that runs at the beginning of the stage.
-    """
-    policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
-    entered: Columns = {
-        "stage": stage,
-        "run_state": RunState.RUNNING,
-        "percent": stages.percent_on_entry(stage, policy.plan) if policy else 0,
-        "stage_entered_at": Now(),
-        "stage_epoch": F("epoch") + 1,
-        "visit": RandomUUID(),
-        "approved_by": "",
-        "approved_epoch": None,
-        **_restarted_clock(),
-    }
-    if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
-        entered |= {"settled_epoch": F("epoch") + 1, "attempt": RandomUUID()}
-    return _change_rollout(seen, verb, actor, reason, judgments, {**entered, **changes})
-
-
-@transaction.atomic
-def _change_rollout(
-    seen: Rollout,
-    verb: str,
-    actor: Actor,
-    reason: str,
-    judgments: Sequence[Judgment] = (),
-    changes: Columns | None = None,
-) -> Transition:
-    """Change the rollout and record the transition. Raises Overtaken if it changed after `seen` was read."""
-    if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **(changes or {})):
-        raise Overtaken(f"cannot {verb} {seen.name}: it changed after you read it", _status_command(seen))
-    transaction.on_commit(partial(_publish_change, seen.name))
-    return record_transition(Rollout.objects.get(pk=seen.pk), verb, Stage(seen.stage), actor, reason, judgments)
-
-
-def record_transition(
-    rollout: Rollout, verb: str, from_stage: Stage, actor: Actor, reason: str, judgments: Sequence[Judgment] = ()
-) -> Transition:
-    """Record how the rollout came to be as it is now, in a row of its history."""
-    return Transition.objects.create(
-        rollout=rollout,
-        epoch=rollout.epoch,
-        verb=verb,
-        from_stage=from_stage,
-        to_stage=rollout.stage,
-        percent=rollout.percent,
-        run_state=rollout.run_state,
-        pace=rollout.pace,
-        actor=actor.get_username(),
-        reason=reason,
-        evidence=[asdict(judgment) for judgment in judgments],
-    )
-
-
-def announce_to_gates() -> None:
-    """Let every gate refresh its states after the commit, because something that all rollouts depend on changed."""
-    transaction.on_commit(partial(_publish_change, "all"))
-
-
-def announce_restored_policies(restored: Collection[type[Model]]) -> None:
-    """Let every gate refresh its states after a restore that put policies back.
-
-    restored: the models whose rows were put back.
-    """
-    if StagePolicy in restored or GuardPolicy in restored:
-        announce_to_gates()
-
-
-def _publish_change(name: str) -> None:
-    """Let every gate refresh its states now. Without Redis they do so within a second."""
-    with suppress(redis.RedisError):
-        client().publish(key("rollouts"), name)
+        raise Refused(f"cannot {verb} {seen.name}: it is {state}, not {states}", status_command(seen))

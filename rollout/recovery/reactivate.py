@@ -11,7 +11,7 @@ from core.errors import Refused
 from core.switches import Part
 from rollout.choices import RunKind
 from rollout.models import Activation, RecoveryRun
-from rollout.operations import lifecycle
+from rollout.operations import lifecycle, transitions
 from rollout.recovery.runner import resume_command
 
 
@@ -35,7 +35,7 @@ def reactivate(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part
     with acting(actor, "reactivate"):
         still_off = Activation.objects.switched_off().filter(part__in=off)
         still_off.update(is_on=True, since=Now(), by=actor.get_username(), reason=reason)
-    lifecycle.announce_to_gates()
+    transitions.announce_to_gates()
     return off
 
 
@@ -46,5 +46,5 @@ def switch_off(parts: Sequence[Part], *, actor: Actor, reason: str) -> list[Part
     were_on = sorted(Part(row.part) for row in on)
     with acting(actor, "rollback"):
         on.update(is_on=False, since=Now(), by=actor.get_username(), reason=reason)
-    lifecycle.announce_to_gates()
+    transitions.announce_to_gates()
     return were_on

@@ -102,8 +102,8 @@ def test_the_page_refreshes_its_parts_by_themselves(browse: Browse) -> None:
 @pytest.mark.parametrize(
     ("stage", "run_state", "verbs"),
     [
-        ("DISABLED", "idle", ["start"]),
-        ("DISABLED", "cooling", ["start"]),
+        ("DISABLED", "idle", ["start", "archive"]),
+        ("DISABLED", "cooling", ["start", "archive"]),
         ("DARK_MODE", "running", ["advance", "pause", "abort"]),
         ("DARK_MODE", "waiting", ["approve", "advance", "pause", "abort"]),
         ("FULL_ACTIVE", "running", ["pause", "abort"]),
@@ -144,9 +144,11 @@ def test_a_late_confirmation_does_nothing(browse: Browse) -> None:
     seen = rollout().epoch
     lifecycle.pause(rollout(), actor=ANNA, reason="")
     for late in (seen, "", "x", "9" * 30, -1):
-        response = confirm(operator, "abort", seen=late)
-        assert "cannot abort derived-data: it changed after you opened the page" in response.content.decode()
-    assert rollout().stage == "DARK_MODE"
+        response = confirm(operator, "resume", seen=late)
+        assert "cannot resume derived-data: it changed after you opened the page" in response.content.decode()
+    assert rollout().run_state == "paused"
+    confirm(operator, "abort", seen=seen)  # an abort is never too late
+    assert rollout().stage == "DISABLED"
 
 
 def test_a_refusal_is_one_line(browse: Browse) -> None:
@@ -264,7 +266,7 @@ def test_a_guards_limit_is_edited_and_recorded(browse: Browse) -> None:
     admin = browse("Admin")
     guard = GuardPolicy.objects.get(policy__stage="DARK_MODE", guard="hit_rate")
     stage_address = f"/admin/rollout/stagepolicy/{guard.policy_id}/change/"
-    fields = {"minutes": 10, "percents": "", "errors_in_a_row": 6, "cool_down_minutes": 15}
+    fields = {"minutes": 10, "percents": "", "errors_in_a_row": 6, "cool_down_minutes": 15, "version": 1}
     rows = list(GuardPolicy.objects.filter(policy=guard.policy))
     sent = {**fields, "guards-TOTAL_FORMS": len(rows), "guards-INITIAL_FORMS": len(rows)}
     for number, row in enumerate(rows):
@@ -278,6 +280,7 @@ def test_a_guards_limit_is_edited_and_recorded(browse: Browse) -> None:
     shown = page(admin, address())
     assert "Policy edited: derived-data Dark mode Hit rate" in shown
     assert "at most 0.3 → 0.2" in shown
+    sent["version"] = 2
     assert admin.post(stage_address, sent | {"guards-0-at_most": "-1"}).status_code == 200
     assert admin.post(stage_address, sent | {"guards-0-at_most": "1.5"}).status_code == 200
     guard.refresh_from_db()

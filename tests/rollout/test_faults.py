@@ -199,7 +199,6 @@ def test_a_verb_of_an_older_epoch_does_nothing(at_stage: Stages) -> None:
     lifecycle.pause(seen, actor=ANNA, reason="")
     late_verbs: list[Callable[[], object]] = [
         lambda: lifecycle.pause(seen, actor=ANNA, reason=""),
-        lambda: lifecycle.abort(seen, actor=ANNA, reason=""),
         lambda: lifecycle.trip(seen, Stage.DISABLED, [], actor=SYSTEM, reason=""),
         lambda: lifecycle.step(seen, 1, [], actor=SYSTEM, reason=""),
     ]

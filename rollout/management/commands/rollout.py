@@ -15,11 +15,18 @@ from rollout.control.dispatch import apply_verb
 from rollout.decisions.stages import DEFAULT_ROLLOUT, ORDER
 from rollout.decisions.wording import format_limit, format_value
 from rollout.models import Rollout, Transition
-from rollout.operations import lifecycle
+from rollout.operations import lifecycle, policies
 from rollout.status import Status, find_rollout, read_status
 
-VERBS = ["status", "start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze", "history"]
-OPTION_VERBS = {"to": "advance", "pace": "start", "watch": "status"}  # the verb that takes each option
+FOR_ALL = ("freeze", "unfreeze")
+FOR_ONE = ("start", "advance", "approve", "pause", "resume", "abort", "archive", "unarchive", "clone")
+VERBS = ["status", *FOR_ONE, *FOR_ALL, "history"]
+OPTION_VERBS = {
+    "to": "advance",
+    "pace": "start",
+    "watch": "status",
+    "to_name": "clone",
+}  # the verb that takes each option
 WATCH_SECONDS = 2.0
 GUARD_LINE = "{:<14} {:>9} {:>11} {:>8}  {}"
 TRANSITION_LINE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<33} {:<14} {}"
@@ -38,6 +45,7 @@ class Command(SlipwayCommand):
         parser.add_argument("verb", choices=VERBS)
         parser.add_argument("name", nargs="?", default="", help=f"the rollout's name; default: {DEFAULT_ROLLOUT}")
         parser.add_argument("--to", choices=[stage.value for stage in Stage], help="the stage to advance to")
+        parser.add_argument("--to-name", help="the name of the clone")
         parser.add_argument("--pace", type=float, help="0.05 shortens ten minutes to half a minute, for a trial")
         parser.add_argument("--reason", default="", help="the reason, for the history")
         parser.add_argument("--watch", action="store_true", help="show the status repeatedly, until Ctrl-C")
@@ -45,25 +53,30 @@ class Command(SlipwayCommand):
     def handle(self, *args: Any, verb: str, name: str, reason: str, **options: Any) -> None:
         for option, option_verb in OPTION_VERBS.items():
             if options[option] and verb != option_verb:
-                raise WrongInput(f"cannot use --{option} with {verb}", f"it is an option of {option_verb}")
-        if verb in ("freeze", "unfreeze"):
+                flag = f"--{option.replace('_', '-')}"
+                raise WrongInput(f"cannot use {flag} with {verb}", f"it is an option of {option_verb}")
+        if verb in FOR_ALL:
             if name:
                 raise WrongInput(
                     f"cannot {verb} one rollout: {verb} applies to all rollouts",
                     f"leave {name} out, or run: manage.py rollout pause {name}",
                 )
             self._switch(verb, reason)
-            return
-        name = name or DEFAULT_ROLLOUT
-        if verb == "history":
-            self._history(find_rollout(name))
         elif verb == "status" and options["watch"]:
-            self._watch(name)
+            self._watch(name or DEFAULT_ROLLOUT)
+        else:
+            self._handle_one(verb, find_rollout(name or DEFAULT_ROLLOUT), reason, options)
+
+    def _handle_one(self, verb: str, rollout: Rollout, reason: str, options: dict[str, Any]) -> None:
+        if verb == "history":
+            self._history(rollout)
+        elif verb == "clone":
+            self._clone(rollout, options["to_name"], reason)
         elif verb == "status":
-            status = read_status(find_rollout(name))
+            status = read_status(rollout)
             self.report(status.as_json(), status_text(status))
         else:
-            self._act(verb, find_rollout(name), reason, options["to"], options["pace"])
+            self._act(verb, rollout, reason, options["to"], options["pace"])
 
     def _act(self, verb: str, rollout: Rollout, reason: str, to: str | None, pace: float | None) -> None:
         _require_next(rollout, to)
@@ -72,6 +85,12 @@ class Command(SlipwayCommand):
         state = RunState(transition.run_state).label
         text = f"{rollout.name}: {_describe_move(transition)}, {state}, epoch {transition.epoch}"
         self.report(transition_json(transition), text)
+
+    def _clone(self, source: Rollout, name: str | None, reason: str) -> None:
+        if not name:
+            raise WrongInput(f"cannot clone {source.name}: the clone has no name", "name it with --to-name NEW")
+        clone = policies.clone_rollout(source, name, actor=self.actor, reason=reason)
+        self.report(transition_json(clone.transitions.get()), f"{clone.name}: disabled, a clone of {source.name}")
 
     def _switch(self, verb: str, reason: str) -> None:
         is_frozen = verb == "freeze"
@@ -153,6 +172,8 @@ def status_text(status: Status) -> str:
         value, limit = format_value(judgment.guard, judgment.value), format_limit(judgment)
         lines.append(GUARD_LINE.format(judgment.guard.value, value, limit, judgment.samples, judgment.verdict.value))
     states = f"{feeds.healthy} healthy, {feeds.failing} failing, {feeds.inactive} inactive"
+    if feeds.broken:
+        states += f"; not measurable: {', '.join(feeds.broken)}"
     return "\n".join([*lines, "", f"providers watched: {feeds.watched}: {states}"])
 
 

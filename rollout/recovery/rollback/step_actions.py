@@ -49,14 +49,12 @@ def disable_rollouts(run: RecoveryRun) -> None:
 
 
 def _disable(name: str, run: RecoveryRun) -> str:
-    """Abort the rollout, and try again if it moves at the same time. Return what was done, empty if nothing was."""
-    while (rollout := Rollout.objects.get(name=name)).stage != Stage.DISABLED:
-        try:
-            lifecycle.abort(rollout, actor=Machine(run.actor), reason=f"{run}: {run.reason}".removesuffix(": "))
-        except lifecycle.Overtaken:
-            continue
-        return f"{name}: {rollout.stage} → DISABLED"
-    return ""
+    """Abort the rollout. Return what was done, empty if it was disabled already."""
+    rollout = Rollout.objects.get(name=name)
+    if rollout.stage == Stage.DISABLED:
+        return ""
+    aborted = lifecycle.abort(rollout, actor=Machine(run.actor), reason=f"{run}: {run.reason}".removesuffix(": "))
+    return f"{name}: {aborted.from_stage} → DISABLED"
 
 
 def switch_off_parts(run: RecoveryRun) -> None:
