@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import orjson
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
@@ -112,10 +112,13 @@ def evaluate_flags(request: HttpRequest) -> HttpResponse:
         return _json({"errorCode": error.code, "errorDetails": error.details}, 400)
     response = _json({"flags": [evaluate(gate(name), key) for name in runtime.shared().states.names()]})
     tag = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
-    if has_matching_etag(request, tag):
-        response = HttpResponse(status=304)
     response["ETag"] = tag
-    return response
+    return HttpResponseNotModified(headers=_kept(response)) if has_matching_etag(request, tag) else response
+
+
+def _kept(response: HttpResponse) -> dict[str, str]:
+    """Return the headers of a response that a 304 repeats: all but those of the body (RFC 9110, 15.4.5)."""
+    return {name: value for name, value in response.items() if name not in ("Content-Type", "Content-Length")}
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:

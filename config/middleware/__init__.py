@@ -1,1 +1,1 @@
-"""The middleware for every request: trusted proxies and the content security policy."""
+"""The middleware for every request: chunked bodies, trusted proxies and the content security policy."""
