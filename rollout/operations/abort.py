@@ -63,6 +63,7 @@ def _disable(seen: Rollout, actor: Actor, reason: str) -> tuple[Rollout, Transit
     if before.stage == Stage.DISABLED:
         raise Refused(f"cannot abort {before.name}: it is disabled already", status_command(before))
     disabled: Columns = {**transitions.entered_stage(Stage.DISABLED, 0), "run_state": RunState.IDLE}
+    disabled |= transitions.settled()
     trip_errors = 0
     with suppress(redis.RedisError):
         trip_errors = marks.read_trip_errors(before.attempt.hex)
@@ -85,7 +86,6 @@ def _disable(seen: Rollout, actor: Actor, reason: str) -> tuple[Rollout, Transit
         epoch=F("epoch") + 1,
         unrecorded_transition={**columns, "at": at.isoformat()},
         **disabled,
-        **transitions.settled(),
     )
     transaction.on_commit(partial(_inform_gates, before))
     return before, Transition(rollout=before, at=at, evidence=[], **columns)

@@ -18,8 +18,8 @@ GOOD = Arms(counts(100, 2), counts(100))
 PASSED, PENDING, VIOLATED, UNMEASURED = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.VIOLATION, Verdict.ERROR
 
 
-def verdict(guard: Guard, slots: list[Arms], setting: Setting = SHADOW, **options: bool) -> Verdict:
-    return judged(slots, setting, **options)[guard.value].verdict
+def verdict(guard: Guard, slots: list[Arms], setting: Setting = SHADOW, *, is_open: bool = False) -> Verdict:
+    return judged(slots, setting, is_open=is_open)[guard.value].verdict
 
 
 def test_each_stage_has_its_guards() -> None:
