@@ -1,7 +1,7 @@
 """Small inline SVG charts that the server draws. They need no script and are readable in light and dark mode."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.utils.html import format_html, format_html_join
@@ -10,10 +10,11 @@ from django.utils.safestring import SafeString
 # The drawing's units. The page stretches the drawing to its place; the lines keep their width.
 WIDTH, HEIGHT, MARGIN = 1000, 100, 4
 Point = tuple[float, float | None]  # the time, 0 (left end) to 1 (right end); the value, None if not measured
+Place = tuple[float, float]  # x and y, in the drawing's units
 HTML = (
     '<figure class="sw-chart" role="img" aria-label="{summary}">'
     "<figcaption><b>{title}</b><span>{range}</span></figcaption>"
-    '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{lines}{dots}</svg>'
+    '<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">{lines}</svg>'
     '<div class="sw-chart-ends"><span>{start}</span><span>{end}</span></div></figure>'
 )
 
@@ -46,7 +47,7 @@ class Chart:
         newest, smallest, largest = map(self._with_unit, (values[-1], min(values), max(values)))
         low = min(values) if self.lowest is None else self.lowest
         high = max(values) if self.highest is None else self.highest
-        lines, dots = self._lines_and_dots(low, high)
+        lines = draw_runs(split_runs(self.points, Scale(low, high), is_stepped=self.is_stepped))
         return format_html(
             HTML,
             summary=f"{self.title}: now {newest}, from {smallest} to {largest}",
@@ -55,7 +56,6 @@ class Chart:
             width=WIDTH,
             height=HEIGHT,
             lines=lines,
-            dots=dots,
             start=self.start,
             end=self.end,
         )
@@ -63,24 +63,49 @@ class Chart:
     def _with_unit(self, value: float) -> str:
         return f"{value:,.0f}{self.unit}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}{self.unit}"
 
-    def _lines_and_dots(self, low: float, high: float) -> tuple[SafeString, SafeString]:
-        """Return lines through neighboring points, broken where a value is missing, and dots for single points."""
-        runs: list[list[tuple[float, float]]] = [[]]
-        for time, value in self.points:
-            if value is None or not math.isfinite(value):
-                runs.append([])
-            else:
-                x, y = MARGIN + time * (WIDTH - 2 * MARGIN), self._y(value, low, high)
-                if self.is_stepped and runs[-1]:
-                    runs[-1].append((x, runs[-1][-1][1]))
-                runs[-1].append((x, y))
-        lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs if len(run) > 1]
-        dots = [f"{run[0][0]:.1f},{run[0][1]:.1f}" for run in runs if len(run) == 1]
-        return (
-            format_html_join("", '<polyline points="{}"/>', ((line,) for line in lines)),
-            format_html_join("", '<path d="M{}h0"/>', ((dot,) for dot in dots)),
-        )
 
-    def _y(self, value: float, low: float, high: float) -> float:
-        share = 0.5 if high == low else (min(max(value, low), high) - low) / (high - low)
-        return HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The value axis of a drawing, from `low` at the bottom to `high` at the top. It cuts off what is beyond."""
+
+    low: float
+    high: float
+
+    def place(self, time: float, value: float) -> Place:
+        """Return the place of a value. time: 0 (left end) to 1 (right end)."""
+        share = 0.5
+        if self.high != self.low:
+            share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return MARGIN + time * (WIDTH - 2 * MARGIN), HEIGHT - MARGIN - share * (HEIGHT - 2 * MARGIN)
+
+
+def split_runs(points: Iterable[Point], scale: Scale, *, is_stepped: bool = False) -> list[list[Place]]:
+    """Return the runs of neighboring points that have a value. A point without one ends a run."""
+    split: list[list[Place]] = [[]]
+    for time, value in points:
+        if value is None or not math.isfinite(value):
+            split.append([])
+            continue
+        x, y = scale.place(time, value)
+        if is_stepped and split[-1]:
+            split[-1].append((x, split[-1][-1][1]))
+        split[-1].append((x, y))
+    return [run for run in split if run]
+
+
+def draw_runs(runs: Iterable[Sequence[Place]], css: str = "") -> SafeString:
+    """Return a line through each run, and a dot for a run of a single point.
+
+    css: the class of the lines and dots in the style sheet.
+    """
+    return format_html_join("", "{}", ((_draw_run(run, css),) for run in runs))
+
+
+def _draw_run(run: Sequence[Place], css: str) -> SafeString:
+    html = '<polyline class="{}" points="{}"/>' if len(run) > 1 else '<path class="{}" d="M{}h0"/>'
+    return format_html(html, css, coordinates(run))
+
+
+def coordinates(run: Iterable[Place]) -> str:
+    """Return the places as the points of a polyline or polygon."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
