@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -13,12 +13,15 @@ from rollout.choices import RunState, Stage
 from rollout.control import feeds, loop
 from rollout.control.feeds import FeedCounts
 from rollout.control.judging import CannotJudge, judge
+from rollout.decisions.forecast import describe_hold
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left
 from rollout.gate import heartbeat
-from rollout.models import Activation, Rollout
+from rollout.models import Activation, GuardReading, Rollout
 
 NAMED_AT_MOST = 20  # rollouts in an error message
+RECENT = timedelta(minutes=2)  # the past that a forecast extends
+RECENT_AT_LEAST = timedelta(seconds=15)  # a shorter past is no rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +30,22 @@ class Status:
 
     seconds_left: of the stage, or of its percent step; None if no time runs.
     next: what the next tick would do, and why; or that the rollout cannot be judged, and why.
+    holds: what holds the rollout in its stage, and how much traffic it still needs; empty if it does not run.
     is_frozen: whether automatic advances are frozen.
     cannot_judge: why the rollout cannot be judged; empty if it can be.
+    stage_minutes: the length of the stage at pace 1; 0 if it has none.
     """
 
     rollout: Rollout
     seconds_in_stage: float
     seconds_left: float | None
     next: str
+    holds: str
     judgments: Sequence[Judgment]
     feeds: FeedCounts
     is_frozen: bool
     cannot_judge: str = ""
+    stage_minutes: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of `manage.py rollout status --json`, whose fields are a contract."""
@@ -56,11 +63,12 @@ class Status:
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "next": self.next,
             "cannot_judge": self.cannot_judge or None,
+            "holds": self.holds,
             "guards": [
                 {
-                    "name": judgment.guard.value,
+                    "name": judgment.name,
                     "value": judgment.value,
-                    "limit": judgment.limit,
+                    "limit": judgment.limit_value,
                     "samples": judgment.samples,
                     "verdict": judgment.verdict.value,
                 }
@@ -92,19 +100,49 @@ def read_status(rollout: Rollout) -> Status:
     if rollout.stage == Stage.DISABLED:
         now = loop.database_now(rollout)
         in_stage = (now - rollout.stage_entered_at).total_seconds()
-        return Status(rollout, in_stage, None, _until_started(rollout, now), [], feed_counts, is_frozen)
+        return Status(rollout, in_stage, None, _until_started(rollout, now), "", [], feed_counts, is_frozen)
     try:
         assessment = judge(rollout)
     except CannotJudge as error:
         in_stage = (loop.database_now(rollout) - rollout.stage_entered_at).total_seconds()
         cause = str(error)
-        return Status(rollout, in_stage, None, f"cannot be judged: {cause}", [], feed_counts, is_frozen, cause)
+        return Status(rollout, in_stage, None, f"cannot be judged: {cause}", "", [], feed_counts, is_frozen, cause)
     in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()
-    left = None
-    if rollout.run_state != RunState.DONE:
-        left = seconds_left(assessment.progress, assessment.plan, rollout.paused_at or assessment.now)
-    next_step = _describe_decision(assessment.decision)
-    return Status(rollout, in_stage, left, next_step, assessment.judgments, feed_counts, is_frozen)
+    left = seconds_left(assessment.progress, assessment.plan, rollout.paused_at or assessment.now)
+    judgments = assessment.judgments
+    growth = _sample_growth(rollout, judgments, assessment.now)
+    return Status(
+        rollout,
+        in_stage,
+        None if rollout.run_state == RunState.DONE else left,
+        next=_describe_decision(assessment.decision),
+        holds=describe_hold(assessment.progress, assessment.plan, judgments, left, growth),
+        judgments=judgments,
+        feeds=feed_counts,
+        is_frozen=is_frozen,
+        stage_minutes=assessment.plan.minutes,
+    )
+
+
+def _sample_growth(rollout: Rollout, judgments: Sequence[Judgment], now: datetime) -> dict[str, float]:
+    """Return by how many samples per second each guard's sample grew in the recent past, by the judgment's name.
+
+    A guard without a reading from then, or whose sample shrank since, is absent.
+    """
+    readings = GuardReading.objects.filter(
+        rollout=rollout,
+        guard__in={judgment.guard for judgment in judgments},
+        epoch__gte=rollout.stage_epoch,
+        at__range=(max(now - RECENT, rollout.stage_entered_at), now - RECENT_AT_LEAST),
+    )
+    oldest = readings.order_by("name", "at").distinct("name").values_list("name", "samples", "at")
+    earlier = {name: (samples, at) for name, samples, at in oldest}
+    growth = {}
+    for judgment in judgments:
+        samples, at = earlier.get(judgment.name, (judgment.samples + 1, now))
+        if judgment.samples >= samples:
+            growth[judgment.name] = (judgment.samples - samples) / (now - at).total_seconds()
+    return growth
 
 
 def _until_started(rollout: Rollout, now: datetime) -> str:

@@ -14,21 +14,19 @@ from django.utils.safestring import SafeString
 from core.access.actors import Actor
 from core.access.audit import Edit, edits
 from core.console.badges import ago, badge
-from core.console.charts import Chart
 from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
 from core.db.lock_wait import short_lock_waits
-from core.text import duration, elapsed, whole_units
+from core.text import duration, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
+from rollout.admin.guards import guard_charts, guard_rows
 from rollout.choices import Guard, RunState, Stage, Verdict
-from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
-from rollout.decisions.wording import format_limit, format_value
+from rollout.decisions.wording import format_value
 from rollout.gate import mismatches
-from rollout.models import GuardReading, Rollout, StagePolicy, Transition
+from rollout.models import Rollout, StagePolicy, Transition
 from rollout.operations import policies
 from rollout.status import Status, banners, read_status
 
-READINGS_AT_MOST = 240  # of a guard's chart
 TRANSITIONS_AT_MOST = 50
 EDITS_AT_MOST = 20
 MISMATCHES_AT_MOST = 5
@@ -93,18 +91,6 @@ class Countdown:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardContext:
-    """The judgment of a guard, with the chart of its readings."""
-
-    value: str
-    limit: str
-    samples: str
-    verdict: SafeString
-    leads: str
-    chart: SafeString
-
-
-@dataclass(frozen=True, slots=True)
 class EvidenceContext:
     """The judgment of a guard that a transition is based on."""
 
@@ -143,7 +129,9 @@ def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "entered": ago(rollout.stage_entered_at),
         "countdown": _countdown(status, plans),
         "ladder": [rung(each, stage, plans.get(each), rollout.pace) for each in ORDER],
-        "guards": [_guard_context(rollout, judgment) for judgment in status.judgments],
+        "holds": status.holds,
+        "guards": guard_rows(status.judgments),
+        "charts": guard_charts(status) if status.judgments else [],
         "feeds": status.feeds,
         "share": serving.percent,
         "lines": PUBLISHED_LINES[serving.lines],
@@ -220,33 +208,6 @@ def _countdown(status: Status, plans: Mapping[Stage, StagePlan]) -> Countdown | 
     step_seconds = max(1.0, plan.minutes * 60 * status.rollout.pace / steps)
     passed_seconds = max(0.0, step_seconds - status.seconds_left)
     return Countdown(whole_units(status.seconds_left), round(step_seconds), round(passed_seconds))
-
-
-def _guard_context(rollout: Rollout, judgment: Judgment) -> GuardContext:
-    return GuardContext(
-        value=format_value(judgment.guard, judgment.value),
-        limit=format_limit(judgment),
-        samples=f"{judgment.samples:,}",
-        verdict=badge(Verdict(judgment.verdict)),
-        leads=judgment.leads.label,
-        chart=_chart(rollout, judgment),
-    )
-
-
-def _chart(rollout: Rollout, judgment: Judgment) -> SafeString:
-    """Return the chart of the guard's readings in this stage visit, on a scale from 0 that includes its limit."""
-    newest = GuardReading.objects.filter(
-        rollout=rollout, guard=judgment.guard, epoch__gte=rollout.stage_epoch, at__gte=rollout.stage_entered_at
-    ).order_by("-at")
-    readings = list(newest.values_list("at", "value")[:READINGS_AT_MOST])[::-1]
-    scale = 1.0 if judgment.guard in (Guard.ERRORS, Guard.P95_MS) else 100.0  # shares are shown as percents
-    unit = {Guard.ERRORS: "", Guard.P95_MS: " ms"}.get(judgment.guard, " %")
-    values = [None if value is None else value * scale for _, value in readings]
-    last_place = max(1, len(values) - 1)
-    points = [(place / last_place, value) for place, value in enumerate(values)]
-    highest = max([judgment.limit * scale, *(value for value in values if value is not None)])
-    start = elapsed((readings[-1][0] - readings[0][0]).total_seconds()) if readings else ""
-    return Chart(judgment.guard.label, points, start, "now", unit=unit, lowest=0, highest=highest).html()
 
 
 def timeline_version(rollout: Rollout) -> str:

@@ -106,7 +106,9 @@ class GuardChart:
 
     def _drawing(self, scale: Scale) -> SafeString:
         """Return the band, the limit, and the lines of both arms, the candidate's on top."""
-        limit = split_runs([(self._time(point.at), point.limit) for point in self.points], scale, is_stepped=True)
+        limits = [(self._time(point.at), point.limit) for point in self.points]
+        limits = [(0.0, limits[0][1]), *limits, (1.0, limits[-1][1])]
+        limit = split_runs(limits, scale, is_stepped=True)
         control = split_runs(self._with_gaps(lambda point: point.control), scale)
         candidate = split_runs(self._with_gaps(lambda point: point.value), scale)
         bands = format_html_join(
@@ -173,7 +175,8 @@ class GuardChart:
             texts.append((format_html(LINE_KEY, "sw-control"), f"control {self._describe_newest(newest.control)}"))
         texts.append((format_html(LINE_KEY, "sw-limit"), f"limit {self._direction} {self.describe(newest.limit)}"))
         if _measured(point.bound for point in self.points):
-            texts.append((format_html(BAND_KEY, "sw-band"), self._describe_bound(newest)))
+            text = self._describe_bound(newest) if newest.has_band else "not ruled out"
+            texts.append((format_html(BAND_KEY, "sw-band"), text))
         return format_html_join("", KEY, texts)
 
     @property
@@ -194,7 +197,7 @@ class GuardChart:
         if _measured(point.control for point in self.points):
             parts.append(self._describe_line("Control", [point.control for point in self.points]))
         parts.append(f"Limit {self._direction} {self.describe(newest.limit)}.")
-        if _measured([newest.bound]):
+        if newest.has_band:
             parts.append(f"The candidate is {self._describe_bound(newest)}.")
         changes = self._verdict_changes()[-MARKS_DESCRIBED:]
         parts.append(f"Verdicts: {', '.join(map(self._describe_verdict, changes))}.")

@@ -99,7 +99,7 @@ def _report_unjudged(rollout: Rollout, error: Exception) -> None:
 def assess(rollout: Rollout) -> Assessment:
     """Measure and judge the rollout, and decide what is next. It changes nothing.
 
-    Raises what makes judging impossible, such as LookupError if the stage has no policy.
+    Raises what makes judging impossible, such as StagePolicy.DoesNotExist if the stage has no policy.
     """
     [measured] = measure([rollout])
     if isinstance(measured, Exception):
@@ -199,10 +199,18 @@ def _is_reading_due(assessment: Assessment) -> bool:
     measured = assessment.measured
     if measured.read_at is None or _verdicts(measured.stored.judgments) != _verdicts(assessment.judgments):
         return True
-    stage_seconds = assessment.plan.minutes * 60 * assessment.rollout.pace
-    is_done = assessment.rollout.run_state == RunState.DONE
-    every = READING_AT_MOST_EVERY if is_done else min(READING_AT_MOST_EVERY, stage_seconds / READINGS_PER_STAGE)
-    return _seconds_since(measured.read_at, measured.now) >= max(TICK_SECONDS, every)
+    rollout = assessment.rollout
+    every = reading_seconds(assessment.plan.minutes * rollout.pace, is_done=rollout.run_state == RunState.DONE)
+    return _seconds_since(measured.read_at, measured.now) >= every
+
+
+def reading_seconds(stage_minutes: float, *, is_done: bool) -> float:
+    """Return the seconds from one stored reading to the next, while no verdict changes.
+
+    stage_minutes: the length of the stage, at the rollout's pace.
+    """
+    every = READING_AT_MOST_EVERY if is_done else 60 * stage_minutes / READINGS_PER_STAGE
+    return max(TICK_SECONDS, min(READING_AT_MOST_EVERY, every))
 
 
 def _verdicts(judgments: Sequence[Judgment]) -> list[tuple[str, Verdict]]:
@@ -220,8 +228,8 @@ def _readings(assessment: Assessment) -> list[GuardReading]:
             name=judgment.name,
             value=judgment.value,
             control=judgment.control,
-            bound=judgment.bound,
-            limit=judgment.limit,
+            bound=judgment.bound_value,
+            limit=judgment.limit_value,
             samples=judgment.samples,
             verdict=judgment.verdict,
         )

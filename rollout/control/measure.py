@@ -126,7 +126,7 @@ def _measured(
 ) -> Measured:
     policy = next((each for each in rollout.policies.all() if each.stage == rollout.stage), None)
     if policy is None:
-        raise LookupError(f"{rollout.name} has no policy for {rollout.stage}")
+        raise StagePolicy.DoesNotExist(f"{rollout.name} has no policy for {rollout.stage}")
     is_new = row is None or row.visit != rollout.visit
     stored = VisitRecord() if row is None or is_new else row.decoded()
     rules, setting = policy.rules(), setting_of(rollout, policy)

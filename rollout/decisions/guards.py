@@ -108,6 +108,7 @@ class Judgment:
     """The verdict of one guard, with its evidence.
 
     value, limit, control, bound: as an operator reads them: a hit rate is a share of hits. None if not measured.
+        Against control, limit and bound are ratios to control's value.
     samples, control_samples: the number of observations behind the values; `needed` is the minimum.
     step_samples: those of the present percent step.
     bound: the worst value that the measurements do not rule out.
@@ -137,6 +138,20 @@ class Judgment:
     def name(self) -> str:
         """The name of the guard: that of its own metric, or of the guard."""
         return self.metric or self.guard.value
+
+    @property
+    def limit_value(self) -> float:
+        """The limit in the unit of the value. Against control it is control's value times the tolerance."""
+        if self.comparison is Comparison.CONTROL:
+            return self.limit * (self.control or 0.0)
+        return self.limit
+
+    @property
+    def bound_value(self) -> float | None:
+        """The worst value that is not ruled out, in the unit of the value. Against control it is a ratio."""
+        if self.comparison is not Comparison.CONTROL or self.bound is None:
+            return self.bound
+        return None if self.control is None else self.bound * self.control
 
     @property
     def is_binding(self) -> bool:

@@ -7,12 +7,14 @@ import pytest
 from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
+from rollout.choices import Guard, Verdict
 from rollout.control.loop import tick
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, runtime
-from rollout.models import Rollout
+from rollout.models import GuardReading, Rollout
 from rollout.operations import lifecycle
 from tests.browser.reader import Reader
+from tests.browser.test_pages import PHONE, faults
 from tests.conftest import look
 
 NAME = "derived-data"
@@ -77,6 +79,32 @@ def test_the_page_shows_a_trip(operator: Reader) -> None:
     operator.open("/admin/")
     assert operator.sees("Needs attention")
     assert operator.sees("derived-data: cooling down")
+
+
+def test_the_charts_and_the_table_fit_a_phone_and_both_themes(operator: Reader) -> None:
+    rollout = lifecycle.start(Rollout.objects.get(), actor=SYSTEM, reason="a test").rollout
+    Rollout.objects.update(stage_entered_at=Now() - timedelta(minutes=10))
+    for minutes, verdict in ((9, Verdict.INCONCLUSIVE), (8, Verdict.ERROR), (1, Verdict.PASS), (0, Verdict.PASS)):
+        GuardReading.objects.create(
+            **{"rollout": rollout, "epoch": rollout.epoch, "stage": "DARK_MODE", "guard": Guard.HIT_RATE},
+            **{"name": "hit_rate", "limit": 0.7, "samples": 60, "verdict": verdict, "bound": 0.75},
+            **{"value": 0.9, "control": 0.95, "at": Now() - timedelta(minutes=minutes)},
+        )
+    operator.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    for theme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        operator.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        operator.open(address())
+        assert operator.sees("surely at least 75 %")
+        assert operator.run("return document.documentElement.scrollWidth") == PHONE["width"]
+        assert faults(operator) == []
+        line, limit = operator.all("svg .sw-candidate")[1], operator.all("svg .sw-limit")[1]
+        assert line.value_of_css_property("stroke") != limit.value_of_css_property("stroke")
+        assert limit.value_of_css_property("stroke-dasharray") != "none"
+    cells = [cell for cell in operator.all(".sw-guards td") if cell.is_displayed()]
+    assert {cell.value_of_css_property("display") for cell in cells} == {"grid"}, "each row is a block"
+    label = operator.run("return getComputedStyle(arguments[0], '::before').content", cells[0])
+    assert label == '"Verdict"'
 
 
 def test_a_freeze_shows_a_banner_and_stops_no_trip(operator: Reader) -> None:

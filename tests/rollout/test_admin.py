@@ -58,8 +58,11 @@ def test_the_page_shows_the_stage_and_the_evidence(fleet: None, browse: Browse) 
     shown = page(browse("Viewer"), address())
     assert 'aria-current="step"> <span aria-hidden="true">◔</span> <b>Dark mode</b><small>30 s</small>' in shown
     assert "Next: stay in DARK_MODE: " in shown
-    assert "<b>100 %</b>, limit ≥ 70 %, 60 samples" in shown
-    assert 'aria-label="Hit rate: now 100 %, from 100 % to 100 %"' in shown
+    assert '<td role="cell" data-label="Candidate">100 %</td>' in shown
+    assert '<td role="cell" data-label="Limit">≥ 70 %</td>' in shown
+    assert '<td role="cell" data-label="Samples">60</td>' in shown
+    assert "Candidate: now 100 %, from 100 % to 100 %." in shown
+    assert "It stays in Dark mode for 30 more seconds" in shown
     assert "The candidate serves <b>0 %</b>" in shown
     assert "Feeds watched: 12 (4 healthy, 0 failing, 8 inactive)" in shown
     assert "tuesday&#x27;s trial" in shown

@@ -58,6 +58,7 @@ def test_the_status_document_is_a_contract(fleet: None, capsys: Capture) -> None
     assert guards["hit_rate"] == {"value": 1.0, "limit": 0.7, "samples": 60, "verdict": "PASS"}
     assert guards["feed_health"]["verdict"] == "PASS"
     assert (status["pace"], status["frozen"]) == (0.5, False)
+    assert status["holds"] == "It stays in Dark mode for 5 more minutes"
 
 
 def test_an_operator_reads_the_status_in_a_terminal(fleet: None, capsys: Capture) -> None:
@@ -70,6 +71,8 @@ def test_an_operator_reads_the_status_in_a_terminal(fleet: None, capsys: Capture
     text = capsys.readouterr().out
     assert "derived-data  ◔ DARK_MODE  running  0 %  epoch 2" in text
     assert "hit_rate           100 %      ≥ 70 %       10  INCONCLUSIVE" in text
+    rest = "automatic advances are frozen: manage.py rollout unfreeze; the hit rate needs 40 more look-ups"
+    assert f"holds: It stays in Dark mode for 10 more minutes; {rest}" in text
     assert "automatic advances are frozen; guards still take rollouts back" in text
     assert "providers watched: 12: 3 healthy, 1 failing, 8 inactive" in text
 

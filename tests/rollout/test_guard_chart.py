@@ -80,7 +80,8 @@ def test_the_band_reaches_from_the_value_to_what_is_ruled_out() -> None:
     [band] = lines(html, "sw-band")
     assert [x for x, _ in band] == [4, 103.2, 103.2, 4]
     assert band[0][1] > band[1][1] > band[2][1] == band[3][1]
-    assert "surely at least 80 %" in html
+    assert "not ruled out</span>" in html, "the newest point has no band"
+    assert "surely at least 85 %" in draw(point(0, bound=0.8), point(10, bound=0.85))
 
 
 def test_a_bound_beyond_the_scale_ends_at_the_frame() -> None:
@@ -90,9 +91,12 @@ def test_a_bound_beyond_the_scale_ends_at_the_frame() -> None:
 
 
 def test_a_change_of_the_limit_is_a_step() -> None:
-    [limit] = lines(draw(point(0), point(50), point(100, limit=0.8)), "sw-limit")
-    assert [x for x, _ in limit] == [4, 500, 500, 996, 996]
-    assert limit[3][1] > limit[4][1]
+    [limit] = lines(draw(point(10), point(50, limit=0.8), point(60, limit=0.8)), "sw-limit")
+    below, above = limit[0][1], limit[-1][1]
+    assert limit[0] == (4, below)
+    assert limit[-1] == (996, above), "it is drawn over the whole visit"
+    assert above < below
+    assert [x for (x, y), (_, following) in pairwise(limit) if y != following] == [500]
 
 
 def test_verdict_changes_are_marks_on_the_time_axis() -> None:

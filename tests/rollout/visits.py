@@ -29,7 +29,12 @@ NO_FEED_FAILS = Feeds(watched=12)
 
 def counts(requests: int, bad: int = 0, **others: Any) -> Counts:
     """Return counts of calls that took 20 ms, of which `bad` failed. Each is a hit and the same as control's."""
-    each: dict[str, Any] = {"failing": bad, "hits": requests, "compared": requests, "latencies": {bucket_number(20): requests}}
+    each: dict[str, Any] = {
+        "failing": bad,
+        "hits": requests,
+        "compared": requests,
+        "latencies": {bucket_number(20): requests},
+    }
     return replace(Counts(requests, errors=bad), **each | others)
 
 

@@ -164,6 +164,8 @@ def status_text(status: Status) -> str:
         head.append(f"pace {rollout.pace:g}")
     left = "" if status.seconds_left is None else f", {status.seconds_left:.0f} s left"
     lines = ["  ".join(head), f"in this stage for {status.seconds_in_stage:.0f} s{left}", f"next: {status.next}"]
+    if status.holds:
+        lines.append(f"holds: {status.holds}")
     if status.is_frozen:
         lines.append("automatic advances are frozen; guards still take rollouts back")
     if status.judgments:
