@@ -15,6 +15,7 @@ from config import logs
 from config.environment.team_apps import faults_named
 from config.startup import ending_on_faults, start, trace
 from core import tasks
+from core.process import exits
 
 SEND_SECONDS = 1.0  # for each answer of the broker
 SEND_OPTIONS = {"max_retries": 0, "socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
@@ -53,6 +54,12 @@ tasks.send_with(send)
 def stamp(headers: dict[str, Any], **kwargs: Any) -> None:
     """Note in the task when it was sent, so that /metrics can export since when the oldest one waits."""
     headers["published_at"] = time.time()
+
+
+@signals.worker_process_shutdown.connect
+def store_counts(**kwargs: Any) -> None:
+    """Store what this child of a worker counted: the children of Celery's pool end without Python's own ways."""
+    exits.run()
 
 
 @signals.setup_logging.connect

@@ -1,10 +1,10 @@
 """A thread that stores what a process has counted, again and again, so that counting itself waits for no server."""
 
-import atexit
-import os
 import threading
 import time
 from collections.abc import Callable
+
+from core.process.exits import at_exit
 
 
 class FlushThread:
@@ -17,7 +17,6 @@ class FlushThread:
         self._name, self._flush, self._seconds = name, flush, seconds
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._pid = 0
 
     def ensure_started(self) -> None:
         """Start the thread unless it was started."""
@@ -27,17 +26,11 @@ class FlushThread:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._pid = os.getpid()
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
-                atexit.register(self._flush_at_exit)
+                at_exit(self._flush)
 
     def _run(self) -> None:
         while True:
             time.sleep(self._seconds)
-            self._flush()
-
-    def _flush_at_exit(self) -> None:
-        """Flush in the process that counted. A fork inherits this registration; its parent flushes the counts."""
-        if os.getpid() == self._pid:
             self._flush()
