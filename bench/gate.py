@@ -34,7 +34,7 @@ def decide() -> None:
         from rollout.models import Rollout
 
         runtime = GateRuntime()
-        flag = Gate(NAME, runtime.states, runtime.counters, runtime.shadow_runs, runtime.in_flight)
+        flag = Gate(NAME, lambda: runtime)
         Rollout.objects.update(stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE)
         heartbeat.beat()
         runtime.states.refresh()

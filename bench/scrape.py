@@ -66,7 +66,7 @@ def fill() -> None:
     from providers.fleet.backfill import backfill
     from rollout.control import loop
     from rollout.decisions.stages import Arm
-    from rollout.gate.counters import Counters, Observation
+    from rollout.gate.counters import Counters, Observation, StageVisit
     from rollout.models import Rollout
 
     season()
@@ -78,7 +78,7 @@ def fill() -> None:
     observations, requests = Counters(lambda name: None), RequestCounter()
     for number in range(5_000):
         for arm in Arm:
-            observations.observe(Observation("derived-data", 1, arm, number / 10, is_hit=True))
+            observations.observe(Observation("derived-data", StageVisit("visit"), arm, number / 10, is_hit=True))
         requests.count(CountedRequest("GET", f"/route/{number % ROUTES}", 200, number / 1000))
     assert observations.flush()
     assert requests.flush()

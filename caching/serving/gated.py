@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import Error
 from django.db.models.functions import Now
 
 from caching.choices import ValueState
@@ -28,57 +27,42 @@ def derived_value(key: Key, targeting_key: str) -> Served:
     Raise NoTarget, CannotCompute, or django.db.Error if PostgreSQL is needed and does not answer.
     """
     arms = _Arms(key)
-    served: Served | NoTarget | CannotCompute | Error = derived_gate().run(
-        targeting_key, control=arms.control, candidate=arms.candidate, probe=arms.probe, same=arms.same
+    served: Served | NoTarget | CannotCompute = derived_gate().run(
+        targeting_key,
+        control=arms.control,
+        candidate=arms.candidate,
+        probe=arms.probe,
+        same=arms.same,
+        copy=None,  # no caller changes a served value
     )
     if isinstance(served, Served):
         return served
     raise served
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Arms:
-    """The two arms for one request.
-
-    An error that affects both arms, such as a wrong key, is returned, not raised, so that it counts against neither.
-    """
+    """The two arms for one request."""
 
     key: Key
-    is_answerable: bool = True
 
     def control(self) -> Answer:
+        """Return the computed value. A request that cannot be answered, such as a wrong key, counts for neither arm."""
         try:
             return Answer(compute_fresh(self.key))
         except (NoTarget, CannotCompute) as problem:
-            self.is_answerable = False
             return Answer(problem, is_counted=False)
 
     def candidate(self) -> Answer:
-        try:
-            served = serve(self.key)
-        except NoTarget as problem:
-            return Answer(problem, is_counted=False)
-        except (CannotCompute, Error) as problem:
-            if self._can_control_answer():
-                raise
-            return Answer(problem, is_counted=False)
+        served = serve(self.key)
         return Answer(replace(served, arm=Arm.CANDIDATE), is_hit=not served.is_computed)
 
-    def _can_control_answer(self) -> bool:
-        """Return whether control answers, so that the error is the candidate's own."""
-        try:
-            return not isinstance(self.control().value, Exception)
-        except Error:
-            return False
+    def probe(self) -> bool:
+        """Return whether the cache has the value."""
+        return get_entry(self.key).state is not ValueState.MISSING
 
-    def probe(self) -> bool | None:
-        """Return whether the cache has the value, or None if the request cannot be answered."""
-        return get_entry(self.key).state is not ValueState.MISSING if self.is_answerable else None
-
-    def same(self, fresh: Any, cached: Any) -> bool | None:
+    def same(self, fresh: Served, cached: Served) -> bool | None:
         """Return whether both arms gave the same value, or None if box scores were imported between the two."""
-        if not (isinstance(fresh, Served) and isinstance(cached, Served)):
-            return None
         if is_close(fresh.lookup.value, cached.lookup.value):
             return True
         return None if self._was_computed_from_other_games(cached) else False

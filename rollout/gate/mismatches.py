@@ -31,5 +31,9 @@ def read_mismatches(rollout: str) -> list[tuple[str, str]]:
 
 
 def _shorten(value: Any) -> str:
-    text = redact(repr(value))
+    try:
+        text = redact(repr(value))
+    except Exception as error:  # the value is a caller's, and its repr may fail
+        text = f"a {type(value).__name__} whose repr raises {type(error).__name__}"
+    text = text.encode(errors="backslashreplace").decode()  # JSON takes no lone surrogate
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -1,15 +1,16 @@
 """The parts that the gates of one process share: the states of the rollouts, the counts, and their threads."""
 
-import atexit
 import threading
 
 import structlog
 
+from core.process.exits import at_exit
 from core.process.per_process import PerProcess
 from core.tasks import enqueue
 from rollout.gate.counters import Counters
-from rollout.gate.in_flight import CallsInFlight
-from rollout.gate.shadow import ShadowRuns
+from rollout.gate.forced import is_test_environment
+from rollout.gate.running.in_flight import CallsInFlight
+from rollout.gate.running.pool import LIMIT_SECONDS, Pool
 from rollout.gate.state import RolloutStates
 
 FLUSH_SECONDS = 1.0
@@ -19,28 +20,45 @@ log = structlog.get_logger("slipway.gate")
 
 
 class GateRuntime:
-    """States, counts and running candidates of this process. `start` begins its threads."""
+    """States, counts and running candidates of this process. `start` begins its threads.
 
-    def __init__(self) -> None:
+    limit_seconds: the time after which a running candidate or probe is counted as an error.
+    """
+
+    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self._limit_seconds = limit_seconds
         self.states = RolloutStates()
-        self.counters = Counters(self.states.visit_of, on_trip=_request_tick)
-        self.shadow_runs = ShadowRuns()
-        self.in_flight = CallsInFlight()
+        self.counters = Counters(self.states.visit_of, on_trip=self._act_on_trip)
+        self.in_flight = CallsInFlight(limit_seconds)
+        self._pools: dict[str, Pool] = {}
+        self._pools_lock = threading.Lock()
+
+    def pool_of(self, rollout: str) -> Pool:
+        """Return the rollout's pool. Each rollout has its own, so that one that hangs ends no other comparison."""
+        pool = self._pools.get(rollout)
+        if pool is None:
+            with self._pools_lock:
+                pool = self._pools.setdefault(rollout, Pool(limit_seconds=self._limit_seconds))
+        return pool
 
     def start(self) -> None:
         """Begin the threads. Return after the first refresh, or after a second without one: then control is served."""
         has_refreshed = self.states.start()
         threading.Thread(target=self._run, name="slipway-counts", daemon=True).start()
+        at_exit(self.flush)
         has_refreshed.wait(FIRST_REFRESH_SECONDS)
 
     def flush(self) -> None:
         """Send the counts, and count the candidates that take too long. Raises nothing."""
         try:
-            self.shadow_runs.abandon_overdue()
-            if skipped := self.shadow_runs.take_skipped():
-                log.warning(
-                    "shadow runs were skipped because all places are taken; fewer requests are compared", runs=skipped
-                )
+            for rollout, pool in self._pools.copy().items():
+                pool.abandon_overdue()
+                if skipped := pool.take_skipped():
+                    log.warning(
+                        "runs beside control were skipped because all places are taken; fewer requests are compared",
+                        rollout=rollout,
+                        runs=skipped,
+                    )
             self.in_flight.count_overdue()
             self.counters.flush()
         except Exception:  # the next flush is a second away, and what was counted stays counted
@@ -52,8 +70,12 @@ class GateRuntime:
             self.counters.wake.clear()
             self.flush()
 
+    def _act_on_trip(self, rollout: str) -> None:
+        self.states.mark_tripped(rollout)
+        _request_tick()
 
-def _request_tick(rollout: str) -> None:
+
+def _request_tick() -> None:
     """Ask a worker to write a trip into the table now, rather than with the next scheduled tick in up to 5 s.
 
     Every gate serves control already. The request has a thread of its own, because a broker that hangs must not delay
@@ -70,17 +92,11 @@ def _enqueue_tick() -> None:
 
 
 def _start() -> GateRuntime:
+    """Return a runtime with its threads; in Django's test environment without, so that every gate answers control."""
     runtime = GateRuntime()
-    runtime.start()
+    if not is_test_environment():
+        runtime.start()
     return runtime
 
 
 shared = PerProcess(_start)
-
-
-@atexit.register
-def _flush_at_exit() -> None:
-    """Send what was counted since the last flush. A fork that never used a gate leaves its parent's counts alone."""
-    runtime = shared.current()
-    if runtime is not None:
-        runtime.flush()

@@ -4,13 +4,14 @@ A look-up takes no lock and does no I/O.
 
 The states are refreshed every second, and at once when a rollout moved or tripped in any process. If ticks, PostgreSQL
 or Redis are missing for 30 s, gates serve control; until then they keep the last states. Gates serve control too while
-serving is switched off.
+serving is switched off. A trip that this process learned holds until a transition with a later epoch settles it,
+however late PostgreSQL answers.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -30,6 +31,8 @@ from rollout.gate.marks import GateMark
 
 VALID_SECONDS = 30.0
 REFRESH_SECONDS = 1.0
+NEVER = float("-inf")
+TRIP = re.compile(rb"trip (?P<name>.+) (?P<epoch>\d+) \d+", re.DOTALL)
 log = structlog.get_logger("slipway.gate")
 
 
@@ -58,16 +61,27 @@ UNKNOWN = RolloutState(Stage.DISABLED, Serving(), StageVisit(""))
 
 
 class RolloutStates:
-    """The states of all rollouts. `refresh` reads them once; `start` begins a thread that does so from then on."""
+    """The states of all rollouts. `refresh` reads them once; `start` begins two threads that do so from then on.
+
+    One thread listens to Redis and reads the marks there, the other reads PostgreSQL. So a trip takes effect at once
+    while a query hangs.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # for changes; a look-up takes none
+        self._rows: Mapping[str, RolloutState] = {}  # as PostgreSQL has them
+        self._marks: Mapping[str, GateMark] = {}  # as Redis has them
+        self._trips: Mapping[str, int] = {}  # the epochs of trips that no transition has settled
         self._states: Mapping[str, RolloutState] = {}
+        self._rows_at = self._redis_at = NEVER  # when the last successful reading began, by time.monotonic()
+        self._valid_until = NEVER  # by time.monotonic(); after that the states are too old to act on
         self._are_known = False  # until the rollouts were read once
-        self._valid_until = 0.0  # by time.monotonic(); after that the states are too old to act on
         self._has_postgresql, self._has_redis = True, True  # until a refresh fails
         self._heartbeat = heartbeat.HeartbeatMonitor()
         self._has_refreshed = threading.Event()
+        self._has_changed = threading.Event()  # the rows should be read now
         self._is_stopped = False
+        self._threads: list[threading.Thread] = []
 
     def find(self, rollout: str) -> RolloutState | None:
         """Return the rollout's state; None if control must be served because it is unknown, blind or too old."""
@@ -94,76 +108,148 @@ class RolloutStates:
         return state.visit if state else None
 
     def refresh(self) -> None:
-        """Read the states and trip marks once. A failure of PostgreSQL or Redis is logged when it begins."""
-        with suppress(redis.RedisError):  # before PostgreSQL, which may take a while to answer
-            self._states = _with_marks(self._states)
-        states = self._read_rollouts()
+        """Read the states and marks once. A failure of PostgreSQL or Redis is logged when it begins."""
+        self.refresh_marks()  # before PostgreSQL, which may take a while to answer
+        self.refresh_rows()
+
+    def refresh_rows(self) -> None:
+        """Read the rollouts from PostgreSQL, and then their marks."""
+        began_at = time.monotonic()
         try:
-            states = _with_marks(states)
-            self._has_redis = True
-            if not self._heartbeat.check():
-                self.expire()
-            elif self._has_postgresql:
-                self._valid_until = time.monotonic() + VALID_SECONDS
-        except redis.RedisError as error:
-            if self._has_redis:
-                log.warning(self._outage("Redis"), error=type(error).__name__)
-            self._has_redis = False
-            states = {name: _with_known_trip(state, self._states.get(name)) for name, state in states.items()}
-        self._states = states
-
-    def expire(self) -> None:
-        """Serve control for every rollout until a refresh succeeds."""
-        self._valid_until = 0.0
-
-    def start(self) -> threading.Event:
-        """Begin a thread that refreshes the states. Return an event that is set after the first refresh."""
-        self._thread = threading.Thread(target=self._run, name="slipway-gate", daemon=True)
-        self._thread.start()
-        return self._has_refreshed
-
-    def stop(self) -> None:
-        """End the thread, and return when it has ended."""
-        self._is_stopped = True
-        self._thread.join()
-
-    def _read_rollouts(self) -> Mapping[str, RolloutState]:
-        """Return the states that PostgreSQL has; the last ones if it does not answer."""
-        try:
-            states = _read_states()
+            rows = _read_states()
         except Error as error:
             if self._has_postgresql:
                 log.warning(self._outage("PostgreSQL"), error=str(error))
             self._has_postgresql = False
-            return self._states
-        self._has_postgresql = self._are_known = True
-        return states
+        else:
+            self._has_postgresql = self._are_known = True
+            self.refresh_marks(rows, began_at)
+
+    def refresh_marks(self, rows: Mapping[str, RolloutState] | None = None, rows_at: float = NEVER) -> None:
+        """Read the marks in Redis, and act on them together with the rows.
+
+        rows: those just read from PostgreSQL; None: the last ones.
+        rows_at: when that reading began.
+        """
+        began_at = time.monotonic()
+        known = self._rows if rows is None else rows
+        marks: Mapping[str, GateMark] | None = None
+        try:
+            marks = redis_marks.read_marks({name: row.visit.attempt for name, row in known.items()})
+            self._has_redis, is_alive = True, self._heartbeat.check()
+        except redis.RedisError as error:
+            if self._has_redis:
+                log.warning(self._outage("Redis"), error=type(error).__name__)
+            self._has_redis, is_alive = False, True
+            began_at = self._redis_at
+        with self._lock:
+            if marks is not None:
+                self._marks = marks
+                self._learn({name: known[name].settled_epoch for name, mark in marks.items() if mark.errors})
+            if rows is not None:
+                self._rows, self._rows_at = rows, max(self._rows_at, rows_at)
+            self._redis_at = began_at if is_alive else NEVER
+            self._renew()
+
+    def mark_tripped(self, rollout: str) -> None:
+        """Serve control for a rollout that this process's counts have just tripped, before the marks are read again."""
+        row = self._rows.get(rollout)
+        if row is None:
+            return
+        try:
+            is_unsettled = bool(redis_marks.read_trip_errors(row.visit.attempt))
+        except redis.RedisError:
+            is_unsettled = True  # Redis has just taken the counts, so it is better to be wrong for this visit
+        if is_unsettled:
+            self._act_on_trip(rollout, row.settled_epoch)
+
+    def act_on(self, message: bytes) -> None:
+        """Act on a message of another process: b"trip NAME EPOCH ERRORS", or anything else if a rollout changed."""
+        if trip := TRIP.fullmatch(message):
+            self._act_on_trip(trip["name"].decode(errors="replace"), int(trip["epoch"]))
+        self._has_changed.set()
+
+    def expire(self) -> None:
+        """Serve control for every rollout until a refresh succeeds."""
+        with self._lock:
+            self._rows_at = self._redis_at = self._valid_until = NEVER
+
+    def start(self) -> threading.Event:
+        """Begin the threads. Return an event that is set after the first refresh."""
+        for run in (self._listen, self._read):
+            thread = threading.Thread(target=run, name="slipway-gate", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self._has_refreshed
+
+    def stop(self) -> None:
+        """End the threads, and return when they have ended."""
+        self._is_stopped = True
+        self._has_changed.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _act_on_trip(self, rollout: str, epoch: int) -> None:
+        with self._lock:
+            self._learn({rollout: epoch})
+            self._renew()
+
+    def _learn(self, trips: Mapping[str, int]) -> None:
+        """Add trips to those that are known. The caller holds the lock."""
+        names = trips.keys() | self._trips.keys()
+        self._trips = {name: max(trips.get(name, 0), self._trips.get(name, 0)) for name in names}
+
+    def _renew(self) -> None:
+        """Make the states of the rows, the marks and the trips. The caller holds the lock."""
+        settled = {name: row.settled_epoch for name, row in self._rows.items()}
+        self._trips = {name: epoch for name, epoch in self._trips.items() if epoch >= settled.get(name, epoch + 1)}
+        self._states = {name: self._with_marks(name, row) for name, row in self._rows.items()}
+        self._valid_until = min(self._rows_at, self._redis_at) + VALID_SECONDS
+
+    def _with_marks(self, name: str, row: RolloutState) -> RolloutState:
+        if row.stage is Stage.DISABLED:
+            return row
+        mark = self._marks.get(name)
+        is_blind = mark is not None and mark.is_blind
+        if name in self._trips:
+            return replace(row, serving=Serving(), has_tripped=True, is_blind=is_blind)
+        return replace(row, is_blind=True) if is_blind else row
 
     def _outage(self, server: str) -> str:
         if time.monotonic() >= self._valid_until:
             return f"{server} does not answer; gates answer control until it does"
         return f"{server} does not answer; the last decisions hold for {VALID_SECONDS:.0f} s, then gates answer control"
 
-    def _run(self) -> None:
+    def _listen(self) -> None:
+        """Read the marks every second, and act on each message at once."""
         while not self._is_stopped:
             try:
-                self._refresh_in_thread()
+                self.refresh_marks()
                 with listening_client() as redis_client, redis_client.pubsub() as subscription:
                     subscription.subscribe(key("rollouts"))
                     while not self._is_stopped:
-                        self._refresh_in_thread()
-                        subscription.get_message(timeout=REFRESH_SECONDS)
+                        self.refresh_marks()
+                        message = subscription.get_message(timeout=REFRESH_SECONDS)
+                        if message is not None and message["type"] == "message":
+                            self.act_on(message["data"])
             except (redis.RedisError, OSError):
                 time.sleep(REFRESH_SECONDS)
+            except Exception:  # the next reading is a second away, and gates whose states are too old serve control
+                log.exception("cannot read the marks of the rollouts; gates answer control if this lasts 30 s")
+                time.sleep(REFRESH_SECONDS)
+
+    def _read(self) -> None:
+        """Read PostgreSQL every second, and when a message reports a change."""
+        while not self._is_stopped:
+            self._has_changed.clear()
+            try:
+                connection.close_if_unusable_or_obsolete()
+                self.refresh_rows()
+                self._has_refreshed.set()
             except Exception:  # the next refresh is a second away, and gates whose states are too old serve control
                 log.exception("cannot refresh the states of the rollouts; gates answer control if this lasts 30 s")
-                time.sleep(REFRESH_SECONDS)
+            self._has_changed.wait(REFRESH_SECONDS)
         connection.close()
-
-    def _refresh_in_thread(self) -> None:
-        connection.close_if_unusable_or_obsolete()
-        self.refresh()
-        self._has_refreshed.set()
 
 
 def _read_states() -> dict[str, RolloutState]:
@@ -208,24 +294,3 @@ def _state(
         settled_epoch,
         is_serving_on,
     )
-
-
-def _with_marks(states: Mapping[str, RolloutState]) -> dict[str, RolloutState]:
-    """Return the states with their trip marks. Raises redis.RedisError."""
-    marks = redis_marks.read_marks({name: state.visit.attempt for name, state in states.items()})
-    return {name: _with_mark(state, marks[name]) for name, state in states.items()}
-
-
-def _with_mark(state: RolloutState, mark: GateMark) -> RolloutState:
-    if state.stage is Stage.DISABLED:
-        return state
-    if not mark.errors:
-        return replace(state, is_blind=mark.is_blind)
-    return replace(state, serving=Serving(), has_tripped=True, is_blind=mark.is_blind)
-
-
-def _with_known_trip(state: RolloutState, before: RolloutState | None) -> RolloutState:
-    """Return the state, tripped if it was before and no transition settled that trip."""
-    if before and before.has_tripped and state.visit.attempt == before.visit.attempt:
-        return replace(state, serving=Serving(), has_tripped=True)
-    return state

@@ -96,11 +96,14 @@ def test_without_a_targeting_key_the_tokens_name_is_one(nba: None, at_stage: Sta
     assert ask(by="")["served_from"] == "cache"
 
 
+@committed
 def test_dark_mode_probes_the_cache(nba: None, at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     ask()
+    assert until(lambda: counted(Arm.CANDIDATE).misses == 1)
     warm_factor()
     ask()
+    assert until(lambda: counted(Arm.CANDIDATE).hits == 1)
     candidate = counted(Arm.CANDIDATE)
     assert (candidate.hits, candidate.misses, candidate.errors) == (1, 1, 0)
     assert counted(Arm.CONTROL).requests == 2

@@ -15,63 +15,21 @@ from rollout.choices import Stage
 from rollout.decisions.counts import Counts
 from rollout.decisions.latency import percentile_ms
 from rollout.decisions.stages import Arm
-from rollout.gate import Answer, Gate, heartbeat, mismatches
+from rollout.gate import Answer, heartbeat, mismatches
 from rollout.gate.bucketing import bucket
-from rollout.gate.counters import Counters
-from rollout.gate.in_flight import CallsInFlight
-from rollout.gate.shadow import ShadowRuns
-from rollout.gate.state import RolloutStates
 from rollout.models import Rollout
 from rollout.operations import lifecycle
 from tests.conftest import committed, look
 from tests.processes import until
-from tests.rollout.counted import read_counts
+from tests.rollout.gate_world import IN, NAME, OUT, World, exits, fails
 from tests.rollout.outages import no_redis
 
 pytestmark = pytest.mark.django_db
-NAME = "derived-data"
-IN, OUT = "user-6", "user-1"  # targeting keys below and above 10 %
-
-
-class World:
-    """A process with its gate. Its states are refreshed when the test asks for it."""
-
-    def __init__(self) -> None:
-        self.states = RolloutStates()
-        self.counters = Counters(self.states.visit_of)
-        self.shadow_runs = ShadowRuns(limit_seconds=0.05)
-        self.in_flight = CallsInFlight(limit_seconds=0.05)
-        self.gate = Gate(NAME, self.states, self.counters, self.shadow_runs, self.in_flight)
-
-    def at(self, stage: Stage, percent: int = 10) -> None:
-        Rollout.objects.filter(name=NAME).update(stage=stage, run_state="running", percent=percent, epoch=7)
-        look(self.states)
-
-    def counted(self, arm: Arm) -> Counts:
-        self.counters.flush()
-        visit = self.states.visit_of(NAME)
-        assert visit is not None
-        return read_counts(arm, visit)
-
-    def abandoned(self) -> int:
-        self.shadow_runs.abandon_overdue()
-        return self.counted(Arm.CANDIDATE).errors
-
-    def run(self, user: str, candidate: Callable[[], Any], **options: Any) -> Any:
-        return self.gate.run(user, control=lambda: "control", candidate=candidate, **options)
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def fails() -> None:
-    raise ZeroDivisionError
-
-
-def exits() -> None:
-    raise SystemExit(1)
 
 
 def test_the_keys_of_these_tests_have_the_expected_buckets() -> None:
@@ -123,6 +81,7 @@ def test_in_dark_mode_the_cache_is_probed(world: World) -> None:
     world.at(Stage.DARK_MODE)
     for probe in (lambda: True, lambda: False, fails):
         assert world.run(IN, fails, probe=probe) == "control"
+    assert until(lambda: world.counted(Arm.CANDIDATE).requests == 3)
     counts = world.counted(Arm.CANDIDATE)
     assert (counts.hits, counts.misses, counts.errors) == (1, 2, 1)
 
@@ -142,33 +101,35 @@ def test_in_shadow_mode_the_candidate_runs_as_well_and_is_compared(world: World)
     assert world.counted(Arm.CANDIDATE).mismatches == 1
 
 
-def test_a_candidate_that_hangs_delays_no_answer_and_is_abandoned(world: World) -> None:
+def test_a_candidate_that_hangs_delays_no_answer_and_is_abandoned() -> None:
+    world = World(limit_seconds=1.0)
+    world.never_trips()
     world.at(Stage.SHADOW_MODE)
     hold = threading.Event()
     for _ in range(6):
         assert world.run(IN, hold.wait) == "control"
-    assert world.shadow_runs.skipped == 2  # four run at once
+    assert world.pool.skipped == 2  # four run at once
     assert until(lambda: world.abandoned() == 4)
     for _ in range(4):
         world.run(IN, hold.wait)
     assert until(lambda: world.abandoned() == 8)
     assert world.run(IN, lambda: "control") == "control"
-    assert world.shadow_runs.skipped == 3  # the limit of abandoned runs is reached
+    assert world.pool.skipped == 3  # the limit of abandoned runs is reached
     hold.set()
-    assert until(lambda: world.shadow_runs.abandoned == 0)
+    assert until(lambda: world.pool.abandoned == 0)
     assert world.counted(Arm.CANDIDATE).requests == 8  # their late results are ignored
 
 
-def test_a_trip_takes_effect_with_the_next_refresh(world: World) -> None:
+def test_a_trip_takes_effect_at_once_in_its_process_and_with_the_next_refresh_in_others(world: World) -> None:
     world.at(Stage.FULL_ACTIVE)
     for _ in range(6):
         world.run(IN, fails)
-    world.counters.flush()
     other = World()
+    look(other.states)
+    world.counters.flush()
+    assert [each.run(IN, lambda: "candidate") for each in (world, other)] == ["control", "candidate"]
     other.states.refresh()
-    assert [each.run(IN, lambda: "candidate") for each in (world, other)] == ["candidate", "control"]
-    world.states.refresh()
-    assert world.run(IN, lambda: "candidate") == "control"
+    assert [each.run(IN, lambda: "candidate") for each in (world, other)] == ["control", "control"]
     Rollout.objects.update(epoch=8, percent=50)  # an advance that raced the trip
     world.states.refresh()
     assert world.run(IN, lambda: "candidate") == "control"
@@ -307,7 +268,7 @@ def test_an_answer_that_is_not_to_be_counted_is_not(world: World) -> None:
 def test_a_probe_that_exits_harms_no_answer(world: World) -> None:
     world.at(Stage.DARK_MODE)
     assert world.run(IN, fails, probe=exits) == "control"
-    assert world.counted(Arm.CANDIDATE).errors == 1
+    assert until(lambda: world.counted(Arm.CANDIDATE).errors == 1)
 
 
 def test_a_machine_without_threads_still_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,4 +278,4 @@ def test_a_machine_without_threads_still_answers(world: World, monkeypatch: pyte
     world.at(Stage.SHADOW_MODE)
     monkeypatch.setattr(threading.Thread, "start", start)
     assert [world.run(IN, lambda: "candidate") for _ in range(20)] == ["control"] * 20
-    assert world.shadow_runs.skipped == 20
+    assert world.pool.skipped == 20

@@ -30,8 +30,8 @@ NAME = "derived-data"
 def test_it_starts_with_a_refresh_and_sends_errors_at_once() -> None:
     Rollout.objects.filter(name=NAME).update(stage="FULL_ACTIVE", run_state="running", percent=100)
     heartbeat.beat()
-    runtime.shared.reset()
     flag, first_runtime = gate(NAME), runtime.shared()
+    first_runtime.start()
     try:
         assert flag.decide("any-key") is Arm.CANDIDATE
         for _ in range(6):

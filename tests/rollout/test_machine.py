@@ -60,7 +60,7 @@ class World(RuleBasedStateMachine):
             client().delete(name)
         self.redis_url = django_settings.REDIS_URL
         self.process = process = GateRuntime()
-        self.gate = Gate(NAME, process.states, process.counters, process.shadow_runs, process.in_flight)
+        self.gate = Gate(NAME, lambda: process)
         self.judgments: list[Judgment] = []
         self.seen = now()
         self.visit_epoch = 0

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from rollout.gate.shadow import LIMIT_SECONDS
+from rollout.gate.running.pool import LIMIT_SECONDS
 
 
 class CallInFlight:

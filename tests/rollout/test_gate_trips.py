@@ -1,0 +1,126 @@
+"""Trips take effect in every process at once, also while PostgreSQL hangs."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.db.models import F
+
+from core.redis import client, key
+from rollout.choices import Stage
+from rollout.decisions.stages import Arm
+from rollout.gate import heartbeat
+from rollout.models import Rollout
+from tests.conftest import committed, look
+from tests.processes import until
+from tests.rollout.gate_world import IN, NAME, World, fails
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.states.stop()
+
+
+def trip(world: World) -> None:
+    for _ in range(6):
+        world.run(IN, fails)
+    assert until(world.counters.flush)
+
+
+@committed
+def test_a_trip_reaches_another_process_while_its_query_hangs(world: World) -> None:
+    """A transaction that locks the table lets the query hang, as a PostgreSQL that was stopped does."""
+    other = World()
+    Rollout.objects.update(stage=Stage.FULL_ACTIVE, run_state="running", percent=100, epoch=7)
+    heartbeat.beat()
+    for each in (world, other):
+        each.states.start()
+        assert until(lambda each=each: each.gate.decide(IN) is Arm.CANDIDATE)  # type: ignore[misc]
+    hangs, hold = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE rollout_rollout IN ACCESS EXCLUSIVE MODE")
+            hangs.set()
+            hold.wait(20)
+            cursor.execute("ROLLBACK")
+        connection.close()
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    assert hangs.wait(20)
+    try:
+        trip(world)
+        assert world.gate.decide(IN) is Arm.CONTROL
+        assert until(lambda: other.gate.decide(IN) is Arm.CONTROL, seconds=1.5)  # each query may hang for 2 s
+    finally:
+        hold.set()
+        thread.join()
+        other.states.stop()
+    assert other.gate.decide(IN) is Arm.CONTROL
+
+
+def test_a_message_trips_a_rollout_without_postgresql_or_another_look_at_redis(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    world.states.act_on(b"trip derived-data 7 6")
+    assert world.gate.decide(IN) is Arm.CONTROL
+    assert world.gate.state().has_tripped
+
+
+@pytest.mark.parametrize("message", [b"trip other 7 6", b"trip derived-data", b"derived-data", b"all", b"\xff", b""])
+def test_another_message_trips_nothing(world: World, message: bytes) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    world.states.act_on(message)
+    assert world.gate.decide(IN) is Arm.CANDIDATE
+
+
+def test_a_message_of_a_settled_trip_trips_nothing(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    Rollout.objects.update(epoch=9, settled_epoch=9)
+    world.states.refresh()
+    world.states.act_on(b"trip derived-data 8 6")
+    assert world.gate.decide(IN) is Arm.CANDIDATE
+
+
+def test_an_answer_of_postgresql_that_is_late_does_not_undo_a_trip(world: World) -> None:
+    """The query began before the trip, and its answer arrives after it."""
+
+    def trip_in_between(execute: object, sql: str, *rest: object) -> object:
+        answer = execute(sql, *rest)  # type: ignore[operator]
+        if "rollout_rollout" in sql:
+            world.states.act_on(b"trip derived-data 7 6")
+        return answer
+
+    world.at(Stage.FULL_ACTIVE)
+    with connection.execute_wrapper(trip_in_between):
+        world.states.refresh_rows()
+    assert world.gate.decide(IN) is Arm.CONTROL
+
+
+def test_a_transition_that_settles_the_trip_ends_it(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    trip(world)
+    assert world.gate.decide(IN) is Arm.CONTROL
+    look(world.states)
+    assert world.gate.decide(IN) is Arm.CONTROL
+    Rollout.objects.filter(name=NAME).update(epoch=F("epoch") + 1, settled_epoch=F("epoch") + 1)
+    look(world.states)
+    assert world.gate.decide(IN) is Arm.CANDIDATE
+
+
+def test_rows_of_a_query_that_took_long_are_as_old_as_its_beginning(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    world.states.expire()
+    world.states.refresh_marks()
+    assert world.gate.decide(IN) is Arm.CONTROL  # the marks alone are not enough
+    world.states.refresh_rows()
+    assert world.gate.decide(IN) is Arm.CANDIDATE
+    client().delete(key("heartbeat"))
+    world.states.refresh_marks()
+    assert world.gate.decide(IN) is Arm.CONTROL

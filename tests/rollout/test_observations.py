@@ -1,0 +1,115 @@
+"""Observations are checked where they are made: an odd value harms neither the caller nor the counting."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from rollout.choices import Stage
+from rollout.decisions.stages import Arm
+from rollout.gate import Answer
+from tests.rollout.gate_world import IN, OUT, World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.at(Stage.FULL_ACTIVE)
+    return world
+
+
+class Hostile:
+    """A value that raises when it is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("arm", "ms", "options"),
+    [
+        ("candidate", 1.0, {}),
+        (None, 1.0, {}),
+        (Arm.CANDIDATE, math.nan, {}),
+        (Arm.CANDIDATE, math.inf, {}),
+        (Arm.CANDIDATE, 10**400, {}),
+        (Arm.CANDIDATE, -1, {}),
+        (Arm.CANDIDATE, "1", {}),
+        (Arm.CANDIDATE, True, {}),
+        (Arm.CANDIDATE, None, {}),
+        (Arm.CANDIDATE, np.array([1.0]), {}),
+        (Arm.CANDIDATE, 1.0, {"is_error": "no"}),
+        (Arm.CANDIDATE, 1.0, {"is_hit": 1}),
+        (Arm.CANDIDATE, 1.0, {"is_same": np.array([True])}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a b": 1}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a" * 31: 1}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a": math.nan}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a": "1"}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {f"a{number}": 1 for number in range(21)}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": [1]}),
+    ],
+)
+def test_an_odd_value_is_dropped_and_counted(world: World, arm: Any, ms: Any, options: dict[str, Any]) -> None:
+    with capture_logs() as logs:
+        for _ in range(2):
+            world.gate.observe(arm, ms, **options)
+        world.gate.observe(Arm.CANDIDATE, 1.0)
+        assert world.figures() == {"candidate": 1, "dropped": 2}
+    [entry] = logs  # the reason is logged once
+    assert entry["rollout"] == "derived-data"
+    assert entry["reason"]
+
+
+def test_a_value_that_raises_when_it_is_looked_at_is_dropped(world: World) -> None:
+    world.gate.observe(Arm.CANDIDATE, Hostile())  # type: ignore[arg-type]
+    world.gate.observe(Arm.CANDIDATE, 1.0, is_hit=Hostile(), key=Hostile(), metrics=Hostile())  # type: ignore[arg-type]
+    assert world.figures() == {"dropped": 2}
+
+
+def test_numbers_and_flags_of_other_types_are_counted(world: World) -> None:
+    for ms in (1, 0, np.float32(2.5), np.int64(3), np.float64(4), 1e300):
+        world.gate.observe(Arm.CANDIDATE, ms, is_error=np.False_, is_hit=np.True_, key=IN)  # type: ignore[arg-type]
+    metrics = {"margin": np.float64(0.5), "is-fresh": np.True_, "rows_read": 3}
+    world.gate.observe(Arm.CONTROL, 1.0, metrics=metrics)  # type: ignore[arg-type]
+    world.gate.run(OUT, control=fails_never, candidate=lambda: Answer("value", metrics={"margin": 0.5}))
+    assert world.figures() == {"candidate": 7, "control": 1}
+    assert world.counted(Arm.CANDIDATE).hits == 6
+
+
+def fails_never() -> str:
+    return "control"
+
+
+def test_metrics_of_an_answer_that_cannot_be_counted_harm_no_answer(world: World) -> None:
+    answer = Answer("value", metrics={"margin": math.inf})
+    assert world.gate.run(IN, control=fails_never, candidate=lambda: answer) == "value"
+    assert world.figures() == {"dropped": 1}
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.builds(Decimal) | st.just(np.float32(1)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=40), inner, max_size=3),
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+@given(st.sampled_from([*Arm, "control", None]), anything, anything, anything, anything, anything)
+def test_no_value_stops_the_counting(
+    world: World, arm: Any, ms: Any, is_error: Any, is_hit: Any, key: Any, metrics: Any
+) -> None:
+    world.gate.observe(arm, ms, is_error=is_error, is_hit=is_hit, key=key, metrics=metrics)
+    assert world.counters.flush()
