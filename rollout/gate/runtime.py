@@ -1,14 +1,15 @@
 """The parts that the gates of one process share: the states of the rollouts, the counts, and their threads."""
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
 from core.process.exits import at_exit
 from core.process.per_process import PerProcess
 from core.tasks import enqueue
+from rollout.gate import forced
 from rollout.gate.counters import Counters
-from rollout.gate.forced import is_test_environment
 from rollout.gate.running.in_flight import CallsInFlight
 from rollout.gate.running.pool import LIMIT_SECONDS, Pool
 from rollout.gate.state import RolloutStates
@@ -43,8 +44,9 @@ class GateRuntime:
 
     def start(self) -> None:
         """Begin the threads. Return after the first refresh, or after a second without one: then control is served."""
-        has_refreshed = self.states.start()
-        threading.Thread(target=self._run, name="slipway-counts", daemon=True).start()
+        is_over = forced.test_environment_began()
+        has_refreshed = self.states.start(is_over)
+        threading.Thread(target=self._run, args=(is_over,), name="slipway-counts", daemon=True).start()
         at_exit(self.flush)
         has_refreshed.wait(FIRST_REFRESH_SECONDS)
 
@@ -64,8 +66,8 @@ class GateRuntime:
         except Exception:  # the next flush is a second away, and what was counted stays counted
             log.exception("cannot send the counts of the rollouts; they are sent with the next flush")
 
-    def _run(self) -> None:
-        while True:
+    def _run(self, is_over: Callable[[], bool]) -> None:
+        while not is_over():
             self.counters.wake.wait(FLUSH_SECONDS)
             self.counters.wake.clear()
             self.flush()
@@ -94,7 +96,7 @@ def _enqueue_tick() -> None:
 def _start() -> GateRuntime:
     """Return a runtime with its threads; in Django's test environment without, so that every gate answers control."""
     runtime = GateRuntime()
-    if not is_test_environment():
+    if not forced.is_test_environment():
         runtime.start()
     return runtime
 

@@ -11,7 +11,7 @@ however late PostgreSQL answers.
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -81,6 +81,7 @@ class RolloutStates:
         self._has_refreshed = threading.Event()
         self._has_changed = threading.Event()  # the rows should be read now
         self._is_stopped = False
+        self._is_over: Callable[[], bool] = lambda: False
         self._threads: list[threading.Thread] = []
 
     def find(self, rollout: str) -> RolloutState | None:
@@ -174,13 +175,20 @@ class RolloutStates:
         with self._lock:
             self._rows_at = self._redis_at = self._valid_until = NEVER
 
-    def start(self) -> threading.Event:
-        """Begin the threads. Return an event that is set after the first refresh."""
+    def start(self, is_over: Callable[[], bool] = lambda: False) -> threading.Event:
+        """Begin the threads. Return an event that is set after the first refresh.
+
+        is_over: returns whether the threads should end by themselves; then every gate answers control.
+        """
+        self._is_over = is_over
         for run in (self._listen, self._read):
             thread = threading.Thread(target=run, name="slipway-gate", daemon=True)
             self._threads.append(thread)
             thread.start()
         return self._has_refreshed
+
+    def _has_ended(self) -> bool:
+        return self._is_stopped or self._is_over()
 
     def stop(self) -> None:
         """End the threads, and return when they have ended."""
@@ -222,12 +230,12 @@ class RolloutStates:
 
     def _listen(self) -> None:
         """Read the marks every second, and act on each message at once."""
-        while not self._is_stopped:
+        while not self._has_ended():
             try:
                 self.refresh_marks()
                 with listening_client() as redis_client, redis_client.pubsub() as subscription:
                     subscription.subscribe(key("rollouts"))
-                    while not self._is_stopped:
+                    while not self._has_ended():
                         self.refresh_marks()
                         message = subscription.get_message(timeout=REFRESH_SECONDS)
                         if message is not None and message["type"] == "message":
@@ -240,7 +248,7 @@ class RolloutStates:
 
     def _read(self) -> None:
         """Read PostgreSQL every second, and when a message reports a change."""
-        while not self._is_stopped:
+        while not self._has_ended():
             self._has_changed.clear()
             try:
                 connection.close_if_unusable_or_obsolete()
@@ -249,6 +257,7 @@ class RolloutStates:
             except Exception:  # the next refresh is a second away, and gates whose states are too old serve control
                 log.exception("cannot refresh the states of the rollouts; gates answer control if this lasts 30 s")
             self._has_changed.wait(REFRESH_SECONDS)
+        self.expire()
         connection.close()
 
 

@@ -64,6 +64,31 @@ def test_a_fork_does_not_send_what_its_parent_counted() -> None:
     assert read_counts(Arm.CONTROL, StageVisit("visit")).requests == 1
 
 
+PRELOADED = """
+import os, sys; import django; django.setup()
+from rollout.gate import Arm, gate
+flag = gate("derived-data")  # at the level of a module that is loaded before the fork
+assert flag.decide("any-key") is Arm.CANDIDATE
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
+    assert flag.decide("any-key") is Arm.CANDIDATE
+    assert flag.run("any-key", control=lambda: "control", candidate=lambda: 1 / 0) == "control"
+    flag.observe(Arm.CANDIDATE, 1.0)
+sys.exit()
+"""
+
+
+@committed
+def test_a_gate_that_was_made_before_a_fork_counts_in_the_child() -> None:
+    Rollout.objects.filter(name=NAME).update(stage="FULL_ACTIVE", run_state="running", percent=100, epoch=1)
+    heartbeat.beat()
+    environment = os.environ | {"DATABASE_URL": databases.address(), "DJANGO_SETTINGS_MODULE": "config.settings"}
+    subprocess.run([sys.executable, "-c", PRELOADED], cwd=ROOT, env=environment, check=True)
+    counts = read_counts(NAME, Arm.CANDIDATE, StageVisit(1, 1))
+    assert (counts.requests, counts.errors) == (2, 1)
+
+
 def test_a_dead_control_loop_is_notified_once(notice_kinds: list[str]) -> None:
     heartbeat.beat()
     monitors = [HeartbeatMonitor(), HeartbeatMonitor()]
