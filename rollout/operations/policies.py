@@ -177,16 +177,20 @@ def _require_valid(policy: Policy) -> None:
 
 def _require_measurable(edited: Sequence[Policy]) -> None:
     """Raise WrongInput if no guard of an edited stage could ever be measured after the edit."""
-    stages = {stage.pk: Stage(stage.stage) for stage in map(_stage_policy_of, edited)}
+    stages = {stage.pk: stage for stage in map(_stage_policy_of, edited)}
     guards = {guard.pk: guard for guard in GuardPolicy.objects.filter(policy__in=stages)}
     guards |= {policy.pk: policy for policy in edited if isinstance(policy, GuardPolicy)}
     binding: dict[int, set[Guard]] = {pk: set() for pk in stages}
     for guard in guards.values():
         if guard.is_on and guard.leads != Consequence.WARN:
             binding[guard.policy_id].add(Guard(guard.guard))
-    never_measured = [stage for pk, stage in stages.items() if not is_measurable(stage, binding[pk])]
+    never_measured = [
+        stage.stage
+        for pk, stage in stages.items()
+        if not is_measurable(Stage(stage.stage), binding[pk], has_hold_back=stage.hold_back_percent > 0)
+    ]
     if never_measured:
-        names = ", ".join(stage.value for stage in never_measured)
+        names = ", ".join(never_measured)
         raise WrongInput(
             f"cannot save the policies: no guard of {names} could ever be measured, so no rollout could leave it",
             "switch on a guard that does not only warn; feed_health does not count",

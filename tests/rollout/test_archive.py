@@ -119,8 +119,9 @@ def test_a_clone_has_the_same_policies_and_guards(browse: Browse) -> None:
     for table, path in ((StagePolicy, "rollout"), (GuardPolicy, "policy__rollout")):
         columns = [field.name for field in table._meta.concrete_fields if not field.primary_key]
         columns = [name for name in columns if name not in ("rollout", "policy", "version")]
+        order = ("policy", "guard") if table is GuardPolicy else ("pk",)
         pair = [
-            list(table.objects.filter(**{path: each}).order_by("pk").values(*columns)) for each in (rollout(), clone)
+            list(table.objects.filter(**{path: each}).order_by(*order).values(*columns)) for each in (rollout(), clone)
         ]
         assert pair[0] == pair[1] != []
     transition = clone.transitions.get()

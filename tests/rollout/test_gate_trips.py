@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.postgres.functions import RandomUUID
 from django.db import connection
 from django.db.models import F
 
@@ -109,7 +110,8 @@ def test_a_transition_that_settles_the_trip_ends_it(world: World) -> None:
     assert world.gate.decide(IN) is Arm.CONTROL
     look(world.states)
     assert world.gate.decide(IN) is Arm.CONTROL
-    Rollout.objects.filter(name=NAME).update(epoch=F("epoch") + 1, settled_epoch=F("epoch") + 1)
+    settled = {"epoch": F("epoch") + 1, "settled_epoch": F("epoch") + 1, "attempt": RandomUUID()}
+    Rollout.objects.filter(name=NAME).update(**settled)
     look(world.states)
     assert world.gate.decide(IN) is Arm.CANDIDATE
 

@@ -173,7 +173,7 @@ def form_of(browser: Client, address: str) -> dict[str, Any]:
     for form in [shown["adminform"].form, *(form for formset in formsets for form in formset.forms)]:
         for name in form.fields:
             value = form[name].value()
-            sent[form.add_prefix(name)] = "" if value in (None, False) else value
+            sent[form.add_prefix(name)] = "" if value is None or value is False else value
     for formset in formsets:
         management = formset.management_form
         sent |= {f"{formset.prefix}-{name}": management[name].value() for name in management.fields}
@@ -209,7 +209,7 @@ def test_a_page_of_a_stage_stores_its_policy_and_its_guards_or_nothing(browse: B
     opened = form_of(admin, address)
     number = next(name for name, value in opened.items() if value == guard_policy("p95_ms").pk).split("-")[1]
     edited = opened | {"minutes": "30", f"guards-{number}-at_most": "700"}
-    all_off = {f"guards-{place}-is_on": "" for place in range(5)}
+    all_off = {f"guards-{place}-is_on": "" for place in range(6)}
     refused = admin.post(address, edited | all_off, follow=True).content.decode()
     assert "no guard of FULL_ACTIVE could ever be measured" in refused
     assert stage_policy("FULL_ACTIVE").minutes == 10
@@ -222,7 +222,7 @@ def test_a_page_of_a_stage_stores_its_policy_and_its_guards_or_nothing(browse: B
 
 @pytest.mark.django_db
 def test_a_stage_that_could_never_be_judged_is_refused() -> None:
-    for name in ("errors", "p95_ms"):
+    for name in ("traffic", "errors", "error_rate", "p95_ms"):
         guard = guard_policy(name, "SHADOW_MODE")
         guard.is_on = False
         policies.save_policies([guard], actor=ANNA)
@@ -238,10 +238,19 @@ def test_a_stage_that_could_never_be_judged_is_refused() -> None:
 
 @given(st.sampled_from([stage for stage in Stage if stage is not Stage.DISABLED]), st.sets(st.sampled_from(Guard)))
 def test_a_guard_more_never_makes_a_stage_unmeasurable(stage: Stage, binding: set[Guard]) -> None:
-    assert is_measurable(stage, set(Guard))
-    assert not is_measurable(stage, {Guard.FEED_HEALTH})
+    def measurable(guards: set[Guard]) -> bool:
+        return is_measurable(stage, guards, has_hold_back=False)
+
+    assert measurable(set(Guard))
+    assert not measurable({Guard.FEED_HEALTH})
     for guard in Guard:
-        assert is_measurable(stage, binding | {guard}) >= is_measurable(stage, binding)
+        assert measurable(binding | {guard}) >= measurable(binding)
+
+
+def test_what_is_compared_with_control_needs_a_hold_back_in_full_active() -> None:
+    compared = {Guard.LATENCY, Guard.OWN_SHARE}
+    assert not is_measurable(Stage.FULL_ACTIVE, compared, has_hold_back=False)
+    assert is_measurable(Stage.FULL_ACTIVE, compared, has_hold_back=True)
 
 
 @pytest.mark.django_db
