@@ -1,11 +1,12 @@
 """Rollouts in the admin: the page of each rollout with its verbs, the policies of its stages, and its transitions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.validators import validate_slug
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -18,6 +19,7 @@ from core.console.badges import ago, badge
 from core.console.confirm import PaceForm, ReasonForm, verb_page
 from core.console.fields import TextField
 from core.console.keyset import KeysetAdmin
+from core.db.lock_wait import short_lock_waits
 from core.switches import Part
 from rollout import status
 from rollout.admin import confirmations, context
@@ -103,16 +105,21 @@ class RolloutAdmin(PoliciesAdmin):
         return {"show_save_and_add_another": False} | _live_context(request, row) | _timeline_context(row)
 
     def live(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the part of the page that is refreshed again and again."""
+        """Return the part of the page that is refreshed again and again; 204 if a table stays locked."""
         rollout = self._visible_rollout(request, pk)
-        return TemplateResponse(request, "console/rollout_live.html", _live_context(request, rollout))
+        template = "console/rollout_live.html"
+        return _unless_locked(lambda: TemplateResponse(request, template, _live_context(request, rollout)))
 
     def timeline(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the timeline; 204 if the page has its newest version already."""
+        """Return the timeline; 204 if the page has its newest version already, or if a table stays locked."""
         rollout = self._visible_rollout(request, pk)
-        if request.GET.get("known") == context.timeline_version(rollout):
-            return HttpResponse(status=204)
-        return TemplateResponse(request, "console/rollout_timeline.html", _timeline_context(rollout))
+
+        def answer() -> HttpResponse:
+            if request.GET.get("known") == context.timeline_version(rollout):
+                return HttpResponse(status=204)
+            return TemplateResponse(request, "console/rollout_timeline.html", _timeline_context(rollout))
+
+        return _unless_locked(answer)
 
     def act(self, request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         """Ask for a confirmation of a verb on one rollout, and carry it out."""
@@ -177,6 +184,15 @@ class RolloutAdmin(PoliciesAdmin):
 def _live_context(request: HttpRequest, rollout: Rollout) -> dict[str, Any]:
     base = f"{_address('changelist')}{rollout.pk}/"
     return {"live": f"{base}live/", "base": base} | context.live_context(rollout, request.user)
+
+
+def _unless_locked(answer: Callable[[], HttpResponse]) -> HttpResponse:
+    """Return the answer, a part of a page; 204 if a table stays locked: then the browser keeps what it shows."""
+    try:
+        with short_lock_waits():
+            return answer()
+    except OperationalError:
+        return HttpResponse(status=204)
 
 
 def _timeline_context(rollout: Rollout) -> dict[str, Any]:

@@ -5,8 +5,8 @@ same transaction. Gates are informed after the commit. An abort does not wait fo
 transition until it can be recorded.
 """
 
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -22,14 +22,14 @@ from django.db.models.functions import Now
 
 from core.access.actors import Actor
 from core.db.lock_wait import short_lock_waits
-from core.errors import Refused, SlipwayError
+from core.errors import Refused, SlipwayError, first_line
 from core.redis import client, key
 from rollout.choices import RunState, Stage
 from rollout.decisions import stages
 from rollout.decisions.guards import Judgment
 from rollout.models import GuardPolicy, Rollout, StagePolicy, Transition
 
-HISTORY_WAIT_MS = 1000  # a verb locks the rollout's row for this time, and an abort waits for that row
+LOCK_WAIT_MS = 1000  # a verb may lock the rollout's row for this time, and an abort waits for that row
 log = structlog.get_logger("slipway.rollout")
 
 
@@ -105,7 +105,8 @@ def enter(
 
     changes: columns that differ from those of a rollout that runs at the beginning of the stage.
     """
-    policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
+    with _short_waits(seen, verb):
+        policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     entered = entered_stage(stage, stages.percent_on_entry(stage, policy.plan) if policy else 0)
     if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
         entered |= settled()
@@ -123,21 +124,27 @@ def change(
 ) -> Transition:
     """Change the rollout and record the transition.
 
-    Raises Overtaken if it changed after `seen` was read, Refused if another session locks the history.
+    Raises Overtaken if it changed after `seen` was read, Refused if another session locks a table.
     """
     if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **(changes or {})):
         raise Overtaken(f"cannot {verb} {seen.name}: it changed after you read it", status_command(seen))
     transaction.on_commit(partial(publish_change, seen.name))
+    with _short_waits(seen, verb):
+        rollout = Rollout.objects.get(pk=seen.pk)
+        if rollout.unrecorded_transition is not None:
+            record_unrecorded(rollout)
+        return record(rollout, verb, Stage(seen.stage), actor, reason, judgments)
+
+
+@contextmanager
+def _short_waits(seen: Rollout, verb: str) -> Iterator[None]:
+    """Refuse the verb if a table stays locked: the transaction may hold the row, which an abort waits for."""
     try:
-        with short_lock_waits(HISTORY_WAIT_MS):
-            rollout = Rollout.objects.get(pk=seen.pk)
-            if rollout.unrecorded_transition is not None:
-                record_unrecorded(rollout)
-            return record(rollout, verb, Stage(seen.stage), actor, reason, judgments)
+        with short_lock_waits(LOCK_WAIT_MS):
+            yield
     except OperationalError as error:
-        raise Refused(
-            f"cannot {verb} {seen.name}: its history cannot be written: {error}", "try again; abort needs no history"
-        ) from error
+        problem = f"cannot {verb} {seen.name}: its policies or its history cannot be used: {first_line(error)}"
+        raise Refused(problem, "try again; abort needs neither") from error
 
 
 def record(

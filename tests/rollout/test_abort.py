@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from core.access.actors import Machine
 from core.errors import Refused
+from rollout.choices import Stage
 from rollout.control import feeds, loop
 from rollout.control.feeds import FeedCounts
 from rollout.decisions.stages import Arm
@@ -122,7 +123,7 @@ def test_the_next_verb_writes_the_abort_that_the_history_lacks(at_stage: Stages)
 def test_a_verb_that_cannot_be_recorded_gives_the_row_back_to_an_abort(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     with locked("rollout_transition"):
-        with pytest.raises(Refused, match="cannot pause derived-data: its history cannot be written"):
+        with pytest.raises(Refused, match="cannot pause derived-data: its policies or its history cannot be used"):
             lifecycle.pause(rollout(), actor=ANNA, reason="")
         assert rollout().run_state == "running"
         lifecycle.abort(rollout(), actor=ANNA, reason="")
@@ -136,8 +137,13 @@ def test_the_pages_do_not_wait_for_a_lock(at_stage: Stages, browse: Browse) -> N
     with locked("rollout_stagepolicy", "rollout_guardpolicy"):
         for shown in (operator.get("/admin/live/"), operator.get(address("live"))):
             assert "cannot be judged: canceling statement due to lock timeout" in shown.content.decode()
+        with pytest.raises(Refused, match="cannot descend derived-data: its policies or its history"):
+            lifecycle.descend(rollout(), Stage.SHADOW_MODE, 0, actor=ANNA, reason="")
         response = operator.get(address("change"), follow=True)
         assert "cannot show the page: another session locks a table" in response.content.decode()
+    with locked("rollout_transition", "rollout_guardreading"):
+        assert operator.get(address("live")).status_code == 204  # the browser keeps what it shows
+        assert operator.get(address("timeline")).status_code == 204
 
 
 @pytest.mark.django_db
