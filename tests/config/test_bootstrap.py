@@ -91,7 +91,7 @@ def test_each_group_has_its_permissions(member: Callable[[str], User]) -> None:
     assert "view_providerstate" in viewer < operator < admin
     verbs = {f"{verb}_providerstate" for verb in ("enable", "disable", "poll", "maintain", "return")}
     verbs |= {"import_gamelog", "warm_cachetarget", "expire_cacheentry", "flag_cacheentry", "run_validationrun"}
-    rollouts = ("start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze")
+    rollouts = ("start", "advance", "approve", "pause", "resume", "abort", "freeze", "unfreeze", "archive")
     verbs |= {f"{verb}_rollout" for verb in rollouts}
     verbs |= {"reactivate_activation"}
     verbs |= {f"{verb}_snapshot" for verb in ("create", "verify", "prune")}
