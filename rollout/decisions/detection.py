@@ -38,7 +38,7 @@ def detect_against(
     The arguments are those of `rollout.decisions.evidence.add_slot`, and `state` is as in `detect_limit`. A slot in
     which one arm has no request, or neither a bad one, changes nothing.
     """
-    if not total or not control_total or not bad + control_bad:
+    if not total or not control_total:
         return tuple(state)
     return _advance(state, control_ratios(bad, total, control_bad, control_total, tolerance), begins=bad > 0)
 

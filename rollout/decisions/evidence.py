@@ -60,7 +60,7 @@ def add_slot(
     (1 + (m - 1) q)) with the mean rates p_c and p_k (as in Hoeffding 1963, J. Am. Stat. Assoc. 58:13-30). Here n_c is
     the candidate's number of requests, and q = tolerance n_c / (tolerance n_c + n_k).
     """
-    if not total or not control_total or not bad + control_bad:
+    if not total or not control_total:
         return tuple(state)
     ratios = control_ratios(bad, total, control_bad, control_total, tolerance)
     return tuple([before + ratio for before, ratio in zip(state, ratios, strict=True)])
