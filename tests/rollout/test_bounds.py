@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
@@ -27,6 +27,7 @@ def mirrored_evidence(bad: int, total: int, share: float) -> float:
 
 
 @given(SAMPLES, LEVELS)
+@settings(deadline=None)
 def test_the_bound_is_where_the_evidence_reaches_its_level(sample: tuple[int, int], alpha: float) -> None:
     bad, total = sample
     bound = upper_bound(bad, total, alpha)
@@ -38,6 +39,7 @@ def test_the_bound_is_where_the_evidence_reaches_its_level(sample: tuple[int, in
 
 
 @given(SAMPLES, LEVELS)
+@settings(deadline=None)
 def test_no_bound_is_below_the_exact_one_of_a_single_look(sample: tuple[int, int], alpha: float) -> None:
     """The bound of Clopper and Pearson is the lowest that holds for a single look."""
     bad, total = sample
@@ -46,6 +48,7 @@ def test_no_bound_is_below_the_exact_one_of_a_single_look(sample: tuple[int, int
 
 
 @given(SAMPLES, LEVELS)
+@settings(deadline=None)
 def test_bad_requests_raise_the_bound_and_good_ones_and_a_lower_confidence_lower_it(
     sample: tuple[int, int], alpha: float
 ) -> None:

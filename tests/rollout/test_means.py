@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from ville import best_rho, normal_mixture
@@ -38,6 +38,7 @@ def test_the_width_is_the_boundary_of_another_author(count: int, control_count: 
 
 
 @given(VALUES, VALUES, st.floats(0.01, 100))
+@settings(deadline=None)
 def test_the_bounds_mirror_when_the_arms_change_places_and_scale_with_the_unit(
     values: list[float], control_values: list[float], unit: float
 ) -> None:
