@@ -91,10 +91,11 @@ def test_the_bound_of_a_ratio_holds_at_every_look_though_the_split_of_each_slot_
         for share in (0.1, 0.5):
             total = chance.binomial(200, share, 12)
             bad, control_bad = chance.binomial(total, 0.05 * ratio), chance.binomial(200 - total, 0.05)
+            columns = [column.tolist() for column in (bad, total, control_bad, 200 - total)]
             for look in range(4, 13, 4):
-                counts = (bad[:look].sum(), total[:look].sum(), control_bad[:look].sum(), (200 - total)[:look].sum())
-                is_missed |= ratio_bound([*steps, counts], ALPHA) < ratio
-            steps.append(counts)
+                x, n, y, n_control = (sum(column[:look]) for column in columns)
+                is_missed |= ratio_bound([*steps, (x, n, y, n_control)], ALPHA) < ratio
+            steps.append((x, n, y, n_control))
         failures += is_missed
     assert failures / 100 <= ALPHA
 

@@ -34,7 +34,9 @@ def slots(request: pytest.FixtureRequest) -> Slots:
 def test_the_evidence_against_a_limit_is_the_same(slots: Slots) -> None:
     bad, total = slots.bad.cumsum(axis=1), slots.total.cumsum(axis=1)
     fast = simulated.log_mean(simulated.limit_ratios(bad, total, 0.03))
-    shipped = [evidence.limit_evidence(x, n, 0.03) for x, n in zip(bad.ravel(), total.ravel(), strict=True)]
+    shipped = [
+        evidence.limit_evidence(x, n, 0.03) for x, n in zip(bad.ravel().tolist(), total.ravel().tolist(), strict=True)
+    ]
     assert fast.ravel() == pytest.approx(shipped, abs=1e-9)
 
 
