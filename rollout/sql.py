@@ -38,11 +38,11 @@ RETURNING rollout_id"""
 # the page of a rollout that ran for days costs no more than that of a new one. The ORM has no lateral join.
 READINGS_OVER_TIME = """
 SELECT judged.name, reading.at, reading.value, reading."limit", reading.control, reading.bound, reading.verdict
-  FROM unnest(%(guards)s::text[], %(names)s::text[]) AS judged (guard, name)
+  FROM unnest(%(names)s::text[]) AS judged (name)
  CROSS JOIN generate_series(0, %(parts)s - 1) AS part
  CROSS JOIN LATERAL (
        SELECT * FROM rollout_guardreading
-        WHERE rollout_id = %(rollout)s AND guard = judged.guard AND name = judged.name AND epoch >= %(epoch)s
+        WHERE rollout_id = %(rollout)s AND name = judged.name AND epoch >= %(epoch)s
           AND at >= %(begins_at)s + part * make_interval(secs => %(part_seconds)s)
           AND at < %(begins_at)s + (part + 1) * make_interval(secs => %(part_seconds)s)
         ORDER BY at DESC LIMIT 1) reading

@@ -1,18 +1,23 @@
 """The status of a rollout for an operator: its stage, what was measured there, and what happens next."""
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import redis
+from django.db import OperationalError
 
+from core.db.lock_wait import short_lock_waits
 from core.errors import WrongInput
 from core.switches import Part
 from rollout.choices import RunState, Stage
 from rollout.control import feeds, loop
 from rollout.control.feeds import FeedCounts
 from rollout.control.judging import CannotJudge, judge
+from rollout.control.loop import Assessment
 from rollout.decisions.forecast import describe_hold
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left
@@ -33,7 +38,8 @@ class Status:
     holds: what holds the rollout in its stage, and how much traffic it still needs; empty if it does not run.
     is_frozen: whether automatic advances are frozen.
     cannot_judge: why the rollout cannot be judged; empty if it can be.
-    stage_minutes: the length of the stage at pace 1; 0 if it has none.
+    holds: what holds the rollout in its stage, and how much traffic it still needs; empty if it does not run or cannot
+        be judged.
     """
 
     rollout: Rollout
@@ -45,7 +51,7 @@ class Status:
     feeds: FeedCounts
     is_frozen: bool
     cannot_judge: str = ""
-    stage_minutes: float = 0.0
+    holds: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the document of `manage.py rollout status --json`, whose fields are a contract."""
@@ -62,15 +68,21 @@ class Status:
             "seconds_in_stage": round(self.seconds_in_stage, 1),
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "next": self.next,
+            "holds": self.holds,
             "cannot_judge": self.cannot_judge or None,
             "holds": self.holds,
             "guards": [
                 {
                     "name": judgment.name,
                     "value": judgment.value,
-                    "limit": judgment.limit_value,
+                    "control": judgment.control,
+                    "limit": judgment.limit,
+                    "bound": judgment.bound,
+                    "comparison": judgment.comparison.value,
                     "samples": judgment.samples,
+                    "needed": judgment.needed,
                     "verdict": judgment.verdict.value,
+                    "note": judgment.note,
                 }
                 for judgment in self.judgments
             ],
@@ -109,39 +121,32 @@ def read_status(rollout: Rollout) -> Status:
         return Status(rollout, in_stage, None, f"cannot be judged: {cause}", "", [], feed_counts, is_frozen, cause)
     in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()
     left = seconds_left(assessment.progress, assessment.plan, rollout.paused_at or assessment.now)
-    judgments = assessment.judgments
-    growth = _sample_growth(rollout, judgments, assessment.now)
-    return Status(
-        rollout,
-        in_stage,
-        None if rollout.run_state == RunState.DONE else left,
-        next=_describe_decision(assessment.decision),
-        holds=describe_hold(assessment.progress, assessment.plan, judgments, left, growth),
-        judgments=judgments,
-        feeds=feed_counts,
-        is_frozen=is_frozen,
-        stage_minutes=assessment.plan.minutes,
-    )
+    judgments, next_step = assessment.judgments, _describe_decision(assessment.decision)
+    holds = describe_hold(assessment.progress, assessment.plan, judgments, left, _sample_growth(assessment))
+    shown_left = None if rollout.run_state == RunState.DONE else left
+    return Status(rollout, in_stage, shown_left, next_step, judgments, feed_counts, is_frozen, holds=holds)
 
 
-def _sample_growth(rollout: Rollout, judgments: Sequence[Judgment], now: datetime) -> dict[str, float]:
+def _sample_growth(assessment: Assessment) -> dict[str, float]:
     """Return by how many samples per second each guard's sample grew in the recent past, by the judgment's name.
 
-    A guard without a reading from then, or whose sample shrank since, is absent.
+    A guard without a reading from then, or whose sample shrank since, is absent; all are if the readings are locked.
     """
+    rollout, now = assessment.rollout, assessment.now
     readings = GuardReading.objects.filter(
         rollout=rollout,
-        guard__in={judgment.guard for judgment in judgments},
+        name__in=[judgment.name for judgment in assessment.judgments],
         epoch__gte=rollout.stage_epoch,
         at__range=(max(now - RECENT, rollout.stage_entered_at), now - RECENT_AT_LEAST),
     )
     oldest = readings.order_by("name", "at").distinct("name").values_list("name", "samples", "at")
-    earlier = {name: (samples, at) for name, samples, at in oldest}
     growth = {}
-    for judgment in judgments:
-        samples, at = earlier.get(judgment.name, (judgment.samples + 1, now))
-        if judgment.samples >= samples:
-            growth[judgment.name] = (judgment.samples - samples) / (now - at).total_seconds()
+    with suppress(OperationalError), short_lock_waits():
+        earlier = {name: (samples, at) for name, samples, at in oldest}
+        for judgment in assessment.judgments:
+            samples, at = earlier.get(judgment.name, (math.inf, now))
+            if judgment.samples >= samples:
+                growth[judgment.name] = (judgment.samples - samples) / (now - at).total_seconds()
     return growth
 
 

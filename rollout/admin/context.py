@@ -18,8 +18,9 @@ from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
 from core.db.lock_wait import short_lock_waits
 from core.text import duration, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
-from rollout.admin.guards import guard_charts, guard_rows
-from rollout.choices import Guard, RunState, Stage, Verdict
+from rollout.admin.guards import charts_if_readable, guard_name, guard_rows
+from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
+from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
 from rollout.decisions.wording import format_value
 from rollout.gate import mismatches
@@ -96,6 +97,7 @@ class EvidenceContext:
 
     name: str
     value: str
+    control: str
     limit: str
     samples: str
     verdict: SafeString
@@ -131,7 +133,7 @@ def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "ladder": [rung(each, stage, plans.get(each), rollout.pace) for each in ORDER],
         "holds": status.holds,
         "guards": guard_rows(status.judgments),
-        "charts": guard_charts(status) if status.judgments else [],
+        "charts": charts_if_readable(status, plans.get(stage)),
         "feeds": status.feeds,
         "share": serving.percent,
         "lines": PUBLISHED_LINES[serving.lines],
@@ -253,13 +255,23 @@ def _transition_entry(transition: Transition) -> TimelineEntry:
 
 def _evidence_context(judgment: Mapping[str, Any]) -> EvidenceContext:
     """Return the context of a judgment as the column `evidence` of a transition stores it."""
-    guard = Guard(judgment["guard"])
+    judged = Judgment(
+        Guard(judgment["guard"]),
+        judgment["value"],
+        judgment["limit"],
+        judgment["samples"],
+        Verdict(judgment["verdict"]),
+        metric=judgment.get("metric", ""),
+        control=judgment.get("control"),
+        comparison=Comparison(judgment.get("comparison", Comparison.LIMIT)),
+    )
     return EvidenceContext(
-        name=guard.label,
-        value=format_value(guard, judgment["value"]),
-        limit=format_value(guard, judgment["limit"]),
-        samples=f"{judgment['samples']:,}",
-        verdict=badge(Verdict(judgment["verdict"])),
+        name=guard_name(judged),
+        value=format_value(judged.guard, judged.value),
+        control=format_value(judged.guard, judged.control),
+        limit=format_limit(judged),
+        samples=f"{judged.samples:,}",
+        verdict=badge(judged.verdict),
     )
 
 

@@ -37,11 +37,11 @@ MARK = '<text class="sw-{color}" x="{x}%" y="75%">{symbol}<title>{text}</title><
 
 @dataclass(frozen=True, slots=True)
 class ChartPoint:
-    """The judgment of a guard at one moment, with the fields of a GuardReading."""
+    """The judgment of a guard at one moment, in the unit of its value. None: not measured, or no limit."""
 
     at: datetime
     value: float | None
-    limit: float
+    limit: float | None
     control: float | None
     bound: float | None
     verdict: Verdict
@@ -59,8 +59,9 @@ class GuardChart:
     id: unique in the page.
     points: in the order of time, from `begins_at` to `ends_at`, which is now.
     gap_seconds: if two points are further apart, nothing was measured between them.
-    is_minimum: the value must be at least the limit, not at most.
-    largest: the largest value that is possible, 1 for a share; None if there is none.
+    begins_at_zero: whether the value axis begins at 0.
+    is_share: whether every value is from 0 to 1.
+    limit_text, bound_text: the present limit, and the worst value that is not ruled out, or an empty text.
     describe: returns a value with its unit.
     value_name: what the values are of, if not of the candidate.
     """
@@ -71,8 +72,10 @@ class GuardChart:
     begins_at: datetime
     ends_at: datetime
     gap_seconds: float
-    is_minimum: bool
-    largest: float | None
+    begins_at_zero: bool
+    is_share: bool
+    limit_text: str
+    bound_text: str
     describe: Callable[[float], str]
     value_name: str = "candidate"
 
@@ -99,14 +102,18 @@ class GuardChart:
     def _scale(self) -> Scale:
         """Return a value axis that has room for both arms and the limit. What is ruled out may be beyond it."""
         values = _measured(number for point in self.points for number in (point.value, point.control, point.limit))
-        low, high = (min(values), max(values)) if self.is_minimum else (0.0, max(values))
+        low, high = min(values), max(values)
+        if self.begins_at_zero:
+            low = min(0.0, low)
         room = (high - low) * HEADROOM or 1.0
-        largest = high + room if self.largest is None else min(self.largest, high + room)
-        return Scale(max(0.0, low - room) if self.is_minimum else 0.0, largest)
+        if not self.begins_at_zero:
+            low -= room
+        high += room
+        return Scale(max(0.0, low), min(1.0, high)) if self.is_share else Scale(low, high)
 
     def _drawing(self, scale: Scale) -> SafeString:
         """Return the band, the limit, and the lines of both arms, the candidate's on top."""
-        limits = [(self._time(point.at), point.limit) for point in self.points]
+        limits: list[Point] = [(self._time(point.at), point.limit) for point in self.points]
         limits = [(0.0, limits[0][1]), *limits, (1.0, limits[-1][1])]
         limit = split_runs(limits, scale, is_stepped=True)
         control = split_runs(self._with_gaps(lambda point: point.control), scale)
@@ -173,32 +180,24 @@ class GuardChart:
         texts = [(format_html(LINE_KEY, "sw-candidate"), f"{self.value_name} {self._describe_newest(newest.value)}")]
         if _measured(point.control for point in self.points):
             texts.append((format_html(LINE_KEY, "sw-control"), f"control {self._describe_newest(newest.control)}"))
-        texts.append((format_html(LINE_KEY, "sw-limit"), f"limit {self._direction} {self.describe(newest.limit)}"))
-        if _measured(point.bound for point in self.points):
-            text = self._describe_bound(newest) if newest.has_band else "not ruled out"
+        if _measured(point.limit for point in self.points):
+            texts.append((format_html(LINE_KEY, "sw-limit"), f"limit {self.limit_text}"))
+        if any(point.has_band for point in self.points):
+            text = f"surely {self.bound_text}" if self.bound_text else "not ruled out"
             texts.append((format_html(BAND_KEY, "sw-band"), text))
         return format_html_join("", KEY, texts)
-
-    @property
-    def _direction(self) -> str:
-        return "≥" if self.is_minimum else "≤"
-
-    def _describe_bound(self, point: ChartPoint) -> str:
-        side = "at least" if self.is_minimum else "at most"
-        return f"surely {side} {self._describe_newest(point.bound)}"
 
     def _describe_newest(self, value: float | None) -> str:
         return self.describe(value) if value is not None and math.isfinite(value) else "not measured"
 
     def _description(self) -> str:
         """Return the chart in words."""
-        newest = self.points[-1]
         parts = [self._describe_line(capfirst(self.value_name), [point.value for point in self.points])]
         if _measured(point.control for point in self.points):
             parts.append(self._describe_line("Control", [point.control for point in self.points]))
-        parts.append(f"Limit {self._direction} {self.describe(newest.limit)}.")
-        if newest.has_band:
-            parts.append(f"The candidate is {self._describe_bound(newest)}.")
+        parts.append(f"Limit {self.limit_text}.")
+        if self.bound_text:
+            parts.append(f"The candidate is surely {self.bound_text}.")
         changes = self._verdict_changes()[-MARKS_DESCRIBED:]
         parts.append(f"Verdicts: {', '.join(map(self._describe_verdict, changes))}.")
         return " ".join(parts)

@@ -1,27 +1,32 @@
 """The guards on a rollout's page: a row of the table and a chart for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils.safestring import SafeString
 
 from core.console.badges import badge
+from core.db.lock_wait import short_lock_waits
 from rollout import sql
 from rollout.admin.guard_chart import ChartPoint, GuardChart
-from rollout.choices import Guard, RunState, Verdict
-from rollout.control.loop import TICK_SECONDS, reading_seconds
-from rollout.decisions.guards import ALPHA, Judgment
-from rollout.decisions.wording import format_bound, format_limit, format_value
+from rollout.choices import Direction, Guard, Verdict
+from rollout.control.loop import READING_AT_MOST_EVERY, reading_interval
+from rollout.decisions.guards import ALPHA, OWN_GUARDS, Judgment
+from rollout.decisions.ranges import TOLERANCE
+from rollout.decisions.stages import StagePlan
+from rollout.decisions.wording import PLAIN, TIMES, format_bound, format_limit, format_value
 from rollout.models import GuardReading, Rollout
 from rollout.status import Status
 
-POINTS_AT_MOST = 240  # of a guard's chart
+POINTS_AT_MOST = 240  # of a guard's chart, and the present one
 KEPT = timedelta(days=GuardReading.KEEP_DAYS)
-TICKS_IN_A_GAP = 3  # without a reading
+READINGS_IN_A_GAP = 3  # that are missing
 PARTS_IN_A_GAP = 2.5  # of the POINTS_AT_MOST parts of the time axis; neighboring points are up to 2 parts apart
-SHARES = (Guard.ERROR_RATE, Guard.HIT_RATE, Guard.MISMATCH_RATE, Guard.OWN_SHARE, Guard.FEED_HEALTH)  # 0 to 1
+FAR_FROM_ZERO = {Guard.HIT_RATE, *OWN_GUARDS}
+OF_NO_ARM = {Guard.TRAFFIC, Guard.FEED_HEALTH}  # the guards that do not measure the candidate alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,55 +69,50 @@ def _guard_row(judgment: Judgment) -> GuardRow:
 
 
 def guard_name(judgment: Judgment) -> str:
-    """Return the guard's name for an operator; the guard of a metric has the metric's name."""
-    return judgment.guard.label if judgment.name == judgment.guard else judgment.name
+    """Return the guard's name for an operator; the guard of an own metric has the name of that."""
+    return judgment.metric or judgment.guard.label
 
 
 def _describe_bound(judgment: Judgment) -> str:
-    """Return what is ruled out, as `at most 0.8 % with 99.9 % confidence`."""
-    if judgment.bound is None:
-        return ""
-    return f"{format_bound(judgment)} with {100 * (1 - ALPHA):.4g} % confidence"
+    """Return what is known, as `at most 0.8 % with 99.9 % confidence`."""
+    bound = format_bound(judgment)
+    return f"{bound} with {100 * (1 - ALPHA):.4g} % confidence" if bound else ""
 
 
-def _is_minimum(judgment: Judgment) -> bool:
-    return judgment.guard in (Guard.HIT_RATE, Guard.TRAFFIC)
+def charts_if_readable(status: Status, plan: StagePlan | None) -> list[SafeString]:
+    """Return a chart for each guard, over the stage visit; none if another session locks the readings.
 
+    A visit that began before the oldest reading that is kept begins there.
 
-def guard_charts(status: Status) -> list[SafeString]:
-    """Return a chart for each guard, over the stage visit; over its kept readings if it began before them."""
+    plan: the plan of the rollout's stage; None if it is not known.
+    """
     rollout = status.rollout
     ends_at = rollout.stage_entered_at + timedelta(seconds=status.seconds_in_stage)
     begins_at = max(rollout.stage_entered_at, ends_at - KEPT)
-    points = read_points(rollout, status.judgments, begins_at, ends_at)
-    every_seconds = reading_seconds(status.stage_minutes * rollout.pace, is_done=rollout.run_state == RunState.DONE)
+    try:
+        with short_lock_waits():
+            readings = read_points(rollout, status.judgments, begins_at, ends_at)
+    except OperationalError:
+        return []
+    every = READING_AT_MOST_EVERY if plan is None else reading_interval(plan, rollout)
+    part_seconds = (ends_at - begins_at).total_seconds() / POINTS_AT_MOST
     return [
-        _guard_chart(f"guard-{number}", judgment, points[judgment.name], begins_at, ends_at, every_seconds).html()
+        GuardChart(
+            id=f"guard-{number}",
+            title=guard_name(judgment),
+            points=[*readings[judgment.name], _point(judgment, ends_at)],
+            begins_at=begins_at,
+            ends_at=ends_at,
+            gap_seconds=max(READINGS_IN_A_GAP * every, PARTS_IN_A_GAP * part_seconds),
+            begins_at_zero=judgment.guard not in FAR_FROM_ZERO,
+            is_share=judgment.guard not in PLAIN | TIMES,
+            limit_text=format_limit(judgment),
+            bound_text=format_bound(judgment),
+            describe=partial(format_value, judgment.guard),
+            value_name="now" if judgment.guard in OF_NO_ARM else "candidate",
+        ).html()
         for number, judgment in enumerate(status.judgments)
     ]
-
-
-def _guard_chart(
-    chart_id: str,
-    judgment: Judgment,
-    points: Sequence[ChartPoint],
-    begins_at: datetime,
-    ends_at: datetime,
-    every_seconds: float,
-) -> GuardChart:
-    part_seconds = (ends_at - begins_at).total_seconds() / POINTS_AT_MOST
-    return GuardChart(
-        id=chart_id,
-        title=guard_name(judgment),
-        points=points,
-        begins_at=begins_at,
-        ends_at=ends_at,
-        gap_seconds=max(TICKS_IN_A_GAP * TICK_SECONDS, PARTS_IN_A_GAP * max(part_seconds, every_seconds)),
-        is_minimum=_is_minimum(judgment),
-        largest=1.0 if judgment.guard in SHARES else None,
-        describe=lambda value: format_value(judgment.guard, value),
-        value_name="now" if judgment.guard is Guard.FEED_HEALTH else "candidate",
-    )
 
 
 def read_points(
@@ -122,14 +122,14 @@ def read_points(
 
     Each of POINTS_AT_MOST equal parts of the time has its last reading, if there is one.
     """
-    points: dict[str, list[ChartPoint]] = {judgment.name: [] for judgment in judgments}
+    judgment_by_name = {judgment.name: judgment for judgment in judgments}
+    points: dict[str, list[ChartPoint]] = {name: [] for name in judgment_by_name}
     with connection.cursor() as cursor:
         cursor.execute(
             sql.READINGS_OVER_TIME,
             {
                 "rollout": rollout.pk,
                 "epoch": rollout.stage_epoch,
-                "guards": [judgment.guard.value for judgment in judgments],
                 "names": list(points),
                 "begins_at": begins_at,
                 "parts": POINTS_AT_MOST,
@@ -138,5 +138,30 @@ def read_points(
             },
         )
         for name, at, value, limit, control, bound, verdict in cursor.fetchall():
-            points[name].append(ChartPoint(at, value, limit, control, bound, Verdict(verdict)))
+            judgment = replace(
+                judgment_by_name[name], value=value, limit=limit, control=control, bound=bound, verdict=Verdict(verdict)
+            )
+            points[name].append(_point(judgment, at))
     return points
+
+
+def _point(judgment: Judgment, at: datetime) -> ChartPoint:
+    """Return a judgment as a point of the chart, with the limit and the bound in the unit of the value."""
+    limit: float | None = judgment.limit
+    bound, control, guard = judgment.bound, judgment.control, judgment.guard
+    if guard in (Guard.LATENCY, Guard.ASSIGNMENT):
+        limit = None  # the whole distributions are compared
+    elif guard in OWN_GUARDS or (guard is Guard.ERROR_RATE and judgment.limit >= TOLERANCE.lowest):
+        limit, bound = _times_control(judgment, judgment.limit), _times_control(judgment, bound)
+    return ChartPoint(at, judgment.value, limit, control, bound, Verdict(judgment.verdict))
+
+
+def _times_control(judgment: Judgment, ratio: float | None) -> float | None:
+    """Return the value at which the candidate is so many times as bad as control; None if that is not measured."""
+    control = judgment.control
+    if control is None or ratio is None:
+        return None
+    is_lower_worse = judgment.worse is Direction.LOWER
+    if judgment.guard is Guard.OWN_MEAN:
+        return control + (ratio - 1) * abs(control) * (-1 if is_lower_worse else 1)
+    return max(0.0, 1 - ratio * (1 - control)) if is_lower_worse else min(1.0, ratio * control)

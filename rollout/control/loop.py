@@ -199,17 +199,17 @@ def _is_reading_due(assessment: Assessment) -> bool:
     measured = assessment.measured
     if measured.read_at is None or _verdicts(measured.stored.judgments) != _verdicts(assessment.judgments):
         return True
-    rollout = assessment.rollout
-    every = reading_seconds(assessment.plan.minutes * rollout.pace, is_done=rollout.run_state == RunState.DONE)
-    return _seconds_since(measured.read_at, measured.now) >= every
+    return _seconds_since(measured.read_at, measured.now) >= reading_interval(assessment.plan, assessment.rollout)
 
 
-def reading_seconds(stage_minutes: float, *, is_done: bool) -> float:
-    """Return the seconds from one stored reading to the next, while no verdict changes.
+def reading_interval(plan: StagePlan, rollout: Rollout) -> float:
+    """Return the seconds between two readings while no verdict changes.
 
-    stage_minutes: the length of the stage, at the rollout's pace.
+    plan: the plan of the rollout's stage.
     """
-    every = READING_AT_MOST_EVERY if is_done else 60 * stage_minutes / READINGS_PER_STAGE
+    every = plan.minutes * 60 * rollout.pace / READINGS_PER_STAGE
+    if rollout.run_state == RunState.DONE:
+        every = READING_AT_MOST_EVERY
     return max(TICK_SECONDS, min(READING_AT_MOST_EVERY, every))
 
 

@@ -8,19 +8,24 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rollout.choices import Guard, RunState, Stage, Verdict
+from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, Progress, StagePlan
+from rollout.decisions.trips import decide_trip
 
 # The guard as the subject of a sentence, and what its sample counts: one of it, and several.
 WORDS = {
+    Guard.TRAFFIC: ("the traffic", "request", "requests"),
     Guard.ERRORS: ("the error count", "request", "requests"),
+    Guard.ERROR_RATE: ("the error rate", "request", "requests"),
     Guard.P95_MS: ("the 95th percentile", "request", "requests"),
+    Guard.LATENCY: ("the latency against control", "request", "requests"),
     Guard.HIT_RATE: ("the hit rate", "look-up", "look-ups"),
-    Guard.ERROR_RATE: ("the error rate", "request of each arm", "requests of each arm"),
     Guard.MISMATCH_RATE: ("the mismatch rate", "comparison", "comparisons"),
+    Guard.ASSIGNMENT: ("the split of the keys", "key", "keys"),
     Guard.FEED_HEALTH: ("the health of the feeds", "watched feed", "watched feeds"),
 }
+NAMED_AT_MOST = 3  # guards in a clause; of more, their number
 TIMES = (  # up to so many seconds a time is given in this unit, which has so many seconds
     (90, 1, "second", "seconds"),
     (90 * 60, 60, "minute", "minutes"),
@@ -33,16 +38,15 @@ TIMES = (  # up to so many seconds a time is given in this unit, which has so ma
 class Need:
     """The traffic that a guard still needs.
 
+    missing: the number of samples up to the guard's minimum.
+    where: whose samples they are, if not the candidate's in this stage; or an empty text.
     samples_per_second: the growth of its sample in the recent past; None if it is not known.
     """
 
     judgment: Judgment
+    missing: int
+    where: str
     samples_per_second: float | None
-
-    @property
-    def missing(self) -> int:
-        """The number of samples up to the guard's minimum."""
-        return max(0, self.judgment.needed - self.judgment.samples)
 
     @property
     def seconds(self) -> float:
@@ -52,12 +56,12 @@ class Need:
     def describe(self) -> str:
         """Return the need as a clause: the hit rate needs 38 more look-ups, at this rate about 12 minutes."""
         subject, one, several = _words(self.judgment)
-        rate = ""
-        if self.samples_per_second is not None:
-            rate = (
-                f", at this rate {describe_forecast(self.seconds)}" if self.seconds < math.inf else ", and none arrives"
-            )
-        return f"{subject} needs {_count(self.missing, f'more {one}', f'more {several}')}{rate}"
+        need = f"{subject} needs {_count(self.missing, f'more {one}', f'more {several}')}{self.where}"
+        if self.samples_per_second is None:
+            return need
+        is_growing = self.seconds < math.inf
+        rate = f"at this rate {describe_forecast(self.seconds)}" if is_growing else "and its sample does not grow"
+        return f"{need}, {rate}"
 
 
 def describe_hold(
@@ -76,14 +80,16 @@ def describe_hold(
     """
     if progress.stage is Stage.DISABLED or progress.run_state not in ACTIVE:
         return "It does not run: an operator has to start it"
-    binding = [judgment for judgment in judgments if judgment.is_binding]
-    if progress.trip_errors or any(judgment.verdict is Verdict.VIOLATION for judgment in binding):
-        return "A guard is violated: it goes back at the next tick"
+    trip = decide_trip(
+        progress.stage, judgments, progress.trip_errors, progress.blind_ticks, errors_in_a_row=plan.errors_in_a_row
+    )
+    if trip is not None:
+        return f"A guard takes it back to {trip.stage.label} at the next tick"
     if progress.run_state is RunState.DONE:
         return "Nothing holds it: it is done, and its guards continue to watch"
     holds = [
         *_clock_holds(progress, seconds_left),
-        *_guard_holds(progress, plan, binding, samples_per_second),
+        *_guard_holds(progress, judgments, samples_per_second),
         *_approval_holds(progress, plan),
     ]
     if not holds:
@@ -98,11 +104,11 @@ def describe_forecast(seconds: float) -> str:
         return "less than a minute"
     for longest, size, one, several in TIMES[1:]:
         if seconds < longest:
-            return f"about {_count(_round_to_two_digits(seconds / size), one, several)}"
+            return f"about {_count(_rounded(seconds / size), one, several)}"
     return "more than a year"
 
 
-def _round_to_two_digits(value: float) -> int:
+def _rounded(value: float) -> int:
     """Return the value as a whole number: up to 20 exactly, above in steps of 5."""
     return max(1, round(value)) if value <= 20 else 5 * round(value / 5)
 
@@ -112,13 +118,15 @@ def _count(number: int, one: str, several: str) -> str:
 
 
 def _clock_holds(progress: Progress, seconds_left: float) -> Iterator[str]:
-    """Yield what a pause, the time of the stage, and the freeze switch hold."""
+    """Yield what a pause, a part that is off, the time of the stage, and the freeze switch hold."""
     is_paused = progress.run_state is RunState.PAUSED
     if is_paused:
         yield f"it is paused until an operator resumes it: manage.py rollout resume {progress.name}"
+    if not progress.is_serving:
+        yield "serving is off, and this time does not count: manage.py reactivate serving"
     if seconds_left > 0:
         place = f"at {progress.percent} %" if progress.stage is Stage.PARTIAL_ACTIVE else f"in {progress.stage.label}"
-        then = "then it stays" if is_paused else "it stays"
+        then = "then it stays" if is_paused or not progress.is_serving else "it stays"
         yield f"{then} {place} for {_describe_rest(seconds_left)}"
     if progress.is_frozen:
         yield "automatic advances are frozen: manage.py rollout unfreeze"
@@ -130,27 +138,40 @@ def _describe_rest(seconds: float) -> str:
     return _count(max(1, round(seconds / size)), f"more {one}", f"more {several}")
 
 
-def _is_step_ahead(progress: Progress, plan: StagePlan) -> bool:
-    """Return whether a higher traffic share of the same stage is next."""
-    is_partial = progress.stage is Stage.PARTIAL_ACTIVE
-    return is_partial and any(percent > progress.percent for percent in plan.percents)
-
-
 def _guard_holds(
-    progress: Progress, plan: StagePlan, binding: Sequence[Judgment], samples_per_second: Mapping[str, float]
+    progress: Progress, judgments: Sequence[Judgment], samples_per_second: Mapping[str, float]
 ) -> Iterator[str]:
-    """Yield what the guards hold. To reach the next traffic share, it is enough that all could be measured."""
-    for judgment in binding:
-        if judgment.verdict is Verdict.ERROR:
-            yield f"{_words(judgment)[0]} could not be measured"
-    if _is_step_ahead(progress, plan):
-        return
+    """Yield what the guards hold: those that cannot be measured, those that lack samples, those that are undecided."""
+    binding = [judgment for judgment in judgments if judgment.is_binding]
     if not binding:
-        yield "no guard that binds is on in this stage: switch one on in its policy"
-    undecided = [judgment for judgment in binding if judgment.verdict is Verdict.INCONCLUSIVE]
-    needs = [Need(judgment, samples_per_second.get(judgment.name)) for judgment in undecided]
-    yield from _sample_holds(progress, binding, [need for need in needs if need.missing > 0])
-    yield from _evidence_holds([need.judgment for need in needs if need.missing == 0])
+        yield "no guard judges this stage: switch one on in its policy"
+    unmeasured = [judgment for judgment in binding if judgment.verdict is Verdict.ERROR]
+    for note in dict.fromkeys(judgment.note for judgment in unmeasured):
+        names = _join([judgment for judgment in unmeasured if judgment.note == note])
+        yield f"{names} could not be measured" + (f": {note}" if note else "")
+    measured = [judgment for judgment in binding if judgment.verdict is not Verdict.ERROR]
+    needs = [_need(progress, judgment, samples_per_second.get(judgment.name)) for judgment in measured]
+    yield from _sample_holds(progress, binding, [need for need in needs if need is not None])
+    undecided = [
+        judgment
+        for judgment, need in zip(measured, needs, strict=True)
+        if need is None and judgment.verdict is Verdict.INCONCLUSIVE
+    ]
+    if undecided:
+        yield f"{_join(undecided)}: the evidence points against the candidate, and more traffic decides"
+
+
+def _need(progress: Progress, judgment: Judgment, samples_per_second: float | None) -> Need | None:
+    """Return what the guard needs most: of the candidate's samples, control's, and those of this percent step."""
+    needs = []
+    if judgment.verdict is Verdict.INCONCLUSIVE:
+        needs.append(Need(judgment, judgment.needed - judgment.samples, "", samples_per_second))
+        if judgment.comparison is Comparison.CONTROL:
+            needs.append(Need(judgment, judgment.needed - judgment.control_samples, " of control", None))
+    if progress.stage is Stage.PARTIAL_ACTIVE:
+        here = f" at {progress.percent} %"
+        needs.append(Need(judgment, judgment.needed - judgment.step_samples, here, samples_per_second))
+    return max((need for need in needs if need.missing > 0), key=lambda need: need.missing, default=None)
 
 
 def _sample_holds(progress: Progress, binding: Sequence[Judgment], needs: Sequence[Need]) -> Iterator[str]:
@@ -169,30 +190,16 @@ def _sample_holds(progress: Progress, binding: Sequence[Judgment], needs: Sequen
         yield longest.describe() + rest
 
 
-def _evidence_holds(undecided: Sequence[Judgment]) -> Iterator[str]:
-    """Yield where the evidence points of guards that have their sample and are not decided."""
-    against = [_words(judgment)[0] for judgment in undecided if _is_worse(judgment)]
-    others = [_words(judgment)[0] for judgment in undecided if not _is_worse(judgment)]
-    for subjects, trend in ((against, "points"), (others, "does not point")):
-        if subjects:
-            yield f"{_join(subjects)}: the evidence {trend} against the candidate so far, and more traffic decides"
-
-
-def _is_worse(judgment: Judgment) -> bool:
-    """Return whether the candidate's value is worse than control's, or than the limit if it is not compared."""
-    reference = judgment.limit if judgment.control is None else judgment.control
-    if judgment.value is None:
-        return False
-    return judgment.value < reference if judgment.guard is Guard.HIT_RATE else judgment.value > reference
-
-
-def _join(words: Sequence[str]) -> str:
-    """Return the words as a list in a sentence: a, b and c."""
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-
-
 def _words(judgment: Judgment) -> tuple[str, str, str]:
     return WORDS.get(judgment.guard, (judgment.name, "measurement", "measurements"))
+
+
+def _join(judgments: Sequence[Judgment]) -> str:
+    """Return the guards as the subject of a sentence: a, b and c; the number of more than that."""
+    if len(judgments) > NAMED_AT_MOST:
+        return f"{len(judgments)} guards"
+    *first, last = (_words(judgment)[0] for judgment in judgments)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _approval_holds(progress: Progress, plan: StagePlan) -> Iterator[str]:
@@ -207,3 +214,9 @@ def _next_move(progress: Progress, plan: StagePlan) -> str:
     if progress.stage is Stage.FULL_ACTIVE:
         return "finishes"
     return "raises its traffic share" if _is_step_ahead(progress, plan) else "advances"
+
+
+def _is_step_ahead(progress: Progress, plan: StagePlan) -> bool:
+    """Return whether a higher traffic share of the same stage is next."""
+    is_partial = progress.stage is Stage.PARTIAL_ACTIVE
+    return is_partial and any(percent > progress.percent for percent in plan.percents)

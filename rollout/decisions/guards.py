@@ -113,7 +113,7 @@ class Judgment:
     step_samples: those of the present percent step.
     bound: the worst value that the measurements do not rule out.
     leads: where a violation leads.
-    metric: the name of an own metric; empty for the other guards.
+    metric, worse: the name of an own metric, and its bad direction; empty for the other guards.
     is_waived: whether there is nothing to measure here, so that the guard does not hold the rollout.
     note: why, in a short clause.
     """
@@ -133,6 +133,7 @@ class Judgment:
     comparison: Comparison = Comparison.LIMIT
     is_waived: bool = False
     note: str = ""
+    worse: Direction = Direction.HIGHER
 
     @property
     def name(self) -> str:

@@ -99,7 +99,7 @@ class _Judge:
         blank = Judgment(
             rule.guard, None, _as_read(rule.guard, rule.at_most), 0, Verdict.INCONCLUSIVE, rule.leads, rule.metric
         )
-        blank = replace(blank, needed=rule.min_samples)
+        blank = replace(blank, needed=rule.min_samples, worse=rule.worse)
         if problem := self._unmeasurable(rule):
             return replace(blank, verdict=Verdict.ERROR, note=problem)
         judgment = self._judgment(rule, blank)

@@ -4,15 +4,16 @@ import math
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.choices import Consequence, Guard, RunState, Stage, Verdict
+from rollout.choices import Comparison, Consequence, Guard, RunState, Stage, Verdict
 from rollout.decisions.forecast import describe_forecast, describe_hold
 from rollout.decisions.guards import Judgment
-from rollout.decisions.stages import ACTIVE, Next, Progress, StagePlan, decide
+from rollout.decisions.stages import ACTIVE, Next, Progress, StagePlan, decide, seconds_left
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PLAN, PARTIAL = StagePlan(minutes=10), StagePlan(minutes=30, percents=(10, 25, 50))
@@ -20,12 +21,12 @@ SHADOW = Progress(Stage.SHADOW_MODE, RunState.RUNNING, 0, START, name="prices")
 AT_10_PERCENT = replace(SHADOW, stage=Stage.PARTIAL_ACTIVE, percent=10)
 
 
-def judgment(guard: Guard, samples: int = 100, verdict: Verdict = Verdict.PASS, **others: object) -> Judgment:
-    fields = {"value": 0.9, "limit": 0.7, "name": guard.value, "needed": 50, "leads": Consequence.DISABLE} | others
-    return Judgment(guard=guard, samples=samples, verdict=verdict, **fields)  # type: ignore[arg-type]
+def judgment(guard: Guard, samples: int = 100, verdict: Verdict = Verdict.PASS, **others: Any) -> Judgment:
+    fields: dict[str, Any] = {"value": 0.9, "limit": 0.7, "needed": 50, "step_samples": samples}
+    return Judgment(guard=guard, samples=samples, verdict=verdict, **fields | others)
 
 
-def inconclusive(guard: Guard, samples: int = 12, **others: object) -> Judgment:
+def inconclusive(guard: Guard, samples: int = 12, **others: Any) -> Judgment:
     return judgment(guard, samples, Verdict.INCONCLUSIVE, **others)
 
 
@@ -37,15 +38,16 @@ def hold(
     *judgments: Judgment,
     progress: Progress = SHADOW,
     plan: StagePlan = PLAN,
-    seconds_left: float = 0,
+    left: float = 0,
     rates: dict[str, float] | None = None,
 ) -> str:
-    return describe_hold(progress, plan, judgments, seconds_left, rates or {})
+    return describe_hold(progress, plan, judgments, left, rates or {})
 
 
 DONE = replace(SHADOW, run_state=RunState.DONE)
 DISABLED = replace(SHADOW, stage=Stage.DISABLED, run_state=RunState.COOLING)
 WAITING, PAUSED = replace(SHADOW, run_state=RunState.WAITING), replace(SHADOW, run_state=RunState.PAUSED)
+OFF = replace(SHADOW, is_serving=False)
 APPROVED_PLAN = replace(PLAN, needs_approval=True)
 ADVANCES = "Nothing holds it: it advances at the next tick"
 
@@ -59,6 +61,7 @@ ADVANCES = "Nothing holds it: it advances at the next tick"
         (replace(SHADOW, stage=Stage.FULL_ACTIVE), PLAN, "Nothing holds it: it finishes at the next tick"),
         (DONE, PLAN, "Nothing holds it: it is done, and its guards continue to watch"),
         (DISABLED, PLAN, "It does not run: an operator has to start it"),
+        (OFF, PLAN, "Serving is off, and this time does not count: manage.py reactivate serving"),
         (replace(SHADOW, is_frozen=True), PLAN, "Automatic advances are frozen: manage.py rollout unfreeze"),
         (WAITING, APPROVED_PLAN, "It waits for an approval: manage.py rollout approve prices"),
         (replace(WAITING, is_approved=True), APPROVED_PLAN, ADVANCES),
@@ -85,8 +88,8 @@ def test_with_guards_that_pass_the_clock_and_operators_hold_it(
     ],
 )
 def test_the_time_left_has_one_unit(seconds: float, rest: str) -> None:
-    assert hold(PASSED, seconds_left=seconds) == f"It stays in Shadow mode for {rest}"
-    assert hold(PASSED, progress=AT_10_PERCENT, plan=PARTIAL, seconds_left=seconds) == f"It stays at 10 % for {rest}"
+    assert hold(PASSED, left=seconds) == f"It stays in Shadow mode for {rest}"
+    assert hold(PASSED, progress=AT_10_PERCENT, plan=PARTIAL, left=seconds) == f"It stays at 10 % for {rest}"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ def test_the_sentence_has_the_time_and_the_traffic_that_are_missing() -> None:
     sentence = (
         "It stays in Shadow mode for 4 more minutes; the hit rate needs 38 more look-ups, at this rate about 12 minutes"
     )
-    assert hold(SMALL, seconds_left=240, rates={"hit_rate": 38 / 720}) == sentence
+    assert hold(SMALL, left=240, rates={"hit_rate": 38 / 720}) == sentence
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_the_sentence_has_the_time_and_the_traffic_that_are_missing() -> None:
         (Guard.ERRORS, 2, "The error count needs 2 more requests"),
         (Guard.P95_MS, 1, "The 95th percentile needs 1 more request"),
         (Guard.MISMATCH_RATE, 2000, "The mismatch rate needs 2,000 more comparisons"),
-        (Guard.ERROR_RATE, 2, "The error rate needs 2 more requests of each arm"),
+        (Guard.ERROR_RATE, 2, "The error rate needs 2 more requests"),
         (Guard.FEED_HEALTH, 1, "The health of the feeds needs 1 more watched feed"),
     ],
 )
@@ -131,7 +134,7 @@ def test_each_guard_needs_what_its_sample_counts(guard: Guard, missing: int, nee
 
 def test_without_a_known_rate_it_makes_no_forecast() -> None:
     assert hold(SMALL) == "The hit rate needs 38 more look-ups"
-    assert hold(SMALL, rates={"hit_rate": 0.0}) == "The hit rate needs 38 more look-ups, and none arrives"
+    assert hold(SMALL, rates={"hit_rate": 0.0}) == "The hit rate needs 38 more look-ups, and its sample does not grow"
 
 
 def test_the_guard_that_takes_longest_is_named() -> None:
@@ -149,54 +152,60 @@ def test_without_any_request_it_asks_for_traffic() -> None:
     assert hold(none[1]) == 'No look-up was observed in this stage yet: send traffic through gate("prices")'
 
 
-@pytest.mark.parametrize(
-    ("value", "control", "trend"),
-    [(0.02, 0.01, "points against"), (0.01, 0.01, "does not point against"), (0.8, None, "points against")],
-)
-def test_evidence_that_does_not_decide_yet_is_described(value: float, control: float | None, trend: str) -> None:
-    undecided = inconclusive(Guard.ERROR_RATE, 400, value=value, control=control)
-    expected = f"The error rate: the evidence {trend} the candidate so far, and more traffic decides"
-    assert hold(undecided) == expected
+def test_a_guard_compared_with_control_needs_a_sample_of_both_arms() -> None:
+    compared = inconclusive(Guard.ERROR_RATE, 40, control_samples=30, comparison=Comparison.CONTROL)
+    assert hold(compared, rates={"error_rate": 1.0}) == "The error rate needs 20 more requests of control"
+    assert hold(replace(compared, control_samples=60)) == "The error rate needs 10 more requests"
 
 
-def test_guards_whose_evidence_points_the_same_way_share_a_clause() -> None:
-    worse = [inconclusive(guard, 400, value=0.2, control=0.1) for guard in (Guard.ERRORS, Guard.P95_MS)]
-    better = [inconclusive(guard, 400, value=0.1, control=0.2) for guard in (Guard.ERROR_RATE, Guard.MISMATCH_RATE)]
-    trend = "the evidence points against the candidate so far, and more traffic decides"
-    expected = f"The error count, the 95th percentile and the hit rate: {trend}"
-    assert hold(*worse, inconclusive(Guard.HIT_RATE, 400, value=0.1, control=0.2)) == expected
-    assert hold(*better) == f"The error rate and the mismatch rate: {trend.replace('points', 'does not point')}"
+def test_each_percent_step_needs_a_sample_of_its_own() -> None:
+    passed = judgment(Guard.ERROR_RATE, 1000, step_samples=20)
+    need = "The error rate needs 30 more requests at 10 %, at this rate about 1 minute"
+    assert hold(passed, progress=AT_10_PERCENT, plan=PARTIAL, rates={"error_rate": 0.5}) == need
+    assert hold(passed) == ADVANCES, "no other stage has steps"
 
 
-def test_a_hit_rate_below_controls_points_against_the_candidate() -> None:
-    below = inconclusive(Guard.HIT_RATE, 400, value=0.8, control=0.9)
-    assert "points against" in hold(below)
-    assert "does not point against" in hold(replace(below, value=0.95))
+def test_evidence_that_does_not_decide_yet_is_described() -> None:
+    trend = "the evidence points against the candidate, and more traffic decides"
+    undecided = [inconclusive(guard, 400) for guard in (Guard.ERROR_RATE, Guard.P95_MS, Guard.HIT_RATE, Guard.ERRORS)]
+    assert hold(undecided[0]) == f"The error rate: {trend}"
+    assert hold(*undecided[:3]) == f"The error rate, the 95th percentile and the hit rate: {trend}"
+    assert hold(*undecided) == f"4 guards: {trend}"
 
 
 def test_a_guard_that_could_not_be_measured_holds_every_step() -> None:
-    unmeasured = judgment(Guard.P95_MS, 0, Verdict.ERROR, value=None)
-    expected = "The 95th percentile could not be measured"
-    assert hold(unmeasured) == expected
-    assert hold(unmeasured, progress=AT_10_PERCENT, plan=PARTIAL) == expected
+    unmeasured = [judgment(guard, 0, Verdict.ERROR, value=None) for guard in (Guard.P95_MS, Guard.HIT_RATE)]
+    expected = "The 95th percentile and the hit rate could not be measured"
+    assert hold(*unmeasured) == expected
+    assert hold(*unmeasured, progress=AT_10_PERCENT, plan=PARTIAL) == expected
+    noted = [replace(each, note="Redis does not answer") for each in unmeasured]
+    assert hold(*noted) == f"{expected}: Redis does not answer"
 
 
-def test_a_small_sample_does_not_hold_the_next_traffic_share() -> None:
-    assert hold(SMALL, progress=AT_10_PERCENT, plan=PARTIAL, seconds_left=60) == "It stays at 10 % for 60 more seconds"
+def test_an_own_metric_is_named() -> None:
+    assert hold(inconclusive(Guard.OWN_MEAN, metric="basket_value")) == "Basket_value needs 38 more measurements"
+
+
+@pytest.mark.parametrize("fault", [{"trip_errors": 6}, {"blind_ticks": 6}])
+def test_a_trip_that_is_due_is_announced(fault: dict[str, Any]) -> None:
+    expected = "A guard takes it back to Disabled at the next tick"
+    assert hold(PASSED, progress=replace(SHADOW, **fault)) == expected
+
+
+def test_a_guard_without_anything_to_measure_holds_nothing() -> None:
+    waived = inconclusive(Guard.HIT_RATE, 0, is_waived=True)
+    assert hold(waived, judgment(Guard.ERRORS)) == ADVANCES
 
 
 def test_a_guard_that_only_warns_holds_nothing() -> None:
     warning = inconclusive(Guard.P95_MS, 2, leads=Consequence.WARN)
     assert hold(PASSED, warning) == "Nothing holds it: it advances at the next tick"
-    assert hold(warning) == "No guard that binds is on in this stage: switch one on in its policy"
+    assert hold(warning) == "No guard judges this stage: switch one on in its policy"
 
 
 def test_an_approval_that_comes_later_is_announced() -> None:
     plan = replace(PLAN, needs_approval=True)
-    assert (
-        hold(PASSED, plan=plan, seconds_left=60)
-        == "It stays in Shadow mode for 60 more seconds; then it needs an approval"
-    )
+    assert hold(PASSED, plan=plan, left=60) == "It stays in Shadow mode for 60 more seconds; then it needs an approval"
 
 
 judgments = st.builds(
@@ -204,9 +213,10 @@ judgments = st.builds(
     st.sampled_from(Guard),
     st.integers(0, 200),
     st.sampled_from(Verdict),
-    value=st.none() | st.floats(0, 1),
-    control=st.none() | st.floats(0, 1),
+    step_samples=st.integers(0, 200),
     leads=st.sampled_from(Consequence),
+    is_waived=st.booleans(),
+    note=st.sampled_from(["", "Redis does not answer"]),
 )
 progresses = st.builds(
     Progress,
@@ -214,26 +224,26 @@ progresses = st.builds(
     st.sampled_from(sorted(ACTIVE)),
     st.sampled_from([0, 10, 25, 50, 100]),
     st.just(START),
+    is_serving=st.booleans(),
     is_approved=st.booleans(),
     is_frozen=st.booleans(),
-    trip_errors=st.sampled_from([0, 6]),
+    trip_errors=st.sampled_from([0, 0, 6]),
+    blind_ticks=st.sampled_from([0, 5, 6]),
 )
 plans = st.builds(StagePlan, st.just(10), st.sampled_from([(), (10, 25, 50)]), st.booleans())
 
 
-@given(progresses, plans, st.lists(judgments, max_size=6), st.floats(0, 1200))
+@given(progresses, plans, st.lists(judgments, max_size=3), st.floats(0, 1200))
 def test_it_agrees_with_the_decision(
     progress: Progress, plan: StagePlan, judged: list[Judgment], passed_seconds: float
 ) -> None:
     now = START + timedelta(seconds=passed_seconds)
-    steps = len(plan.percents) if progress.stage is Stage.PARTIAL_ACTIVE and plan.percents else 1
-    left = max(0.0, 600 / steps - passed_seconds)
-    sentence = describe_hold(progress, plan, judged, left, {})
+    sentence = describe_hold(progress, plan, judged, seconds_left(progress, plan, now), {})
     moves = decide(progress, plan, judged, now).next
-    assert sentence.startswith("Nothing holds it: it") == (
-        moves in (Next.ADVANCE, Next.STEP, Next.FINISH) or (progress.run_state is RunState.DONE and moves is Next.STAY)
-    )
-    assert (sentence == "A guard is violated: it goes back at the next tick") == (moves is Next.TRIP)
+    is_done = progress.run_state is RunState.DONE
+    goes_on = moves in (Next.ADVANCE, Next.STEP, Next.FINISH) or (is_done and moves is Next.STAY)
+    assert sentence.startswith("Nothing holds it: it") == goes_on
+    assert sentence.startswith("A guard takes it back") == (moves is Next.TRIP)
 
 
 @given(progresses, plans, st.lists(judgments, max_size=6), st.floats(0, 1e9), st.floats(0, 1e6) | st.just(math.inf))

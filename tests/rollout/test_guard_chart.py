@@ -28,8 +28,10 @@ def draw(*points: ChartPoint, **others: Any) -> str:
         "begins_at": START,
         "ends_at": START + timedelta(seconds=100),
         "gap_seconds": 15,
-        "is_minimum": True,
-        "largest": 1.0,
+        "begins_at_zero": False,
+        "is_share": True,
+        "limit_text": "≥ 70 %",
+        "bound_text": "",
         "describe": lambda value: f"{100 * value:.3g} %",
     }
     return GuardChart(points=points, **fields | others).html()
@@ -57,9 +59,8 @@ def test_both_arms_share_the_scale_with_the_limit() -> None:
 
 
 def test_the_scale_of_a_maximum_begins_at_zero() -> None:
-    html = draw(point(0, 0.004, limit=0.01), point(10, 0.004, limit=0.01), is_minimum=False)
+    html = draw(point(0, 0.004, limit=0.01), point(10, 0.004, limit=0.01), begins_at_zero=True)
     assert "<span>1.1 %</span><span>0 %</span>" in html
-    assert "limit ≤ 1 %" in html
 
 
 def test_a_line_has_gaps_where_nothing_was_measured() -> None:
@@ -80,12 +81,12 @@ def test_the_band_reaches_from_the_value_to_what_is_ruled_out() -> None:
     [band] = lines(html, "sw-band")
     assert [x for x, _ in band] == [4, 103.2, 103.2, 4]
     assert band[0][1] > band[1][1] > band[2][1] == band[3][1]
-    assert "not ruled out</span>" in html, "the newest point has no band"
-    assert "surely at least 85 %" in draw(point(0, bound=0.8), point(10, bound=0.85))
+    assert "not ruled out</span>" in html, "no bound is known now"
+    assert "surely at least 85 %" in draw(point(0, bound=0.8), bound_text="at least 85 %")
 
 
 def test_a_bound_beyond_the_scale_ends_at_the_frame() -> None:
-    html = draw(point(0, 0.0, limit=0.01, bound=1.0), point(10, 0.0, limit=0.01, bound=1.0), is_minimum=False)
+    html = draw(point(0, 0.0, limit=0.01, bound=1.0), point(10, 0.0, limit=0.01, bound=1.0), begins_at_zero=True)
     [band] = lines(html, "sw-band")
     assert [y for _, y in band] == [4, 4, 96, 96]
 
@@ -97,6 +98,12 @@ def test_a_change_of_the_limit_is_a_step() -> None:
     assert limit[-1] == (996, above), "it is drawn over the whole visit"
     assert above < below
     assert [x for (x, y), (_, following) in pairwise(limit) if y != following] == [500]
+
+
+def test_without_a_limit_no_line_and_no_legend_is_drawn() -> None:
+    html = draw(point(0, limit=None), point(10, limit=None), limit_text="as control")
+    assert "sw-limit" not in html
+    assert "Limit as control." in html
 
 
 def test_verdict_changes_are_marks_on_the_time_axis() -> None:
@@ -122,6 +129,7 @@ def test_the_chart_is_described_in_words() -> None:
     html = draw(
         point(0, 0.8, control=0.9, verdict=Verdict.INCONCLUSIVE),
         point(90, 0.95, control=0.91, bound=0.82),
+        bound_text="at least 82 %",
     )
     assert 'role="img" aria-labelledby="hit_rate-title hit_rate-desc"' in html
     assert '<title id="hit_rate-title">Hit rate</title>' in html
@@ -147,16 +155,20 @@ points = st.builds(
     point,
     st.floats(0, 100),
     floats,
-    limit=st.floats(0, 1),
+    limit=st.none() | st.floats(0, 1),
     control=floats,
     bound=floats,
     verdict=st.sampled_from(Verdict),
 )
 
 
-@given(st.lists(points, max_size=20).map(lambda drawn: sorted(drawn, key=lambda each: each.at)), st.booleans())
-def test_no_measurement_breaks_the_drawing(drawn: list[ChartPoint], is_minimum: bool) -> None:
-    html = draw(*drawn, is_minimum=is_minimum, largest=None, describe=str)
+@given(
+    st.lists(points, max_size=20).map(lambda drawn: sorted(drawn, key=lambda each: each.at)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_no_measurement_breaks_the_drawing(drawn: list[ChartPoint], begins_at_zero: bool, is_share: bool) -> None:
+    html = draw(*drawn, begins_at_zero=begins_at_zero, is_share=is_share, describe=str)
     ElementTree.fromstring(html)  # noqa: S314 - the text is this test's own
     for css in ("sw-candidate", "sw-control", "sw-limit", "sw-band"):
         for line in lines(html, css):

@@ -28,7 +28,7 @@ OPTION_VERBS = {
     "to_name": "clone",
 }  # the verb that takes each option
 WATCH_SECONDS = 2.0
-GUARD_LINE = "{:<14} {:>9} {:>11} {:>8}  {}"
+GUARD_LINE = "{:<14} {:>9} {:>9} {:>15} {:>8}  {}"
 TRANSITION_LINE = "{:%Y-%m-%d %H:%M:%S}  {:>5}  {:<8} {:<33} {:<14} {}"
 CLEAR_SCREEN = "\x1b[H\x1b[J"
 TRANSITION_FIELDS = ("epoch", "verb", "percent", "run_state", "pace", "actor", "reason", "evidence")
@@ -147,7 +147,7 @@ def _require_next(rollout: Rollout, to: str | None) -> None:
 
 def _summary(status: Status) -> object:
     """Return what makes a status worth printing again."""
-    verdicts = [(judgment.guard, judgment.verdict) for judgment in status.judgments]
+    verdicts = [(judgment.name, judgment.verdict) for judgment in status.judgments]
     return status.rollout.epoch, verdicts, status.feeds, status.is_frozen
 
 
@@ -169,10 +169,11 @@ def status_text(status: Status) -> str:
     if status.is_frozen:
         lines.append("automatic advances are frozen; guards still take rollouts back")
     if status.judgments:
-        lines += ["", GUARD_LINE.format("guard", "value", "limit", "samples", "verdict")]
+        lines += ["", GUARD_LINE.format("guard", "value", "control", "limit", "samples", "verdict")]
     for judgment in status.judgments:
-        value, limit = format_value(judgment.guard, judgment.value), format_limit(judgment)
-        lines.append(GUARD_LINE.format(judgment.guard.value, value, limit, judgment.samples, judgment.verdict.value))
+        value, control = (format_value(judgment.guard, each) for each in (judgment.value, judgment.control))
+        figures = value, control, format_limit(judgment), judgment.samples, judgment.verdict.value
+        lines.append(GUARD_LINE.format(judgment.name, *figures))
     states = f"{feeds.healthy} healthy, {feeds.failing} failing, {feeds.inactive} inactive"
     if feeds.broken:
         states += f"; not measurable: {', '.join(feeds.broken)}"
