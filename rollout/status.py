@@ -35,7 +35,6 @@ class Status:
 
     seconds_left: of the stage, or of its percent step; None if no time runs.
     next: what the next tick would do, and why; or that the rollout cannot be judged, and why.
-    holds: what holds the rollout in its stage, and how much traffic it still needs; empty if it does not run.
     is_frozen: whether automatic advances are frozen.
     cannot_judge: why the rollout cannot be judged; empty if it can be.
     holds: what holds the rollout in its stage, and how much traffic it still needs; empty if it does not run or cannot
@@ -46,7 +45,6 @@ class Status:
     seconds_in_stage: float
     seconds_left: float | None
     next: str
-    holds: str
     judgments: Sequence[Judgment]
     feeds: FeedCounts
     is_frozen: bool
@@ -68,7 +66,6 @@ class Status:
             "seconds_in_stage": round(self.seconds_in_stage, 1),
             "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
             "next": self.next,
-            "holds": self.holds,
             "cannot_judge": self.cannot_judge or None,
             "holds": self.holds,
             "guards": [
@@ -112,13 +109,13 @@ def read_status(rollout: Rollout) -> Status:
     if rollout.stage == Stage.DISABLED:
         now = loop.database_now(rollout)
         in_stage = (now - rollout.stage_entered_at).total_seconds()
-        return Status(rollout, in_stage, None, _until_started(rollout, now), "", [], feed_counts, is_frozen)
+        return Status(rollout, in_stage, None, _until_started(rollout, now), [], feed_counts, is_frozen)
     try:
         assessment = judge(rollout)
     except CannotJudge as error:
         in_stage = (loop.database_now(rollout) - rollout.stage_entered_at).total_seconds()
         cause = str(error)
-        return Status(rollout, in_stage, None, f"cannot be judged: {cause}", "", [], feed_counts, is_frozen, cause)
+        return Status(rollout, in_stage, None, f"cannot be judged: {cause}", [], feed_counts, is_frozen, cause)
     in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()
     left = seconds_left(assessment.progress, assessment.plan, rollout.paused_at or assessment.now)
     judgments, next_step = assessment.judgments, _describe_decision(assessment.decision)

@@ -22,7 +22,7 @@ from rollout.admin.guards import charts_if_readable, guard_name, guard_rows
 from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
-from rollout.decisions.wording import format_value
+from rollout.decisions.wording import format_limit, format_value
 from rollout.gate import mismatches
 from rollout.models import Rollout, StagePolicy, Transition
 from rollout.operations import policies
