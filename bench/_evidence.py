@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rollout.decisions.detection import EXTREME
-from rollout.decisions.evidence import MULTIPLES
+from rollout.decisions.statistics.detection import EXTREME
+from rollout.decisions.statistics.evidence import MULTIPLES
 
 Array = NDArray[np.float64]
 LOG_M = np.log(MULTIPLES)

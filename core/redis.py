@@ -15,19 +15,21 @@ from redis.retry import Retry
 from core.process.per_process import PerProcess
 
 TIMEOUT_SECONDS = 0.05
+PATIENT_SECONDS = 2.0
 CONNECTIONS = 8
 
 
 @cache
-def client() -> "redis.Redis":
+def client(timeout_seconds: float = TIMEOUT_SECONDS) -> "redis.Redis":
     """Return the client that all threads share. Its pool opens new connections after a fork.
 
-    If Redis does not answer, each use raises redis.RedisError within TIMEOUT_SECONDS (0.05).
+    timeout_seconds: if Redis does not answer, each use raises redis.RedisError within this time. PATIENT_SECONDS is
+        for processes that no request waits for, such as the control loop.
     """
     return redis.Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
     )
 

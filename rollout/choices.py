@@ -43,7 +43,7 @@ class Guard(models.TextChoices):
 
 
 class Comparison(models.TextChoices):
-    """What a guard compares its metric with."""
+    """The thing that a guard compares its metric with."""
 
     COUNT = "count", "a number of errors"
     LIMIT = "limit", "a limit"

@@ -61,7 +61,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all rollouts have in common at one moment."""
+    """The facts that all rollouts have in common at one moment."""
 
     feeds: Feeds | None
     is_serving: bool

@@ -10,9 +10,9 @@ from functools import reduce
 from operator import add
 
 from rollout.choices import Guard, Stage
-from rollout.decisions import detection, evidence
 from rollout.decisions.counts import Arms
 from rollout.decisions.guards import Judgment, Rule, Setting
+from rollout.decisions.statistics import detection, evidence
 
 SLOT_SECONDS = 10
 SLOTS_PER_MINUTE = 6

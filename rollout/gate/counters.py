@@ -89,7 +89,7 @@ class Observation(NamedTuple):
 
 @dataclass(slots=True)
 class VisitCounts:
-    """What was counted of one visit and not sent yet.
+    """The counts of one visit that are not sent yet.
 
     numbers: by "step:arm:count". failing, seen: targeting keys, hashed, by step and arm.
     """

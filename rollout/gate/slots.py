@@ -1,11 +1,11 @@
-"""What the processes counted, as Redis holds it: the slots of stage visits, and totals over all visits."""
+"""The counts of all processes, as Redis holds them: the slots of stage visits, and totals over all visits."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from core.redis import client, key
+from core.redis import PATIENT_SECONDS, client, key
 from rollout.decisions.counts import COUNT_FIELDS, Arms, Counts, Moments
 from rollout.decisions.record import SLOT_SECONDS
 from rollout.decisions.stages import Arm
@@ -20,7 +20,7 @@ OWN_PARTS = ("n", "total", "squares")
 
 
 class VisitQuery(NamedTuple):
-    """What to read of one visit. slot: the newest one that was read already."""
+    """The visit to read. slot: the newest one that was read already."""
 
     visit: str
     attempt: str
@@ -29,7 +29,7 @@ class VisitQuery(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class VisitSlots:
-    """What Redis holds of a stage visit since a slot.
+    """The counts of a stage visit since a slot, and what was noted of the visit.
 
     now: the number of the present slot, which is not closed yet.
     judged: the number of the tick that was the last to judge this visit; None if the visit is not there.
@@ -47,7 +47,7 @@ class VisitSlots:
 
 def read_visits(queries: Sequence[VisitQuery]) -> list[VisitSlots]:
     """Return what was counted in each visit, in one round trip. Raises redis.RedisError."""
-    with client().pipeline(transaction=False) as pipeline:
+    with client(PATIENT_SECONDS).pipeline(transaction=False) as pipeline:
         for query in queries:
             keys = (visit_key(query.visit), slots_prefix(query.visit), trip_key(query.attempt))
             pipeline.eval(READ_SLOTS, len(keys), *keys, SLOT_SECONDS, query.slot)
@@ -60,7 +60,7 @@ def mark_judged(ticks: Mapping[str, int]) -> None:
     ticks: the numbers by visit. A visit that lost this note was lost; one with a higher number than the table's row
     shows that the database was restored to an earlier time.
     """
-    with client().pipeline(transaction=False) as pipeline:
+    with client(PATIENT_SECONDS).pipeline(transaction=False) as pipeline:
         for visit, tick in ticks.items():
             pipeline.hset(visit_key(visit), "judged", tick)
             pipeline.hdel(visit_key(visit), "lost")

@@ -19,12 +19,17 @@ def add_guards(apps, schema_editor):
     The limit of error_rate was the level of a test, and is the largest share of errors now.
     """
     StagePolicy, GuardPolicy = (apps.get_model("rollout", name) for name in ("StagePolicy", "GuardPolicy"))
-    with pghistory.context(actor="migration 0012", verb="add"):
-        GuardPolicy.objects.filter(guard="error_rate").update(at_most=0.01, min_samples=50)
-        for policy in StagePolicy.objects.order_by("pk"):
-            for guard, (at_most, samples, leads) in ADDED[policy.stage].items():
-                values = {"at_most": at_most, "min_samples": samples, "leads": leads}
-                GuardPolicy.objects.get_or_create(policy=policy, guard=guard, metric="", defaults=values)
+    # One that no operator has edited is replaced, so that the history of a new installation begins without an edit.
+    default = {"at_most": 0.001, "min_samples": 1000, "leads": "disable", "is_on": True}
+    GuardPolicy.objects.filter(guard="error_rate", **default).delete()
+    edited = GuardPolicy.objects.filter(guard="error_rate")
+    if edited.exists():
+        with pghistory.context(actor="migration 0012", verb="change"):
+            edited.update(at_most=0.01, min_samples=50)
+    for policy in StagePolicy.objects.order_by("pk"):
+        for guard, (at_most, samples, leads) in ADDED[policy.stage].items():
+            values = {"at_most": at_most, "min_samples": samples, "leads": leads}
+            GuardPolicy.objects.get_or_create(policy=policy, guard=guard, metric="", defaults=values)
 
 
 def remove_guards(apps, schema_editor):

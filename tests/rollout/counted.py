@@ -28,9 +28,9 @@ def read_counts(arm: Arm, visit: StageVisit) -> Counts:
 
 def close_slots(slots: int = 1) -> None:
     """Let ten seconds pass for everything that was counted, so that the slot that is open now is closed."""
-    for name in client().scan_iter(key("slot:*"), count=1000):
-        prefix, _, slot = name.decode().rpartition(":")
-        client().rename(name, f"{prefix}:{int(slot) - slots}")
+    names = [name.decode().rpartition(":") for name in client().scan_iter(key("slot:*"), count=1000)]
+    for prefix, _, slot in sorted(names, key=lambda name: int(name[2])):  # an earlier slot makes place for the next
+        client().rename(f"{prefix}:{slot}", f"{prefix}:{int(slot) - slots}")
     for row in VisitEvidence.objects.all():
         record = row.decoded()
         row.record = msgspec.json.encode(replace(record, slot=record.slot - slots))

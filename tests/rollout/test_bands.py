@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from rollout.decisions.bands import band, slowdown
 from rollout.decisions.latency import LARGEST_BUCKET, bucket_number
+from rollout.decisions.statistics.bands import band, slowdown
 
 ALPHA = 0.05
 COUNTS = st.dictionaries(st.integers(0, LARGEST_BUCKET), st.integers(1, 2000), max_size=8)

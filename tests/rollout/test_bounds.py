@@ -11,8 +11,8 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 from ville import BernoulliCS
 
-from rollout.decisions.bounds import ratio_bound, upper_bound
-from rollout.decisions.evidence import MULTIPLES
+from rollout.decisions.statistics.bounds import ratio_bound, upper_bound
+from rollout.decisions.statistics.evidence import MULTIPLES
 
 ALPHA = 0.05
 LEVELS = st.sampled_from([0.1, 0.01, 0.001])

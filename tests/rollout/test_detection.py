@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rollout.decisions.detection import (
+from rollout.decisions.statistics.detection import (
     NO_DETECTION,
     SLOTS_PER_YEAR,
     detect_against,
     detect_limit,
     log_detection,
 )
-from rollout.decisions.evidence import MULTIPLES, NO_EVIDENCE, add_slot, limit_evidence, log_evidence
+from rollout.decisions.statistics.evidence import MULTIPLES, NO_EVIDENCE, add_slot, limit_evidence, log_evidence
 
 SLOTS_BETWEEN = 50  # false alarms, in these tests
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from ville import BernoulliTest
 
-from rollout.decisions.evidence import (
+from rollout.decisions.statistics.evidence import (
     ASSIGNMENT_ALARM,
     MULTIPLES,
     NO_EVIDENCE,

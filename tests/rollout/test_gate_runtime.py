@@ -85,7 +85,7 @@ def test_a_gate_that_was_made_before_a_fork_counts_in_the_child() -> None:
     heartbeat.beat()
     environment = os.environ | {"DATABASE_URL": databases.address(), "DJANGO_SETTINGS_MODULE": "config.settings"}
     subprocess.run([sys.executable, "-c", PRELOADED], cwd=ROOT, env=environment, check=True)
-    counts = read_counts(NAME, Arm.CANDIDATE, StageVisit(1, 1))
+    counts = read_counts(Arm.CANDIDATE, StageVisit(Rollout.objects.get(name=NAME).visit.hex))
     assert (counts.requests, counts.errors) == (2, 1)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ville import best_rho, normal_mixture
 
 from rollout.decisions.counts import Moments
-from rollout.decisions.means import SMALLEST_SAMPLE, TUNED_FOR, difference_bounds
+from rollout.decisions.statistics.means import SMALLEST_SAMPLE, TUNED_FOR, difference_bounds
 
 ALPHA = 0.05
 VALUES = st.lists(st.floats(-1000, 1000, width=32), min_size=SMALLEST_SAMPLE, max_size=80)

@@ -9,7 +9,7 @@ import pytest
 
 from bench import _evidence as simulated
 from bench._stage import Slots, first_looks, simulate_slots
-from rollout.decisions import bands, detection, evidence
+from rollout.decisions.statistics import bands, detection, evidence
 
 ALPHA = 0.05
 TOLERANCE = 1.2

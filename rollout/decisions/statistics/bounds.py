@@ -1,6 +1,6 @@
 """The largest share, and the largest ratio of two rates, that a sample does not rule out. Pure.
 
-They invert the tests of `rollout.decisions.evidence` with mirrored alternatives, which divide the odds by MULTIPLES
+They invert the tests of `evidence` with mirrored alternatives, which divide the odds by MULTIPLES
 instead: a value is ruled out if the evidence against "it is at least this" reaches 1 / alpha. So with probability
 1 - alpha the truth is at most the bound at every look (Ville 1939). The closest alternative is a fifth below, so a
 bound stays about an eighth above the measured value, however large the sample is.
@@ -9,7 +9,7 @@ bound stays about an eighth above the measured value, however large the sample i
 import math
 from collections.abc import Sequence
 
-from rollout.decisions.evidence import MULTIPLES, log_mean
+from rollout.decisions.statistics.evidence import MULTIPLES, log_mean
 
 _LOWERED = tuple((math.log(multiple), 1 - 1 / multiple) for multiple in MULTIPLES)
 _WIDEST = 50.0  # the logarithm of the largest ratio that is searched for

@@ -14,7 +14,7 @@ by 1 in each quiet slot, and a year without any bad request would end in an alar
 import math
 from collections.abc import Sequence
 
-from rollout.decisions.evidence import MULTIPLES, State, control_ratios, limit_ratios, log_mean
+from rollout.decisions.statistics.evidence import MULTIPLES, State, control_ratios, limit_ratios, log_mean
 
 SLOTS_PER_YEAR = 365 * 24 * 360  # slots of 10 s; as A: one false alarm a year
 EXTREME = 1000.0  # logarithms are kept from -1000 to 1000: finite, so that JSON can store them, and exact in effect
@@ -35,7 +35,7 @@ def detect_against(
 ) -> State:
     """Return the state after one closed slot, for "the candidate's rate is at most tolerance x control's".
 
-    The arguments are those of `rollout.decisions.evidence.add_slot`, and `state` is as in `detect_limit`. A slot in
+    The arguments are those of `evidence.add_slot`, and `state` is as in `detect_limit`. A slot in
     which one arm has no request, or neither a bad one, changes nothing.
     """
     if not total or not control_total:
