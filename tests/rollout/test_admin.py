@@ -218,7 +218,7 @@ def save(browser: Client, **changes: str) -> Any:
     for form in formset.forms:
         for name in form.fields:
             value = form[name].value()
-            sent[form.add_prefix(name)] = "" if value in (None, False) else value
+            sent[form.add_prefix(name)] = "" if value is None or value is False else value
     return browser.post(address(), sent | {f"{formset.prefix}-{name}": value for name, value in changes.items()})
 
 
@@ -270,12 +270,13 @@ def test_a_guards_limit_is_edited_and_recorded(browse: Browse) -> None:
     guard = GuardPolicy.objects.get(policy__stage="DARK_MODE", guard="hit_rate")
     stage_address = f"/admin/rollout/stagepolicy/{guard.policy_id}/change/"
     fields = {"minutes": 10, "percents": "", "errors_in_a_row": 6, "cool_down_minutes": 15, "version": 1}
+    fields |= {"first_requests": 200, "hold_back_percent": 0}
     rows = list(GuardPolicy.objects.filter(policy=guard.policy))
     sent = {**fields, "guards-TOTAL_FORMS": len(rows), "guards-INITIAL_FORMS": len(rows)}
     for number, row in enumerate(rows):
         at_most = 0.2 if row == guard else row.at_most
         sent |= {f"guards-{number}-id": row.pk, f"guards-{number}-policy": row.policy_id}
-        sent |= {f"guards-{number}-is_on": "on", f"guards-{number}-at_most": at_most}
+        sent |= {f"guards-{number}-is_on": "on", f"guards-{number}-at_most": at_most, f"guards-{number}-tolerance": 1}
         sent |= {f"guards-{number}-min_samples": row.min_samples, f"guards-{number}-leads": row.leads}
     assert admin.post(stage_address, sent).status_code == 302
     guard.refresh_from_db()
