@@ -18,7 +18,7 @@ from core.console.edit_history import UNKNOWN_ACTOR, describe_changes
 from core.db.lock_wait import short_lock_waits
 from core.text import duration, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
-from rollout.admin.guards import charts_if_readable, guard_name, guard_rows
+from rollout.admin.guards import CONFIDENCE, charts_if_readable, guard_name, guard_rows
 from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
@@ -133,6 +133,7 @@ def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "ladder": [rung(each, stage, plans.get(each), rollout.pace) for each in ORDER],
         "holds": status.holds,
         "guards": guard_rows(status.judgments),
+        "confidence": CONFIDENCE,
         "charts": charts_if_readable(status, plans.get(stage)),
         "feeds": status.feeds,
         "share": serving.percent,

@@ -4,7 +4,6 @@ Each thing has a color and a shape of its own, because not every reader can dist
 line with round dots, control a dotted one with square dots, the limit is dashed, and what is not ruled out is a band.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from rollout.choices import Verdict
 
 HEADROOM = 0.1  # of the value axis, above the largest and below the smallest value
 MARK_DISTANCE = 0.03  # of the time axis; of marks that are closer, the newer one is shown
+LARGEST = 1e300  # the difference of two such values is finite
 MARKS_DESCRIBED = 5  # verdict changes in the text alternative, the newest
 HTML = (
     '<figure class="sw-chart sw-guard-chart"><figcaption><b>{title}</b>{keys}</figcaption>'
@@ -188,7 +188,7 @@ class GuardChart:
         return format_html_join("", KEY, texts)
 
     def _describe_newest(self, value: float | None) -> str:
-        return self.describe(value) if value is not None and math.isfinite(value) else "not measured"
+        return self.describe(value) if value is not None and _measured([value]) else "not measured"
 
     def _description(self) -> str:
         """Return the chart in words."""
@@ -209,4 +209,4 @@ class GuardChart:
 
 
 def _measured(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None and math.isfinite(value)]
+    return [value for value in values if value is not None and abs(value) <= LARGEST]

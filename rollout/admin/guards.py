@@ -1,7 +1,7 @@
 """The guards on a rollout's page: a row of the table and a chart for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,10 +12,9 @@ from core.console.badges import badge
 from core.db.lock_wait import short_lock_waits
 from rollout import sql
 from rollout.admin.guard_chart import ChartPoint, GuardChart
-from rollout.choices import Direction, Guard, Verdict
+from rollout.choices import Guard, Verdict
 from rollout.control.loop import READING_AT_MOST_EVERY, reading_interval
 from rollout.decisions.guards import ALPHA, OWN_GUARDS, Judgment
-from rollout.decisions.ranges import TOLERANCE
 from rollout.decisions.stages import StagePlan
 from rollout.decisions.wording import PLAIN, TIMES, format_bound, format_limit, format_value
 from rollout.models import GuardReading, Rollout
@@ -26,6 +25,9 @@ KEPT = timedelta(days=GuardReading.KEEP_DAYS)
 READINGS_IN_A_GAP = 3  # that are missing
 PARTS_IN_A_GAP = 2.5  # of the POINTS_AT_MOST parts of the time axis; neighboring points are up to 2 parts apart
 FAR_FROM_ZERO = {Guard.HIT_RATE, *OWN_GUARDS}
+AS_CONTROL = {Guard.ERROR_RATE, *OWN_GUARDS}  # the guards whose limit may be a ratio to control
+COMPARED_AS_A_WHOLE = {Guard.LATENCY, Guard.ASSIGNMENT}  # by their distributions, so that no value is a limit
+CONFIDENCE = f"{100 * (1 - ALPHA):.4g} %"
 OF_NO_ARM = {Guard.TRAFFIC, Guard.FEED_HEALTH}  # the guards that do not measure the candidate alone
 
 
@@ -33,7 +35,7 @@ OF_NO_ARM = {Guard.TRAFFIC, Guard.FEED_HEALTH}  # the guards that do not measure
 class GuardRow:
     """A guard as the table shows it. An empty text is a dash, and absent on a phone.
 
-    bound: what is ruled out, with its confidence.
+    bound: the worst value that is not ruled out, with CONFIDENCE.
     samples: the number of observations, and the minimum if they are fewer.
     """
 
@@ -60,7 +62,7 @@ def _guard_row(judgment: Judgment) -> GuardRow:
         candidate=format_value(judgment.guard, judgment.value),
         control="" if judgment.control is None else format_value(judgment.guard, judgment.control),
         limit=format_limit(judgment),
-        bound=_describe_bound(judgment),
+        bound=format_bound(judgment),
         samples=f"{judgment.samples:,} of {judgment.needed:,}" if is_small else f"{judgment.samples:,}",
         verdict=badge(Verdict(judgment.verdict)),
         leads=judgment.leads.label,
@@ -71,12 +73,6 @@ def _guard_row(judgment: Judgment) -> GuardRow:
 def guard_name(judgment: Judgment) -> str:
     """Return the guard's name for an operator; the guard of an own metric has the name of that."""
     return judgment.metric or judgment.guard.label
-
-
-def _describe_bound(judgment: Judgment) -> str:
-    """Return what is known, as `at most 0.8 % with 99.9 % confidence`."""
-    bound = format_bound(judgment)
-    return f"{bound} with {100 * (1 - ALPHA):.4g} % confidence" if bound else ""
 
 
 def charts_if_readable(status: Status, plan: StagePlan | None) -> list[SafeString]:
@@ -100,7 +96,7 @@ def charts_if_readable(status: Status, plan: StagePlan | None) -> list[SafeStrin
         GuardChart(
             id=f"guard-{number}",
             title=guard_name(judgment),
-            points=[*readings[judgment.name], _point(judgment, ends_at)],
+            points=[*readings[judgment.name], _present_point(judgment, ends_at)],
             begins_at=begins_at,
             ends_at=ends_at,
             gap_seconds=max(READINGS_IN_A_GAP * every, PARTS_IN_A_GAP * part_seconds),
@@ -122,8 +118,8 @@ def read_points(
 
     Each of POINTS_AT_MOST equal parts of the time has its last reading, if there is one.
     """
-    judgment_by_name = {judgment.name: judgment for judgment in judgments}
-    points: dict[str, list[ChartPoint]] = {name: [] for name in judgment_by_name}
+    guards = {judgment.name: judgment.guard for judgment in judgments}
+    points: dict[str, list[ChartPoint]] = {name: [] for name in guards}
     with connection.cursor() as cursor:
         cursor.execute(
             sql.READINGS_OVER_TIME,
@@ -138,30 +134,17 @@ def read_points(
             },
         )
         for name, at, value, limit, control, bound, verdict in cursor.fetchall():
-            judgment = replace(
-                judgment_by_name[name], value=value, limit=limit, control=control, bound=bound, verdict=Verdict(verdict)
-            )
-            points[name].append(_point(judgment, at))
+            limit_shown = _drawn_limit(guards[name], limit, control)
+            points[name].append(ChartPoint(at, value, limit_shown, control, bound, Verdict(verdict)))
     return points
 
 
-def _point(judgment: Judgment, at: datetime) -> ChartPoint:
-    """Return a judgment as a point of the chart, with the limit and the bound in the unit of the value."""
-    limit: float | None = judgment.limit
-    bound, control, guard = judgment.bound, judgment.control, judgment.guard
-    if guard in (Guard.LATENCY, Guard.ASSIGNMENT):
-        limit = None  # the whole distributions are compared
-    elif guard in OWN_GUARDS or (guard is Guard.ERROR_RATE and judgment.limit >= TOLERANCE.lowest):
-        limit, bound = _times_control(judgment, judgment.limit), _times_control(judgment, bound)
-    return ChartPoint(at, judgment.value, limit, control, bound, Verdict(judgment.verdict))
+def _present_point(judgment: Judgment, now: datetime) -> ChartPoint:
+    limit = _drawn_limit(judgment.guard, judgment.limit_value, judgment.control)
+    return ChartPoint(now, judgment.value, limit, judgment.control, judgment.bound_value, Verdict(judgment.verdict))
 
 
-def _times_control(judgment: Judgment, ratio: float | None) -> float | None:
-    """Return the value at which the candidate is so many times as bad as control; None if that is not measured."""
-    control = judgment.control
-    if control is None or ratio is None:
-        return None
-    is_lower_worse = judgment.worse is Direction.LOWER
-    if judgment.guard is Guard.OWN_MEAN:
-        return control + (ratio - 1) * abs(control) * (-1 if is_lower_worse else 1)
-    return max(0.0, 1 - ratio * (1 - control)) if is_lower_worse else min(1.0, ratio * control)
+def _drawn_limit(guard: Guard, limit: float, control: float | None) -> float | None:
+    """Return the limit that the chart has, in the unit of the value; None if it is no value, or not known."""
+    is_unknown = guard in AS_CONTROL and control is None and not limit
+    return None if guard in COMPARED_AS_A_WHOLE or is_unknown else limit

@@ -142,17 +142,24 @@ class Judgment:
 
     @property
     def limit_value(self) -> float:
-        """The limit in the unit of the value. Against control it is control's value times the tolerance."""
+        """The limit in the unit of the value; 0 if it is a ratio to control, and control was not measured."""
         if self.comparison is Comparison.CONTROL:
-            return self.limit * (self.control or 0.0)
+            return self._times_control(self.limit) or 0.0
         return self.limit
 
     @property
     def bound_value(self) -> float | None:
         """The worst value that is not ruled out, in the unit of the value. Against control it is a ratio."""
-        if self.comparison is not Comparison.CONTROL or self.bound is None:
-            return self.bound
-        return None if self.control is None else self.bound * self.control
+        return self._times_control(self.bound) if self.comparison is Comparison.CONTROL else self.bound
+
+    def _times_control(self, ratio: float | None) -> float | None:
+        """Return the value at which the candidate is so many times as bad as control; None if that is not measured."""
+        if self.control is None or ratio is None:
+            return None
+        is_lower_worse = self.worse is Direction.LOWER
+        if self.guard is Guard.OWN_MEAN:
+            return self.control + (ratio - 1) * abs(self.control) * (-1 if is_lower_worse else 1)
+        return max(0.0, 1 - ratio * (1 - self.control)) if is_lower_worse else ratio * self.control
 
     @property
     def is_binding(self) -> bool:

@@ -1,6 +1,6 @@
 """The values of guards as an operator reads them. Pure."""
 
-from rollout.choices import Comparison, Guard
+from rollout.choices import Comparison, Direction, Guard
 from rollout.decisions.guards import Judgment
 
 PLAIN = {Guard.ERRORS, Guard.TRAFFIC, Guard.OWN_MEAN, Guard.ASSIGNMENT}
@@ -24,7 +24,11 @@ def format_value(guard: Guard, value: float | None) -> str:
 def format_limit(judgment: Judgment) -> str:
     """Return a guard's limit with its unit and direction, as `≤ 1,000 ms`; of a comparison the ratio to control."""
     if judgment.comparison is Comparison.CONTROL:
-        return "as control" if judgment.limit == 1 else f"≤ {judgment.limit:g} × control"
+        if judgment.limit == 1:
+            return "as control"
+        if judgment.worse is Direction.LOWER and judgment.control is not None:
+            return f"≥ {format_value(judgment.guard, judgment.limit_value)}"
+        return f"≤ {judgment.limit:g} × control"
     if judgment.comparison is Comparison.SHARES:
         return "as intended"
     direction = "≥" if judgment.guard in AT_LEAST else "≤"
@@ -36,6 +40,8 @@ def format_bound(judgment: Judgment) -> str:
     if judgment.bound is None:
         return ""
     if judgment.comparison is Comparison.CONTROL:
+        if judgment.worse is Direction.LOWER and judgment.control is not None:
+            return f"at least {format_value(judgment.guard, judgment.bound_value)}"
         return f"at most {judgment.bound:.2g} × control"
     extreme = "at least" if judgment.guard in AT_LEAST else "at most"
     return f"{extreme} {format_value(judgment.guard, judgment.bound)}"

@@ -142,8 +142,10 @@ def test_the_pages_do_not_wait_for_a_lock(at_stage: Stages, browse: Browse) -> N
         response = operator.get(address("change"), follow=True)
         assert "cannot show the page: another session locks a table" in response.content.decode()
     with locked("rollout_transition", "rollout_guardreading"):
-        assert operator.get(address("live")).status_code == 200  # without forecasts and charts
-        assert operator.get(address("timeline")).status_code == 204
+        live = operator.get(address("live"))
+        assert "verb-abort" in live.content.decode(), "it lacks its charts alone"
+        assert live.context["charts"] == []
+        assert operator.get(address("timeline")).status_code == 204  # the browser keeps what it shows
 
 
 @pytest.mark.django_db

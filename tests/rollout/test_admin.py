@@ -77,7 +77,7 @@ def test_a_trip_is_shown_with_its_evidence(browse: Browse) -> None:
     reason = "the hard limit of errors was exceeded, with 6 errors; errors 6 (limit ≤ 5, 60 samples): VIOLATION"
     assert f"it tripped: {reason}" in shown
     assert "trip: Fully active → " in shown
-    assert "<td>Errors</td><td>6</td><td>5</td><td>60</td>" in shown
+    assert "<td>Errors</td><td>6</td><td>–</td><td>≤ 5</td><td>60</td>" in shown
     assert "No transition yet" not in shown
 
 

@@ -1,9 +1,12 @@
 """The guards on a rollout's page and in its status: the table, the charts over the stage visit, and what holds it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
@@ -12,20 +15,30 @@ from django.test.utils import CaptureQueriesContext
 
 from core.access.actors import SYSTEM
 from rollout.admin.guards import POINTS_AT_MOST, GuardRow, charts_if_readable, guard_rows, read_points
-from rollout.choices import Consequence, Guard, Verdict
+from rollout.choices import Comparison, Consequence, Direction, Guard, Verdict
 from rollout.control.loop import tick
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, runtime
-from rollout.models import GuardReading, Rollout
+from rollout.models import GuardPolicy, GuardReading, Rollout
 from rollout.operations import lifecycle
 from rollout.status import read_status
+from tests import databases
 from tests.conftest import look
 
 pytestmark = pytest.mark.django_db
 NAME = "derived-data"
 HIT_RATE = Judgment(Guard.HIT_RATE, 0.9, 0.7, 60, Verdict.PASS)
 Browse = Callable[[str], Client]
+Stages = Callable[..., None]
+
+
+@contextmanager
+def locked_readings() -> Iterator[None]:
+    """Another session that locks the table of the readings."""
+    with psycopg.connect(databases.address(str(connection.settings_dict["NAME"]))) as other:
+        other.execute("LOCK TABLE rollout_guardreading IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 @pytest.fixture
@@ -120,13 +133,43 @@ def test_the_page_draws_both_arms_and_the_verdicts(rollout: Rollout, browse: Bro
     add_reading(rollout, 300, 0.9, control=0.95, bound=0.75)
     traffic(60)
     shown = page(browse("Viewer"), rollout)
-    assert "Candidate: now 90 %, from 80 % to 90 %. Control: now 95 %, from 95 % to 95 %. Limit ≥ 70 %." in shown
-    assert "The candidate is surely at least 75 %. Verdicts: Inconclusive 10 min ago, Pass 5 min ago." in shown
+    arms = "Candidate: now 100 %, from 80 % to 100 %. Control: now not measured, from 95 % to 95 %."
+    assert f"{arms} Limit ≥ 70 %. The candidate is surely at least 8" in shown, "the present values are the last point"
+    assert "Verdicts: Inconclusive 10 min ago, Pass 5 min ago." in shown
+
+
+def test_a_guard_against_control_has_its_limit_in_the_unit_of_the_value(browse: Browse, at_stage: Stages) -> None:
+    at_stage("SHADOW_MODE")
+    GuardPolicy.objects.filter(guard=Guard.ERROR_RATE).update(tolerance=2)
+    GuardPolicy.objects.filter(guard=Guard.ERRORS).update(leads="warn")
+    shared = runtime.shared()
+    for arm, errors in ((Arm.CANDIDATE, 2), (Arm.CONTROL, 3)):
+        for number in range(60):
+            gate(NAME).observe(arm, 10.0, is_error=number < errors)
+    shared.flush()
+    tick()
+    [reading] = GuardReading.objects.filter(name="error_rate")
+    assert (reading.value, reading.control, reading.limit) == (2 / 60, 3 / 60, 0.1)
+    shown = page(browse("Viewer"), Rollout.objects.get(name=NAME))
+    assert '<td role="cell" data-label="Limit">≤ 2 × control</td>' in shown
+    assert "Known with 99.9 % confidence" in shown
+    assert (
+        "Candidate: now 3.33 %, from 3.33 % to 3.33 %. Control: now 5 %, from 5 % to 5 %. Limit ≤ 2 × control." in shown
+    )
+
+
+def test_locked_readings_leave_the_table_and_the_sentence(rollout: Rollout) -> None:
+    traffic(60)
+    with locked_readings():
+        status = read_status(rollout)
+        assert charts_if_readable(status, None) == []
+    assert guard_rows(status.judgments)
+    assert status.holds == "It stays in Dark mode for 10 more minutes"
 
 
 def test_a_page_without_traffic_asks_for_it(rollout: Rollout, browse: Browse) -> None:
     shown = page(browse("Viewer"), rollout)
-    assert "no look-up was observed in this stage yet: send traffic through gate(&quot;derived-data&quot;)." in shown
+    assert "no request was observed in this stage yet: send traffic through gate(&quot;derived-data&quot;)." in shown
 
 
 def test_a_disabled_rollout_is_held_by_nothing() -> None:
@@ -135,16 +178,21 @@ def test_a_disabled_rollout_is_held_by_nothing() -> None:
 
 
 def test_the_status_extends_the_growth_of_the_sample(rollout: Rollout) -> None:
+    GuardPolicy.objects.exclude(guard=Guard.HIT_RATE).update(is_on=False)
     traffic(20)
     add_reading(rollout, 540, samples=5)  # a minute ago
     Rollout.objects.update(percent_entered_at=Now() - timedelta(hours=1))
     holds = read_status(Rollout.objects.get(name=NAME)).as_json()["holds"]
     assert holds == "The hit rate needs 30 more look-ups, at this rate about 2 minutes"
     GuardReading.objects.update(samples=20)
-    assert read_status(Rollout.objects.get(name=NAME)).holds == "The hit rate needs 30 more look-ups, and none arrives"
+    assert (
+        read_status(Rollout.objects.get(name=NAME)).holds
+        == "The hit rate needs 30 more look-ups, and its sample does not grow"
+    )
 
 
 def test_a_sample_that_shrank_and_a_past_without_readings_make_no_forecast(rollout: Rollout) -> None:
+    GuardPolicy.objects.exclude(guard=Guard.HIT_RATE).update(is_on=False)
     traffic(20)
     Rollout.objects.update(percent_entered_at=Now() - timedelta(hours=1))
     for second, samples in ((540, 21), (300, 8), (595, 8)):
@@ -167,8 +215,8 @@ def row(**fields: Any) -> GuardRow:
 
 def test_a_row_of_the_table_has_both_arms_and_what_is_known() -> None:
     made = row(control=0.005, bound=0.008, needed=50, note="control is small", leads=Consequence.STEP_BACK)
-    assert (made.name, made.candidate, made.control) == ("Errors against control", "0.4 %", "0.5 %")
-    assert (made.limit, made.bound) == ("≤ 1 %", "at most 0.8 % with 99.9 % confidence")
+    assert (made.name, made.candidate, made.control) == ("Error rate", "0.4 %", "0.5 %")
+    assert (made.limit, made.bound) == ("≤ 1 %", "at most 0.8 %")
     assert (made.samples, made.leads, made.note) == ("60", "one stage back", "control is small")
     assert "sw-green" in made.verdict
 
@@ -179,7 +227,13 @@ def test_a_row_has_the_sample_that_is_needed_while_it_is_small() -> None:
 
 def test_a_hit_rate_has_a_lower_bound() -> None:
     hit_rate = row(guard=Guard.HIT_RATE, value=0.9, limit=0.7, bound=0.85)
-    assert (hit_rate.limit, hit_rate.bound) == ("≥ 70 %", "at least 85 % with 99.9 % confidence")
+    assert (hit_rate.limit, hit_rate.bound) == ("≥ 70 %", "at least 85 %")
+
+
+def test_a_share_that_should_be_high_has_its_limit_and_bound_as_shares() -> None:
+    compared = {"metric": "has_price", "comparison": Comparison.CONTROL, "worse": Direction.LOWER, "control": 0.9}
+    has_price = row(guard=Guard.OWN_SHARE, value=0.88, limit=1.5, bound=2.0, **compared)
+    assert (has_price.name, has_price.limit, has_price.bound) == ("has_price", "≥ 85 %", "at least 80 %")
 
 
 def test_what_is_not_known_is_empty() -> None:
@@ -188,4 +242,23 @@ def test_what_is_not_known_is_empty() -> None:
 
 
 def test_the_guard_of_a_metric_has_its_name() -> None:
-    assert row(name="basket_value").name == "basket_value"
+    assert row(guard=Guard.OWN_MEAN, metric="basket_value").name == "basket_value"
+
+
+@pytest.mark.parametrize(
+    ("guard", "worse", "control", "limit"),
+    [
+        (Guard.ERROR_RATE, Direction.HIGHER, 0.05, 0.1),
+        (Guard.OWN_SHARE, Direction.HIGHER, 0.2, 0.4),
+        (Guard.OWN_SHARE, Direction.LOWER, 0.9, 0.8),  # control has 10 % bad ones, so that 20 % are allowed
+        (Guard.OWN_MEAN, Direction.HIGHER, -10.0, 0.0),
+        (Guard.OWN_MEAN, Direction.LOWER, 10.0, 0.0),
+    ],
+)
+def test_twice_as_bad_as_control_is_a_value(guard: Guard, worse: Direction, control: float, limit: float) -> None:
+    compared = Judgment(
+        guard, 0.5, 2, 60, Verdict.PASS, control=control, bound=2, comparison=Comparison.CONTROL, worse=worse
+    )
+    assert compared.limit_value == pytest.approx(limit)
+    assert compared.bound_value == pytest.approx(limit)
+    assert replace(compared, control=None).bound_value is None
