@@ -66,8 +66,8 @@ class Look:
 
 
 def count_traffic(judgment: Judgment, look: Look) -> Judgment:
-    """Judge whether the gate was called often enough in this stage."""
-    requests = look.arms.control.requests + look.arms.candidate.requests
+    """Judge whether the gate was called often enough in this stage, in which control serves every call."""
+    requests = look.arms.control.requests
     verdict = Verdict.PASS if requests >= judgment.needed else Verdict.INCONCLUSIVE
     return replace(
         judgment,
