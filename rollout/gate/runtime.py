@@ -10,6 +10,7 @@ from core.process.per_process import PerProcess
 from core.tasks import enqueue
 from rollout.gate import forced
 from rollout.gate.counters import Counters
+from rollout.gate.refreshing import RefreshThreads
 from rollout.gate.running.in_flight import CallsInFlight
 from rollout.gate.running.pool import LIMIT_SECONDS, Pool
 from rollout.gate.state import RolloutStates
@@ -45,10 +46,15 @@ class GateRuntime:
     def start(self) -> None:
         """Begin the threads. Return after the first refresh, or after a second without one: then control is served."""
         is_over = forced.test_environment_began()
-        has_refreshed = self.states.start(is_over)
+        self._threads = RefreshThreads(self.states, is_over)
+        self._threads.start()
         threading.Thread(target=self._run, args=(is_over,), name="slipway-counts", daemon=True).start()
         at_exit(self.flush)
-        has_refreshed.wait(FIRST_REFRESH_SECONDS)
+        self._threads.has_refreshed.wait(FIRST_REFRESH_SECONDS)
+
+    def stop(self) -> None:
+        """End the threads that refresh the states, and return when they have ended."""
+        self._threads.stop()
 
     def flush(self) -> None:
         """Send the counts, and count the candidates that take too long. Raises nothing."""

@@ -1,4 +1,4 @@
-"""The rollouts as this process knows them: immutable states that a thread refreshes.
+"""The rollouts as this process knows them: immutable states that threads refresh.
 
 A look-up takes no lock and does no I/O.
 
@@ -11,7 +11,7 @@ however late PostgreSQL answers.
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -19,7 +19,6 @@ import redis
 import structlog
 from django.db import Error, connection, transaction
 
-from core.redis import key, listening_client
 from rollout import sql
 from rollout.choices import Stage
 from rollout.decisions.stages import Serving, serving_at
@@ -30,7 +29,6 @@ from rollout.gate.counters import StageVisit
 from rollout.gate.marks import GateMark
 
 VALID_SECONDS = 30.0
-REFRESH_SECONDS = 1.0
 NEVER = float("-inf")
 TRIP = re.compile(rb"trip (?P<name>.+) (?P<epoch>\d+) \d+", re.DOTALL)
 log = structlog.get_logger("slipway.gate")
@@ -61,11 +59,7 @@ UNKNOWN = RolloutState(Stage.DISABLED, Serving(), StageVisit(""))
 
 
 class RolloutStates:
-    """The states of all rollouts. `refresh` reads them once; `start` begins two threads that do so from then on.
-
-    One thread listens to Redis and reads the marks there, the other reads PostgreSQL. So a trip takes effect at once
-    while a query hangs.
-    """
+    """The states of all rollouts. Reading the marks in Redis needs no PostgreSQL, and each can be refreshed alone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # for changes; a look-up takes none
@@ -78,11 +72,6 @@ class RolloutStates:
         self._are_known = False  # until the rollouts were read once
         self._has_postgresql, self._has_redis = True, True  # until a refresh fails
         self._heartbeat = heartbeat.HeartbeatMonitor()
-        self._has_refreshed = threading.Event()
-        self._has_changed = threading.Event()  # the rows should be read now
-        self._is_stopped = False
-        self._is_over: Callable[[], bool] = lambda: False
-        self._threads: list[threading.Thread] = []
 
     def find(self, rollout: str) -> RolloutState | None:
         """Return the rollout's state; None if control must be served because it is unknown, blind or too old."""
@@ -165,37 +154,14 @@ class RolloutStates:
             self._act_on_trip(rollout, row.settled_epoch)
 
     def act_on(self, message: bytes) -> None:
-        """Act on a message of another process: b"trip NAME EPOCH ERRORS", or anything else if a rollout changed."""
+        """Act on a message of another process if it is b"trip NAME EPOCH ERRORS"; others only ask for a refresh."""
         if trip := TRIP.fullmatch(message):
             self._act_on_trip(trip["name"].decode(errors="replace"), int(trip["epoch"]))
-        self._has_changed.set()
 
     def expire(self) -> None:
         """Serve control for every rollout until a refresh succeeds."""
         with self._lock:
             self._rows_at = self._redis_at = self._valid_until = NEVER
-
-    def start(self, is_over: Callable[[], bool] = lambda: False) -> threading.Event:
-        """Begin the threads. Return an event that is set after the first refresh.
-
-        is_over: returns whether the threads should end by themselves; then every gate answers control.
-        """
-        self._is_over = is_over
-        for run in (self._listen, self._read):
-            thread = threading.Thread(target=run, name="slipway-gate", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        return self._has_refreshed
-
-    def _has_ended(self) -> bool:
-        return self._is_stopped or self._is_over()
-
-    def stop(self) -> None:
-        """End the threads, and return when they have ended."""
-        self._is_stopped = True
-        self._has_changed.set()
-        for thread in self._threads:
-            thread.join()
 
     def _act_on_trip(self, rollout: str, epoch: int) -> None:
         with self._lock:
@@ -227,38 +193,6 @@ class RolloutStates:
         if time.monotonic() >= self._valid_until:
             return f"{server} does not answer; gates answer control until it does"
         return f"{server} does not answer; the last decisions hold for {VALID_SECONDS:.0f} s, then gates answer control"
-
-    def _listen(self) -> None:
-        """Read the marks every second, and act on each message at once."""
-        while not self._has_ended():
-            try:
-                self.refresh_marks()
-                with listening_client() as redis_client, redis_client.pubsub() as subscription:
-                    subscription.subscribe(key("rollouts"))
-                    while not self._has_ended():
-                        self.refresh_marks()
-                        message = subscription.get_message(timeout=REFRESH_SECONDS)
-                        if message is not None and message["type"] == "message":
-                            self.act_on(message["data"])
-            except (redis.RedisError, OSError):
-                time.sleep(REFRESH_SECONDS)
-            except Exception:  # the next reading is a second away, and gates whose states are too old serve control
-                log.exception("cannot read the marks of the rollouts; gates answer control if this lasts 30 s")
-                time.sleep(REFRESH_SECONDS)
-
-    def _read(self) -> None:
-        """Read PostgreSQL every second, and when a message reports a change."""
-        while not self._has_ended():
-            self._has_changed.clear()
-            try:
-                connection.close_if_unusable_or_obsolete()
-                self.refresh_rows()
-                self._has_refreshed.set()
-            except Exception:  # the next refresh is a second away, and gates whose states are too old serve control
-                log.exception("cannot refresh the states of the rollouts; gates answer control if this lasts 30 s")
-            self._has_changed.wait(REFRESH_SECONDS)
-        self.expire()
-        connection.close()
 
 
 def _read_states() -> dict[str, RolloutState]:

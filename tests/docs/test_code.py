@@ -1,5 +1,6 @@
 """Every piece of code in the documentation runs as it is printed there."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -23,7 +24,7 @@ from tests.conftest import look
 from tests.databases import ROOT
 from tests.docs.blocks import blocks, titled
 
-TESTED_HERE = {"elsewhere.py", "consumer.py"}
+TESTED_HERE = {"elsewhere.py", "consumer.py", "asynchronous.py", "test_pricing.py"}
 
 
 def run(title: str, **names: Any) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def test_no_piece_of_python_is_left_out() -> None:
 
 def test_the_public_imports_exist() -> None:
     statements = re.findall(r"`(from [\w.]+ import [\w, ]+)`", (ROOT / "docs" / "package.md").read_text())
-    assert len(statements) == 7
+    assert len(statements) == 8
     for statement in statements:
         exec(statement, {})  # noqa: S102 - the project's own text
 
@@ -50,6 +51,16 @@ def test_a_gate_that_is_asked_elsewhere(installation: None) -> None:
     policies.create_rollout("new-odds", actor=SYSTEM)
     look(runtime.shared().states)
     run("elsewhere.py")
+
+
+def test_a_gate_in_asynchronous_code(installation: None) -> None:
+    policies.create_rollout("new-odds", actor=SYSTEM)
+    look(runtime.shared().states)
+    assert asyncio.run(run("asynchronous.py")["price"]("account-7")) == 1.9
+
+
+def test_a_test_that_forces_an_arm() -> None:
+    run("test_pricing.py")["test_the_candidate"]()
 
 
 def test_a_check_for_other_data(

@@ -17,6 +17,7 @@ from rollout.decisions.latency import percentile_ms
 from rollout.decisions.stages import Arm
 from rollout.gate import Answer, heartbeat, mismatches
 from rollout.gate.bucketing import bucket
+from rollout.gate.refreshing import RefreshThreads
 from rollout.models import Rollout
 from rollout.operations import lifecycle
 from tests.conftest import committed, look
@@ -186,12 +187,13 @@ def test_without_postgresql_the_states_hold_for_a_while(world: World) -> None:
 @committed
 def test_a_thread_keeps_the_states_current(world: World) -> None:
     heartbeat.beat()
-    world.states.start()
+    threads = RefreshThreads(world.states)
+    threads.start()
     assert until(lambda: world.states.find(NAME) is not None)
     Rollout.objects.update(stage=Stage.FULL_ACTIVE, run_state="running", epoch=9)
     client().publish(key("rollouts"), "moved")
     assert until(lambda: world.gate.decide(OUT) is Arm.CANDIDATE)
-    world.states.stop()
+    threads.stop()
 
 
 def test_before_the_first_refresh_control_is_served(world: World) -> None:

@@ -42,7 +42,7 @@ def test_it_starts_with_a_refresh_and_sends_errors_at_once() -> None:
         assert Rollout.objects.get(name=NAME).stage == "DISABLED"
         assert runtime.shared() is first_runtime  # every gate of the process shares it
     finally:
-        runtime.shared().states.stop()
+        runtime.shared().stop()
 
 
 FORKED = """

