@@ -14,6 +14,8 @@ from structlog.testing import capture_logs
 from rollout.choices import Stage
 from rollout.decisions.stages import Arm
 from rollout.gate import Answer
+from rollout.gate.counters import Counters, Observation
+from tests.processes import until
 from tests.rollout.gate_world import IN, OUT, World
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +100,62 @@ def test_metrics_of_an_answer_that_cannot_be_counted_harm_no_answer(world: World
     answer = Answer("value", metrics={"margin": math.inf})
     assert world.gate.run(IN, control=fails_never, candidate=lambda: answer) == "value"
     assert world.figures() == {"dropped": 1}
+
+
+class Recorder(Counters):
+    """Counters that show what they were given."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda name: None)
+        self.observations: list[Observation] = []
+
+    def observe(self, observation: Observation) -> None:
+        self.observations.append(observation)
+
+
+@pytest.fixture
+def recorder(world: World) -> Recorder:
+    world.process.counters = recorder = Recorder()
+    return recorder
+
+
+def test_an_observation_has_its_key_visit_and_metrics(world: World, recorder: Recorder) -> None:
+    metrics = {"margin": 0.5}
+    world.gate.run(IN, control=fails_never, candidate=lambda: Answer("value", metrics=metrics))
+    world.gate.observe(Arm.CANDIDATE, 1.0, key=IN, metrics=metrics)
+    metrics["margin"] = 1.0  # what a caller changes later does not matter
+    for observation in recorder.observations:
+        assert (observation.key, observation.visit, observation.metrics) == (
+            IN,
+            world.states.visit_of("derived-data"),
+            {"margin": 0.5},
+        )
+
+
+def test_a_call_of_control_beside_which_no_candidate_can_run_is_alone(world: World, recorder: Recorder) -> None:
+    def run(**options: Any) -> None:
+        world.gate.run(OUT, control=fails_never, candidate=fails_never, **options)
+        world.gate.observe(Arm.CONTROL, 1.0)
+
+    world.at(Stage.DARK_MODE)
+    run()
+    run(probe=lambda: None)
+    world.at(Stage.PARTIAL_ACTIVE)
+    run()
+    world.at(Stage.SHADOW_MODE)
+    run()
+    assert until(lambda: len(recorder.observations) == 9 and not world.pool.running)
+    controls = [each.is_alone for each in recorder.observations if each.arm is Arm.CONTROL]
+    assert controls == [True, True, False, True, False, False, False, True]
+    assert not any(each.is_alone for each in recorder.observations if each.arm is Arm.CANDIDATE)
+
+
+def test_a_comparison_that_fails_is_part_of_the_observation(world: World, recorder: Recorder) -> None:
+    world.at(Stage.SHADOW_MODE)
+    world.gate.run(IN, control=fails_never, candidate=fails_never, same=lambda one, other: "yes")
+    assert until(lambda: len(recorder.observations) == 2)
+    shadow = recorder.observations[1]
+    assert (shadow.is_error, shadow.is_same, shadow.has_compare_failed) == (False, None, True)
 
 
 anything = st.recursive(

@@ -70,6 +70,8 @@ def equal(one: Any, other: Any) -> bool:
     """Return whether two values are equal. NaN equals NaN, and arrays and frames equal those of the same shape."""
     if _is_array(one) or _is_array(other):
         return _are_arrays_equal(one, other)
+    if isinstance(one, dict | list | tuple) and _are_plainly_equal(one, other):
+        return True
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(equal(one[name], other[name]) for name in one)
     if isinstance(one, list | tuple) and type(one) is type(other):
@@ -77,6 +79,14 @@ def equal(one: Any, other: Any) -> bool:
     if reduce_result(one == other):
         return True
     return isinstance(one, float) and isinstance(other, float) and one != one and other != other
+
+
+def _are_plainly_equal(one: Any, other: Any) -> bool:
+    """Return whether == alone finds two containers equal. It is much faster than a look at each value."""
+    try:
+        return bool(one == other)
+    except ValueError:  # they hold arrays
+        return False
 
 
 def reduce_result(result: Any) -> bool | None:
