@@ -65,7 +65,9 @@ class RolloutStates:
         self._lock = threading.Lock()  # for changes; a look-up takes none
         self._rows: Mapping[str, RolloutState] = {}  # as PostgreSQL has them
         self._marks: Mapping[str, GateMark] = {}  # as Redis has them
-        self._trips: Mapping[str, int] = {}  # the epochs of trips that no transition has settled
+        self._tripped: frozenset[str] = (
+            frozenset()
+        )  # the attempts that tripped; a transition that settles a trip ends one
         self._states: Mapping[str, RolloutState] = {}
         self._rows_at = self._redis_at = NEVER  # when the last successful reading began, by time.monotonic()
         self._valid_until = NEVER  # by time.monotonic(); after that the states are too old to act on
@@ -135,7 +137,7 @@ class RolloutStates:
         with self._lock:
             if marks is not None:
                 self._marks = marks
-                self._learn({name: known[name].settled_epoch for name, mark in marks.items() if mark.errors})
+                self._tripped |= {known[name].visit.attempt for name, mark in marks.items() if mark.errors}
             if rows is not None:
                 self._rows, self._rows_at = rows, max(self._rows_at, rows_at)
             self._redis_at = began_at if is_alive else NEVER
@@ -147,36 +149,32 @@ class RolloutStates:
         if row is None:
             return
         try:
-            is_unsettled = bool(redis_marks.read_trip_errors(row.visit.attempt))
+            has_tripped = bool(redis_marks.read_trip_errors(row.visit.attempt))
         except redis.RedisError:
-            is_unsettled = True  # Redis has just taken the counts, so it is better to be wrong for this visit
-        if is_unsettled:
-            self._act_on_trip(rollout, row.settled_epoch)
+            has_tripped = True  # Redis has just taken the counts, so it is better to be wrong for this attempt
+        if has_tripped:
+            self._act_on_trip(row)
 
     def act_on(self, message: bytes) -> None:
         """Act on a message of another process if it is b"trip NAME EPOCH ERRORS"; others only ask for a refresh."""
-        if trip := TRIP.fullmatch(message):
-            self._act_on_trip(trip["name"].decode(errors="replace"), int(trip["epoch"]))
+        trip = TRIP.fullmatch(message)
+        row = self._rows.get(trip["name"].decode(errors="replace")) if trip else None
+        if trip and row is not None and int(trip["epoch"]) >= row.settled_epoch:
+            self._act_on_trip(row)
 
     def expire(self) -> None:
         """Serve control for every rollout until a refresh succeeds."""
         with self._lock:
             self._rows_at = self._redis_at = self._valid_until = NEVER
 
-    def _act_on_trip(self, rollout: str, epoch: int) -> None:
+    def _act_on_trip(self, row: RolloutState) -> None:
         with self._lock:
-            self._learn({rollout: epoch})
+            self._tripped |= {row.visit.attempt}
             self._renew()
-
-    def _learn(self, trips: Mapping[str, int]) -> None:
-        """Add trips to those that are known. The caller holds the lock."""
-        names = trips.keys() | self._trips.keys()
-        self._trips = {name: max(trips.get(name, 0), self._trips.get(name, 0)) for name in names}
 
     def _renew(self) -> None:
         """Make the states of the rows, the marks and the trips. The caller holds the lock."""
-        settled = {name: row.settled_epoch for name, row in self._rows.items()}
-        self._trips = {name: epoch for name, epoch in self._trips.items() if epoch >= settled.get(name, epoch + 1)}
+        self._tripped &= {row.visit.attempt for row in self._rows.values()}
         self._states = {name: self._with_marks(name, row) for name, row in self._rows.items()}
         self._valid_until = min(self._rows_at, self._redis_at) + VALID_SECONDS
 
@@ -185,7 +183,7 @@ class RolloutStates:
             return row
         mark = self._marks.get(name)
         is_blind = mark is not None and mark.is_blind
-        if name in self._trips:
+        if row.visit.attempt in self._tripped:
             return replace(row, serving=Serving(), has_tripped=True, is_blind=is_blind)
         return replace(row, is_blind=True) if is_blind else row
 

@@ -110,6 +110,15 @@ def test_a_transition_that_settles_the_trip_ends_it(world: World) -> None:
     assert world.gate.decide(IN) is Arm.CANDIDATE
 
 
+def test_a_trip_does_not_bind_another_rollout_of_the_same_name(world: World) -> None:
+    world.at(Stage.FULL_ACTIVE)
+    trip(world)
+    assert world.gate.decide(IN) is Arm.CONTROL
+    Rollout.objects.filter(name=NAME).update(epoch=1, settled_epoch=0, attempt=RandomUUID())
+    look(world.states)
+    assert world.gate.decide(IN) is Arm.CANDIDATE
+
+
 def test_rows_of_a_query_that_took_long_are_as_old_as_its_beginning(world: World) -> None:
     world.at(Stage.FULL_ACTIVE)
     world.states.expire()
