@@ -78,9 +78,10 @@ def _judge(rule: Rule, look: Look | None) -> Judgment:
     blank = Judgment(rule.guard, None, limit, 0, Verdict.INCONCLUSIVE, rule.leads, rule.metric, rule.min_samples)
     if look is None:
         return replace(blank, verdict=Verdict.ERROR, note="Redis does not answer")
-    if problem := _why_unmeasurable(rule, look):
-        return replace(blank, verdict=Verdict.ERROR, note=problem)
     judgment = _compare(rule, blank, look)
+    is_too_many = rule.guard is Guard.ERRORS and judgment.verdict is Verdict.VIOLATION
+    if not is_too_many and (problem := _why_unmeasurable(rule, look)):  # errors that were counted stay errors
+        return replace(blank, verdict=Verdict.ERROR, note=problem)
     if note := _why_waived(rule, look):
         return replace(judgment, verdict=Verdict.INCONCLUSIVE, is_waived=True, note=note)
     return judgment

@@ -92,6 +92,12 @@ def test_counts_that_are_missing_or_incomplete_are_an_error() -> None:
     assert verdict(Guard.ERRORS, [Arms(replace(counts(100), dropped=2))]) is UNMEASURED
 
 
+def test_too_many_errors_are_a_violation_even_if_others_were_lost() -> None:
+    judgments = judged([Arms(counts(6, 6), counts(6))], lost="Redis lost it")
+    assert judgments["errors"].verdict is VIOLATED
+    assert judgments["p95_ms"].verdict is UNMEASURED
+
+
 def test_one_dropped_observation_of_many_blinds_nothing() -> None:
     assert worst(judged([Arms(replace(counts(1000), dropped=1), counts(1000))]).values()) is PASSED
 
