@@ -21,7 +21,6 @@ from rollout.gate.state import RolloutState
 
 BODY_AT_MOST = 64 * 1024  # bytes
 RETRY_SECONDS = "30"
-REASONS = {Stage.DISABLED: "DISABLED", Stage.PARTIAL_ACTIVE: "SPLIT"}  # the other stages serve all keys alike: STATIC
 VARIANTS = {Arm.CONTROL: "control", Arm.CANDIDATE: "candidate"}
 
 
@@ -77,9 +76,10 @@ def reason_of(state: RolloutState) -> str:
     """Return the protocol's reason for the arm that a gate decides in this state."""
     if state.is_blind:
         return "STALE"
-    if state.has_tripped or not state.is_serving_on:
+    if state.has_tripped or not state.is_serving_on or state.stage is Stage.DISABLED:
         return "DISABLED"
-    return REASONS.get(state.stage, "STATIC")
+    is_split = state.stage is Stage.PARTIAL_ACTIVE or 0 < state.serving.percent < 100
+    return "SPLIT" if is_split else "STATIC"  # STATIC: all keys are served alike
 
 
 @csrf_exempt

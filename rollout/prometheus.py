@@ -42,12 +42,12 @@ class RolloutCollector(Collector):
         )
         tripped = Transition.objects.filter(verb="trip").values_list("rollout").annotate(Count("pk"), Max("at"))
         trips_by_rollout = {rollout: (count, last) for rollout, count, last in tripped}
-        for rollout in Rollout.objects.listed().order_by("name"):
+        for rollout in Rollout.objects.listed().prefetch_related("policies").order_by("name"):
             for stage in Stage:
                 stages.add_metric([rollout.name, stage], stage == rollout.stage)
             for run_state in RunState:
                 run_states.add_metric([rollout.name, run_state], run_state == rollout.run_state)
-            shares.add_metric([rollout.name], rollout.percent / 100)
+            shares.add_metric([rollout.name], rollout.served_percent / 100)
             entered.add_metric([rollout.name], rollout.stage_entered_at.timestamp())
             count, last_trip = trips_by_rollout.get(rollout.pk, (0, None))
             trips.add_metric([rollout.name], count)
@@ -101,7 +101,7 @@ class ObservationCollector(Collector):
             "slipway_rollout_observation_errors", "Observations that ended with an error.", labels=labels
         )
         dropped = CounterMetricFamily(
-            "slipway_rollout_observations_dropped", "Observations lost while Redis did not answer.", labels=labels
+            "slipway_rollout_observations_dropped", "Observations that could not be used.", labels=labels
         )
         latencies = HistogramMetricFamily("slipway_rollout_latency_seconds", "Latency of an arm.", labels=labels)
         rollouts = Rollout.objects.listed().order_by("name").values_list("name", flat=True)

@@ -46,6 +46,11 @@ class Position:
     percent: int
     plans: Mapping[Stage, StagePlan]
 
+    def serving(self, stage: Stage, percent: int) -> Serving:
+        """Return how a stage would serve, at this traffic share."""
+        plan = self.plans.get(stage, StagePlan(0))
+        return serving_at(stage, percent, plan.hold_back_percent)
+
 
 def describe_switch(verb: str) -> list[str]:
     """Return a sentence for each thing that `freeze` or `unfreeze` changes for all rollouts."""
@@ -70,7 +75,7 @@ def describe_verb(verb: str, position: Position) -> list[str]:
 
 
 def _describe_move(position: Position, stage: Stage, percent: int) -> list[str]:
-    before, after = serving_at(position.stage, position.percent), serving_at(stage, percent)
+    before, after = position.serving(position.stage, position.percent), position.serving(stage, percent)
     sentences = [f"It moves from {position.stage.label} to {stage.label}."]
     if before.percent == after.percent:
         sentences.append(f"Consumers are still served {_describe_arm(after)}.")

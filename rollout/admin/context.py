@@ -21,7 +21,7 @@ from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.admin.guards import CONFIDENCE, charts_if_readable, guard_name, guard_rows
 from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
-from rollout.decisions.stages import ACTIVE, ORDER, StagePlan, serving_at
+from rollout.decisions.stages import ACTIVE, ORDER, StagePlan
 from rollout.decisions.wording import format_limit, format_value
 from rollout.gate import mismatches
 from rollout.models import Rollout, StagePolicy, Transition
@@ -122,7 +122,7 @@ class TimelineEntry:
 def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
     """Return the context of the part of the page that is refreshed again and again."""
     status, plans, stage = read_status(rollout), plans_if_readable(rollout), Stage(rollout.stage)
-    serving = serving_at(stage, rollout.percent)
+    serving = Position(stage, rollout.percent, plans).serving(stage, rollout.percent)
     return {
         "rollout": rollout,
         "stage_now": badge(stage),

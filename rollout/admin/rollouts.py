@@ -157,6 +157,10 @@ class RolloutAdmin(PoliciesAdmin):
         is_allowed = request.user.has_perm(f"rollout.{verb}_rollout")
         return {"banners": status.banners(), "switch": verb if is_allowed else "", "switch_to": _address(verb)}
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rollout]:
+        rollouts: QuerySet[Rollout] = super().get_queryset(request)
+        return rollouts.prefetch_related("policies")
+
     @admin.display(description="Stage")
     def stage_now(self, rollout: Rollout) -> SafeString:
         return badge(Stage(rollout.stage))
@@ -167,7 +171,7 @@ class RolloutAdmin(PoliciesAdmin):
 
     @admin.display(description="Candidate serves")
     def share(self, rollout: Rollout) -> str:
-        return f"{rollout.percent} %"
+        return f"{rollout.served_percent} %"
 
     @admin.display(description="Since")
     def entered(self, rollout: Rollout) -> SafeString | str:

@@ -39,12 +39,14 @@ class StagePlan:
     minutes: its length at pace 1.
     percents: increasing traffic shares, 1 to 100; the stage's time is split evenly among them.
     errors_in_a_row: a rollout trips if its guards could not be measured at so many ticks in a row.
+    hold_back_percent: the share of keys that control serves in FULL_ACTIVE, 0 to 50.
     """
 
     minutes: float
     percents: tuple[int, ...] = ()
     needs_approval: bool = False
     errors_in_a_row: int = 6
+    hold_back_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ for field, count in pairs(counts) do
   if arm == 'candidate' and name == 'errors' then errors = errors + count end
   if arm == 'candidate' and name == 'requests' then requests = requests + count end
 end
-redis.call('EXPIRE', slots .. slot, 3600)
+redis.call('EXPIRE', slots .. slot, 1800 + tonumber(ARGV[1]) * tonumber(ARGV[6]))
 redis.call('EXPIRE', KEYS[8] .. 'candidate', ARGV[2])
 redis.call('EXPIRE', KEYS[8] .. 'control', ARGV[2])
 local all_requests = redis.call('HINCRBY', KEYS[1], 'requests', requests)
@@ -98,7 +98,8 @@ redis.call('SET', KEYS[4], ARGV[3] .. ':' .. all_errors, 'EX', ARGV[2])
 redis.call('PUBLISH', KEYS[5], 'trip ' .. ARGV[8] .. ' ' .. ARGV[3] .. ' ' .. all_errors)
 return 1"""
 
-# Read what the control loop has not judged yet. A slot that does not exist anymore is skipped; slots live for an hour.
+# Read what the control loop has not judged yet. A slot that does not exist anymore is skipped: slots live for half an
+# hour, or longer for a window.
 #
 # KEYS
 #   1  the visit

@@ -21,7 +21,7 @@ from rollout.choices import Consequence, Direction, Guard, RunState, Stage, Verd
 from rollout.decisions.guards import FIRST_REQUESTS, OWN_GUARDS, Rule
 from rollout.decisions.ranges import LIMIT_RANGES, MIN_SAMPLES, STAGE_RANGES, TOLERANCE, describe_outside
 from rollout.decisions.record import VisitRecord
-from rollout.decisions.stages import StagePlan
+from rollout.decisions.stages import StagePlan, serving_at
 
 
 class RolloutQuerySet(models.QuerySet["Rollout"]):
@@ -117,6 +117,16 @@ class Rollout(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def served_percent(self) -> int:
+        """The share of keys that the candidate serves, 0 to 100, without those that are held back in FULL_ACTIVE.
+
+        In FULL_ACTIVE it reads the rollout's policies, which a list prefetches.
+        """
+        policies = self.policies.all() if self.stage == Stage.FULL_ACTIVE else ()
+        held_back = sum(policy.hold_back_percent for policy in policies if policy.stage == self.stage)
+        return serving_at(Stage(self.stage), self.percent, held_back).percent
+
 
 def rising(percents: list[int]) -> None:
     """Raise ValidationError unless the percents increase and each is 1 to 100.
@@ -205,7 +215,9 @@ class StagePolicy(models.Model):
     @property
     def plan(self) -> StagePlan:
         """The policy as `rollout.decisions.stages` takes it."""
-        return StagePlan(self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row)
+        return StagePlan(
+            self.minutes, tuple(self.percents), self.needs_approval, self.errors_in_a_row, self.hold_back_percent
+        )
 
     def rules(self) -> list[Rule]:
         """Return the rules of the guards that are switched on; a guard without a policy is off."""

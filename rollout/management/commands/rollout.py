@@ -157,7 +157,7 @@ def status_text(status: Status) -> str:
     head = [
         f"{rollout.name}  {stage.symbol} {stage.value}",
         RunState(rollout.run_state).label.lower(),
-        f"{rollout.percent} %",
+        f"{rollout.served_percent} %",
         f"epoch {rollout.epoch}",
     ]
     if rollout.pace != 1:
