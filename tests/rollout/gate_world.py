@@ -57,7 +57,7 @@ class World:
     def settles_at(self, **figures: int) -> bool:
         """Wait until exactly these figures are counted and no run beside control is left."""
         expected = {name.replace("_", " "): count for name, count in figures.items()}
-        return until(lambda: self.figures() == expected and not self.pool.running, 10) or self.figures() == expected
+        return until(lambda: self.figures() == expected and not self.pool.running, 10)
 
     def abandoned(self) -> int:
         self.pool.abandon_overdue()
