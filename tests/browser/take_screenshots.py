@@ -60,7 +60,7 @@ def test_take_all_pictures(
         tick()
         time.sleep(TICK_SECONDS)
     take_picture(reader, "/admin/", "home", 1000)
-    take_picture(reader, f"/admin/rollout/rollout/{rollout.pk}/change/", "rollout", 1000)
+    take_picture(reader, f"/admin/rollout/rollout/{rollout.pk}/change/", "rollout", 1700)
     driving.join()
     take_picture(reader, "/admin/rollout/recoveryrun/", "recovery", 800)
     take_picture(reader, "/admin/validation/validationrun/", "validation", 1000)
