@@ -15,9 +15,9 @@ from core.errors import WrongInput
 from core.switches import Part
 from rollout.choices import RunState, Stage
 from rollout.control import feeds, loop
+from rollout.control.assessment import Assessment
 from rollout.control.feeds import FeedCounts
 from rollout.control.judging import CannotJudge, judge
-from rollout.control.loop import Assessment
 from rollout.decisions.forecast import describe_hold
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left

@@ -13,7 +13,7 @@ from core.db.lock_wait import short_lock_waits
 from rollout import sql
 from rollout.admin.guard_chart import ChartPoint, GuardChart
 from rollout.choices import Guard, Verdict
-from rollout.control.loop import READING_AT_MOST_EVERY, reading_interval
+from rollout.control.records import READING_AT_MOST_EVERY, reading_interval
 from rollout.decisions.guards import ALPHA, OWN_GUARDS, Judgment
 from rollout.decisions.stages import StagePlan
 from rollout.decisions.wording import PLAIN, TIMES, format_bound, format_limit, format_value

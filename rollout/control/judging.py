@@ -3,8 +3,7 @@
 from core.db.lock_wait import short_lock_waits
 from core.errors import first_line
 from core.redaction import redact
-from rollout.control import loop
-from rollout.control.loop import Assessment
+from rollout.control.assessment import Assessment, assess
 from rollout.models import Rollout, StagePolicy
 
 
@@ -19,7 +18,7 @@ def judge(rollout: Rollout) -> Assessment:
     """
     try:
         with short_lock_waits():
-            return loop.assess(rollout)
+            return assess(rollout)
     except StagePolicy.DoesNotExist:
         raise CannotJudge(f"it has no policy for {rollout.stage}") from None
     except Exception as error:
