@@ -111,8 +111,9 @@ def _why_unmeasurable(rule: Rule, look: Look) -> str:
     if look.record.lost:
         return look.record.lost
     counts = look.arms.candidate
-    if counts.dropped > DROPPED_SHARE * (counts.requests + counts.dropped):
-        return f"{counts.dropped:,} observations were dropped"
+    for arm, each in (("candidate", counts), ("control", look.arms.control)):
+        if each.dropped > DROPPED_SHARE * (each.requests + each.dropped):
+            return f"{each.dropped:,} observations of {arm} were dropped"
     if rule.guard is Guard.MISMATCH_RATE:
         tried = counts.compared + counts.uncompared
         if tried >= rule.min_samples and counts.uncompared > max(rule.at_most, DROPPED_SHARE) * tried:

@@ -98,6 +98,11 @@ def test_too_many_errors_are_a_violation_even_if_others_were_lost() -> None:
     assert judgments["p95_ms"].verdict is UNMEASURED
 
 
+def test_dropped_observations_of_control_are_an_error_because_it_would_look_better_than_it_is() -> None:
+    failures_are_dropped = [Arms(counts(1000, bad=20), replace(counts(980), dropped=20))] * 3
+    assert {verdict(guard, failures_are_dropped) for guard in (Guard.ERROR_RATE, Guard.TRAFFIC)} == {UNMEASURED}
+
+
 def test_one_dropped_observation_of_many_blinds_nothing() -> None:
     assert worst(judged([Arms(replace(counts(1000), dropped=1), counts(1000))]).values()) is PASSED
 
