@@ -1,17 +1,10 @@
 """The tables of the rollout app."""
 
 from core.switches import Activation
+from rollout.models.history import GuardReading, Transition, VisitEvidence
+from rollout.models.policies import GuardPolicy, StagePolicy, rising
 from rollout.models.recovery import LEVELS, OPEN, UNDOES, RecoveryRun, RecoveryRunQuerySet, RecoveryStep, Snapshot
-from rollout.models.rollouts import (
-    GuardPolicy,
-    GuardReading,
-    Rollout,
-    RolloutQuerySet,
-    StagePolicy,
-    Transition,
-    VisitEvidence,
-    rising,
-)
+from rollout.models.rollouts import Rollout, RolloutQuerySet
 
 __all__ = [
     "LEVELS",
