@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError
-from django.db.models import Count, Exists
+from django.db.models import Count, Exists, F
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -36,7 +36,7 @@ from rollout import status
 from rollout.admin import context as rollouts
 from rollout.choices import RunState, Stage
 from rollout.decisions.stages import ORDER, Progress, seconds_left, serving_at
-from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot, StagePolicy
+from rollout.models import LEVELS, Activation, RecoveryRun, Rollout, Snapshot, StagePolicy, VisitEvidence
 from rollout.operations.lifecycle import MOVING
 from rollout.recovery.admin import context as recovery
 from rollout.recovery.rollback.rehearsal import rehearsal_fault
@@ -196,31 +196,39 @@ def _is_moving() -> bool:
 
 def _rollouts_context(user: Any) -> RolloutsContext:
     all_rollouts = list(Rollout.objects.listed().order_by("name"))
-    running = [rollout for rollout in all_rollouts if rollout.run_state == RunState.RUNNING]
-    policies, fault = _read_policies(running) if running else ({}, "")
+    active = [rollout for rollout in all_rollouts if rollout.stage != Stage.DISABLED]
+    policies, fault = _read_policies(active) if active else ({}, "")
+    idle_seconds = _read_idle_seconds(active) if active else {}
     problems = [
         _problem(f"{rollout.name}: {rollout.get_run_state_display().lower()}", "rollout_rollout_change", rollout.pk)
         for rollout in all_rollouts
         if rollout.run_state in (RunState.WAITING, RunState.PAUSED, RunState.COOLING)
     ]
-    cards = [
-        _rollout_card(rollout, _time_left(rollout, policies.get((rollout.pk, rollout.stage)), fault), user)
-        for rollout in all_rollouts
-    ]
+    cards = []
+    for rollout in all_rollouts:
+        policy = policies.get((rollout.pk, rollout.stage))
+        time_left = _time_left(rollout, policy, fault, idle_seconds.get(rollout.pk, 0.0))
+        cards.append(_rollout_card(rollout, policy, time_left, user))
     return RolloutsContext(cards, problems)
 
 
-def _read_policies(running: Sequence[Rollout]) -> tuple[dict[tuple[int, str], StagePolicy], str]:
+def _read_policies(active: Sequence[Rollout]) -> tuple[dict[tuple[int, str], StagePolicy], str]:
     """Return the policies of the rollouts by rollout and stage, and why they cannot be read: empty if they can be."""
     try:
         with short_lock_waits():
-            rows = StagePolicy.objects.filter(rollout__in=running)
+            rows = StagePolicy.objects.filter(rollout__in=active)
             return {(policy.rollout_id, policy.stage): policy for policy in rows}, ""
     except DatabaseError as error:
         return {}, redact(first_line(error, type(error).__name__))
 
 
-def _rollout_card(rollout: Rollout, time_left: str, user: Any) -> RolloutCard:
+def _read_idle_seconds(active: Sequence[Rollout]) -> dict[int, float]:
+    """Return the time in which each rollout's stage, or percent step, was not in effect, by rollout."""
+    rows = VisitEvidence.objects.filter(rollout__in=active, visit=F("rollout__visit"))
+    return {row.pk: row.decoded().idle_seconds for row in rows}
+
+
+def _rollout_card(rollout: Rollout, policy: StagePolicy | None, time_left: str, user: Any) -> RolloutCard:
     stage = Stage(rollout.stage)
     verbs = [verb for verb in rollouts.open_verbs(rollout, user) if verb not in rollouts.RARE_VERBS]
     return RolloutCard(
@@ -228,18 +236,19 @@ def _rollout_card(rollout: Rollout, time_left: str, user: Any) -> RolloutCard:
         address=reverse("admin:rollout_rollout_change", args=[rollout.pk]),
         state=badge(RunState(rollout.run_state)),
         entered=ago(rollout.stage_entered_at),
-        share=serving_at(stage, rollout.percent).percent,
+        share=serving_at(stage, rollout.percent, policy.hold_back_percent if policy else 0).percent,
         time_left=time_left,
         ladder=[rollouts.rung(rung, stage, None, rollout.pace) for rung in ORDER],
         verbs=[(verb, reverse(f"admin:rollout_{verb}", args=[rollout.pk])) for verb in verbs],
     )
 
 
-def _time_left(rollout: Rollout, policy: StagePolicy | None, fault: str) -> str:
+def _time_left(rollout: Rollout, policy: StagePolicy | None, fault: str, idle_seconds: float) -> str:
     """Return the time that is left of the stage or its percent step, or why that is not known; empty if no time runs.
 
     policy: that of the rollout's stage; None if there is none, or if it cannot be read.
     fault: why the policies cannot be read; empty if they can be.
+    idle_seconds: the time since then in which the stage was not in effect.
     """
     if rollout.run_state != RunState.RUNNING:
         return ""
@@ -250,8 +259,9 @@ def _time_left(rollout: Rollout, policy: StagePolicy | None, fault: str) -> str:
         RunState(rollout.run_state),
         rollout.percent,
         rollout.percent_entered_at,
-        rollout.paused_seconds,
-        rollout.pace,
+        paused_seconds=rollout.paused_seconds,
+        idle_seconds=idle_seconds,
+        pace=rollout.pace,
     )
     try:
         seconds = seconds_left(progress, policy.plan, timezone.now())

@@ -66,8 +66,8 @@ class Look:
 
 
 def count_traffic(judgment: Judgment, look: Look) -> Judgment:
-    """Judge whether the gate was called often enough in this stage, in which control serves every call."""
-    requests = look.arms.control.requests
+    """Judge whether the gate was called often enough in this stage. A run beside control is not a call of its own."""
+    requests = max(look.arms.control.requests, look.arms.candidate.requests)
     verdict = Verdict.PASS if requests >= judgment.needed else Verdict.INCONCLUSIVE
     return replace(
         judgment,

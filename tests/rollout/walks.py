@@ -1,4 +1,4 @@
-"""A rollout's way through its stages on the traffic of an application, by real ticks; its clock is moved, not waited for.
+"""A rollout's way through its stages on the traffic of an application, by real ticks; its clock is moved, not awaited.
 
 It imports nothing of pytest, because the tests of the documentation also use it in the process of an application.
 """
@@ -82,7 +82,7 @@ def _find_place(name: str) -> None:
 
 
 def time_passes(name: str) -> None:
-    """Wait for the runs beside control, send all counts, and move the clock of the rollout past the end of its stage."""
+    """Wait for the runs beside control, send all counts, and move the rollout past the end of its stage."""
     process = runtime.shared()
     assert until(lambda: not process.pool_of(name).running)
     assert until(process.counters.flush)
