@@ -26,10 +26,11 @@ def address() -> str:
 
 
 def traffic(requests: int = 60, errors: int = 0) -> None:
-    """Count requests to the candidate in this process, which is not one of the site's."""
+    """Count requests to both arms in this process, which is not one of the site's."""
     own = runtime.shared()
     look(own.states)
     for number in range(requests):
+        gate(NAME).observe(Arm.CONTROL, 10.0)
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
     own.flush()
 

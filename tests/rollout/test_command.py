@@ -38,6 +38,7 @@ def traffic(requests: int = 60, errors: int = 0) -> None:
     shared = runtime.shared()
     look(shared.states)
     for number in range(requests):
+        gate(NAME).observe(Arm.CONTROL, 10.0)
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_error=number < errors, is_hit=True, is_same=True)
     shared.flush()
 

@@ -69,6 +69,7 @@ def traffic(requests: int, hits: int | None = None) -> None:
     shared = runtime.shared()
     look(shared.states)
     for number in range(requests):
+        gate(NAME).observe(Arm.CONTROL, 10.0)
         gate(NAME).observe(Arm.CANDIDATE, 10.0, is_hit=number < (requests if hits is None else hits))
     shared.flush()
 
@@ -195,7 +196,7 @@ def test_a_sample_that_shrank_and_a_past_without_readings_make_no_forecast(rollo
     GuardPolicy.objects.exclude(guard=Guard.HIT_RATE).update(is_on=False)
     traffic(20)
     Rollout.objects.update(percent_entered_at=Now() - timedelta(hours=1))
-    for second, samples in ((540, 21), (300, 8), (595, 8)):
+    for second, samples in ((540, 21), (300, 8), (600, 8)):
         GuardReading.objects.all().delete()
         add_reading(rollout, second, samples=samples)
         assert read_status(Rollout.objects.get(name=NAME)).holds == "The hit rate needs 30 more look-ups"
