@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from core.switches import Activation
 from rollout.choices import RunState, Stage, Verdict
+from rollout.decisions.guards import limit_as_value
 from rollout.decisions.latency import LARGEST_BUCKET, bound_ms
 from rollout.gate import heartbeat
 from rollout.gate.slots import read_totals
@@ -63,7 +64,9 @@ def _guard_families() -> tuple[Metric, ...]:
         "slipway_rollout_guard_value", "What the guard measured, in the guard's own unit.", labels=labels
     )
     limits = GaugeMetricFamily(
-        "slipway_rollout_guard_limit", "The guard's limit, in the guard's own unit.", labels=labels
+        "slipway_rollout_guard_limit",
+        "The guard's limit, in the unit of the value.",
+        labels=labels,
     )
     verdicts = GaugeMetricFamily(
         "slipway_rollout_guard_verdict", "1 for the guard's verdict, else 0.", labels=[*labels, "verdict"]
@@ -74,7 +77,9 @@ def _guard_families() -> tuple[Metric, ...]:
             names = [evidence.rollout.name, judgment.name]
             if judgment.value is not None:
                 values.add_metric(names, judgment.value)
-            limits.add_metric(names, judgment.limit)
+            limit = limit_as_value(judgment.guard, judgment.limit_value, judgment.control)
+            if limit is not None:
+                limits.add_metric(names, limit)
             for verdict in Verdict:
                 verdicts.add_metric([*names, verdict], verdict == judgment.verdict)
     return values, limits, verdicts

@@ -14,7 +14,7 @@ from rollout import sql
 from rollout.admin.guard_chart import ChartPoint, GuardChart
 from rollout.choices import Guard, Verdict
 from rollout.control.records import READING_AT_MOST_EVERY, reading_interval
-from rollout.decisions.guards import ALPHA, OWN_GUARDS, Judgment
+from rollout.decisions.guards import ALPHA, OWN_GUARDS, Judgment, limit_as_value
 from rollout.decisions.stages import StagePlan
 from rollout.decisions.wording import PLAIN, TIMES, format_bound, format_limit, format_value
 from rollout.models import GuardReading, Rollout
@@ -25,8 +25,6 @@ KEPT = timedelta(days=GuardReading.KEEP_DAYS)
 READINGS_IN_A_GAP = 3  # that are missing
 PARTS_IN_A_GAP = 2.5  # of the POINTS_AT_MOST parts of the time axis; neighboring points are up to 2 parts apart
 FAR_FROM_ZERO = {Guard.HIT_RATE, *OWN_GUARDS}
-AS_CONTROL = {Guard.ERROR_RATE, *OWN_GUARDS}  # the guards whose limit may be a ratio to control
-COMPARED_AS_A_WHOLE = {Guard.LATENCY, Guard.ASSIGNMENT}  # by their distributions, so that no value is a limit
 CONFIDENCE = f"{100 * (1 - ALPHA):.4g} %"
 OF_NO_ARM = {Guard.TRAFFIC, Guard.FEED_HEALTH}  # the guards that do not measure the candidate alone
 
@@ -134,17 +132,11 @@ def read_points(
             },
         )
         for name, at, value, limit, control, bound, verdict in cursor.fetchall():
-            limit_shown = _drawn_limit(guards[name], limit, control)
+            limit_shown = limit_as_value(guards[name], limit, control)
             points[name].append(ChartPoint(at, value, limit_shown, control, bound, Verdict(verdict)))
     return points
 
 
 def _present_point(judgment: Judgment, now: datetime) -> ChartPoint:
-    limit = _drawn_limit(judgment.guard, judgment.limit_value, judgment.control)
+    limit = limit_as_value(judgment.guard, judgment.limit_value, judgment.control)
     return ChartPoint(now, judgment.value, limit, judgment.control, judgment.bound_value, Verdict(judgment.verdict))
-
-
-def _drawn_limit(guard: Guard, limit: float, control: float | None) -> float | None:
-    """Return the limit that the chart has, in the unit of the value; None if it is no value, or not known."""
-    is_unknown = guard in AS_CONTROL and control is None and not limit
-    return None if guard in COMPARED_AS_A_WHOLE or is_unknown else limit

@@ -24,6 +24,8 @@ GUARDS_BY_STAGE = {  # FEED_HEALTH comes in addition, in every stage but DISABLE
     Stage.PARTIAL_ACTIVE: (*CALL_GUARDS, Guard.LATENCY, Guard.ASSIGNMENT, *OWN_GUARDS),
     Stage.FULL_ACTIVE: (*CALL_GUARDS, Guard.LATENCY, *OWN_GUARDS),
 }
+AS_CONTROL = {Guard.ERROR_RATE, *OWN_GUARDS}  # the guards whose limit may be a ratio to control
+COMPARED_AS_A_WHOLE = {Guard.LATENCY, Guard.ASSIGNMENT}  # by their distributions, so that no value is a limit
 NEEDS_CONTROL = {Guard.LATENCY, Guard.ASSIGNMENT, *OWN_GUARDS}  # nothing to compare without requests of control
 
 
@@ -165,6 +167,16 @@ class Judgment:
     def is_binding(self) -> bool:
         """Whether a verdict other than PASS has a consequence."""
         return self.leads is not Consequence.WARN and not self.is_waived
+
+
+def limit_as_value(guard: Guard, limit: float, control: float | None) -> float | None:
+    """Return the limit that the value may be compared with; None if no value is a limit, or if it is not known.
+
+    limit: in the unit of the value, as `Judgment.limit_value`.
+    control: control's value; None if it was not measured.
+    """
+    is_unknown = guard in AS_CONTROL and control is None and not limit
+    return None if guard in COMPARED_AS_A_WHOLE or is_unknown else limit
 
 
 def worst(judgments: Iterable[Judgment]) -> Verdict:

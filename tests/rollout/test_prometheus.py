@@ -16,7 +16,16 @@ from rollout.choices import RunKind, RunOutcome, Stage, Verdict
 from rollout.control import loop
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
-from rollout.models import Activation, RecoveryRun, Rollout, Snapshot, Transition, VisitEvidence
+from rollout.models import (
+    Activation,
+    GuardPolicy,
+    RecoveryRun,
+    Rollout,
+    Snapshot,
+    StagePolicy,
+    Transition,
+    VisitEvidence,
+)
 from rollout.operations import lifecycle, policies
 from tests.config.figures import Labels, labels, scrape
 
@@ -43,6 +52,12 @@ def test_the_stage_and_the_run_state_are_state_sets(client: Client, at_stage: Ca
     assert after["slipway_rollout_traffic_ratio"][labels(rollout=NAME)] == 0.25
 
 
+def test_the_traffic_share_leaves_out_the_keys_held_back(client: Client, at_stage: Callable[..., None]) -> None:
+    at_stage("FULL_ACTIVE", percent=100)
+    StagePolicy.objects.filter(rollout__name=NAME, stage=Stage.FULL_ACTIVE).update(hold_back_percent=5)
+    assert scrape(client)["slipway_rollout_traffic_ratio"][labels(rollout=NAME)] == 0.95
+
+
 def test_a_tick_exports_each_guard_with_its_limit_and_verdict(client: Client, at_stage: Callable[..., None]) -> None:
     at_stage("FULL_ACTIVE")
     assert "slipway_rollout_guard_verdict" not in scrape(client), "nothing was measured yet"
@@ -54,6 +69,24 @@ def test_a_tick_exports_each_guard_with_its_limit_and_verdict(client: Client, at
     assert exported["slipway_rollout_guard_value"][labels(**p95)] == pytest.approx(20, rel=0.1)
     assert exported["slipway_rollout_guard_limit"][labels(**p95)] == 1000
     assert ones(exported["slipway_rollout_guard_verdict"], "verdict", **p95) == [Verdict.PASS]
+
+
+def test_a_limit_relative_to_control_is_exported_in_the_unit_of_the_value(
+    client: Client, at_stage: Callable[..., None]
+) -> None:
+    at_stage("PARTIAL_ACTIVE", percent=50)
+    rate = {"rollout": NAME, "guard": "error_rate"}
+    Activation.objects.filter(part="advancing").update(is_on=False)
+    GuardPolicy.objects.filter(guard="error_rate").update(tolerance=2)
+    StagePolicy.objects.update(first_requests=1)
+    for arm in Arm:
+        for number in range(100):
+            gate(NAME).observe(arm, 20.0, is_error=number < 4)
+        runtime.shared().flush()
+        loop.tick()
+        limits = scrape(client)["slipway_rollout_guard_limit"]
+        assert limits.get(labels(**rate)) == {Arm.CONTROL: None, Arm.CANDIDATE: pytest.approx(0.08)}[arm]
+    assert not {"latency", "assignment"} & {dict(each)["guard"] for each in limits}, "no value is their limit"
 
 
 def test_a_guard_that_measured_nothing_has_no_value(client: Client, at_stage: Callable[..., None]) -> None:
