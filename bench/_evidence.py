@@ -5,6 +5,7 @@ A count has the shape (runs,) or (runs, slots). A state has one more axis, with 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,16 +47,28 @@ def evidence_at_each_slot(ratios: Array) -> Array:
 
 def detection_at_each_slot(ratios: Array, bad: NDArray[np.int64]) -> Array:
     """Return the logarithm of the detector's value after each slot, shape (runs, slots)."""
+    return log_mean(states_at_each_slot(ratios, bad))
+
+
+def states_at_each_slot(ratios: Array, bad: NDArray[np.int64]) -> Array:
+    """Return the state of the detector after each slot.
+
+    bad: the candidate's bad requests in the slots that count.
+    """
+    states = np.empty(ratios.shape)
     state = np.full((ratios.shape[0], ratios.shape[2]), -EXTREME)
-    values = np.empty(bad.shape)
     for slot in range(bad.shape[1]):
-        begun = np.where(bad[:, slot, None] > 0, np.logaddexp(state, 0.0), state)
-        state = np.clip(begun + ratios[:, slot], -EXTREME, EXTREME)
-        values[:, slot] = log_mean(state)
-    return values
+        states[:, slot] = state = advance(state, ratios[:, slot], bad[:, slot])
+    return states
 
 
-def first_slots(values: Array, alarm: float) -> NDArray[np.int64]:
+def advance(state: Array, ratios: Array, bad: NDArray[np.int64]) -> Array:
+    """Return the state of the detector after one more slot."""
+    begun = np.where(bad[..., None] > 0, np.logaddexp(state, 0.0), state)
+    return np.clip(begun + ratios, -EXTREME, EXTREME)
+
+
+def first_slots(values: NDArray[Any], alarm: float) -> NDArray[np.int64]:
     """Return the number of the first slot of each run at which the value reaches `alarm`, from 1; 0 for none."""
     reached = values >= alarm
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, 0)

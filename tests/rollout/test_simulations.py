@@ -1,19 +1,84 @@
 """The formulas that the benchmarks simulate are those that Slipway runs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench import _evidence as simulated
-from bench._stage import Slots, first_looks, simulate_slots
+from bench._peer_tests import sequential_low
+from bench._week import Detector
 from rollout.decisions.statistics import bands, detection, evidence
 
 ALPHA = 0.05
 TOLERANCE = 1.2
 Add = Callable[[evidence.State, int, int, int, int, float], evidence.State]
+Counts = NDArray[np.int64]
+Share = float | NDArray[np.float64]  # 0 to 1; an array has one share per slot
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The counts of closed slots, each of shape (runs, slots)."""
+
+    bad: Counts
+    total: Counts
+    control_bad: Counts
+    control_total: Counts
+
+
+def simulate_slots(
+    shape: tuple[int, int],
+    requests: int,
+    share: Share,
+    rate: Share,
+    control_rate: Share,
+    chance: np.random.Generator,
+) -> Slots:
+    """Return the counts of `shape` (runs, slots). Each request goes to the candidate by chance.
+
+    requests: of both arms, per slot.
+    share: of the requests that go to the candidate. rate, control_rate: of the arm's requests that are bad.
+    """
+    total = chance.binomial(requests, share, shape)
+    control_total = requests - total
+    return Slots(chance.binomial(total, rate), total, chance.binomial(control_total, control_rate), control_total)
+
+
+def first_looks(
+    slots: Slots,
+    start: State,
+    add: Callable[[State, int, int, int, int], State],
+    value: Callable[[State], float],
+    alarm: float,
+) -> list[int]:
+    """Return the number of the first slot of each run at which `value` reaches `alarm`, from 1; 0 for none.
+
+    start, add, value: the state before the first slot, and the functions of rollout/decisions that Slipway runs.
+    """
+    columns = (slots.bad, slots.total, slots.control_bad, slots.control_total)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [_first_look(list(zip(*row, strict=True)), start, add, value, alarm) for row in rows]
+
+
+def _first_look(
+    run: Sequence[tuple[int, int, int, int]],
+    state: State,
+    add: Callable[[State, int, int, int, int], State],
+    value: Callable[[State], float],
+    alarm: float,
+) -> int:
+    for slot, (bad, total, control_bad, control_total) in enumerate(run, 1):
+        state = add(state, bad, total, control_bad, control_total)
+        if value(state) >= alarm:
+            return slot
+    return 0
 
 
 def with_tolerance(add: Add, state: evidence.State, bad: int, total: int, other: int, others: int) -> evidence.State:
@@ -70,3 +135,32 @@ def test_the_verdicts_on_latencies_are_the_same() -> None:
     ]
     assert 0 < sum(shipped) < len(shipped)
     assert fast.ravel().tolist() == shipped
+
+
+def test_the_first_alarm_of_a_week_is_the_same(slots: Slots) -> None:
+    guards, logs = 1e-5, np.log1p(simulated.EXCESS * 0.05)
+    weeks = Detector(len(slots.bad), guards)
+    for slot, (bad, total) in enumerate(zip(slots.bad.T, slots.total.T, strict=True)):
+        weeks.look(bad[:, None] * simulated.LOG_M - total[:, None] * logs, bad, slot, is_closed=True)
+    alarm = math.log(guards * detection.SLOTS_PER_YEAR)
+    assert weeks.first.any()
+    assert weeks.first.tolist() == first_looks(
+        slots, detection.NO_DETECTION, add_limited, detection.log_detection, alarm
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "strict_low"),  # at levels of 0.05 and 0.001, as gbstats 0.8.0 returns them
+    [
+        ((12, 1000, 5, 1000), -0.005815491701001397, -0.010522910326171902),
+        ((60, 2000, 20, 18000), 0.016935432263393044, 0.012539523503772614),
+        ((3, 150, 40, 9000), -0.019435654270555065, -0.03279968586908348),
+        ((400, 20000, 300, 20000), 0.0007888255578205328, -0.0006916835773848372),
+    ],
+)
+def test_the_test_of_growthbook_is_the_published_one(
+    counts: tuple[int, int, int, int], low: float, strict_low: float
+) -> None:
+    bad, total, control_bad, control_total = (np.array([count], float) for count in counts)
+    assert sequential_low(bad, total, control_bad, control_total, 0.05).tolist() == pytest.approx([low])
+    assert sequential_low(bad, total, control_bad, control_total, 0.001).tolist() == pytest.approx([strict_low])
