@@ -224,7 +224,8 @@ def _state(
         Stage(stage),
         serving if is_serving_on else Serving(),
         StageVisit(
-            id=visit.hex,
+            # While serving is off the stage is not in effect, and its calls are no evidence for it.
+            id=visit.hex if is_serving_on else f"{visit.hex}-off",
             attempt=attempt.hex,
             epoch=epoch,
             step=serving.percent,

@@ -1,5 +1,6 @@
 """The control loop: rollouts advance on the evidence of their stage visit, and go back by themselves."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from rollout.choices import Stage
 from rollout.control import loop
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm, serving_at
+from rollout.gate import gate, runtime
 from rollout.gate.counters import Counters, Observation, StageVisit
 from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
 from rollout.operations import lifecycle, policies
@@ -339,6 +341,16 @@ def test_time_with_serving_off_does_not_count() -> None:
     Rollout.objects.update(percent_entered_at=Now() - timedelta(seconds=20))
     assert tick() == 0
     assert position() == ("DARK_MODE", 0)
+
+
+def test_calls_with_serving_off_are_no_evidence(at_stage: Callable[..., None]) -> None:
+    """An application without a probe passes dark mode on its traffic, but not on that of a stage that was off."""
+    Activation.objects.filter(part="serving").update(is_on=False)
+    at_stage("DARK_MODE")
+    for _ in range(60):
+        gate("derived-data").run("account-7", control=lambda: 1, candidate=lambda: 1)
+    runtime.shared().flush()
+    assert {each.samples for each in loop.assess(now()).judgments if each.name == "traffic"} == {0}
 
 
 def test_time_without_a_tick_does_not_count() -> None:
