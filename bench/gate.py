@@ -1,6 +1,6 @@
-"""Measure one decision against other flag libraries, one run around two empty functions, and each arm under load.
+"""Measure one decision against other flag libraries, a million counted calls, and each arm under load.
 
-make bench, or .venv/bin/python bench/gate.py [decide|bear]
+make bench, or .venv/bin/python bench/gate.py [decide|observe|bear]
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import logging
 import statistics
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench._ground import database, season, site
 from bench._peer_flags import NAME, PEERS, SHARE
 
-KEYS, ROUNDS = 1000, 15
+KEYS, ROUNDS, CALLS = 1000, 15, 1_000_000
 SECONDS, LIMIT_MS, STEP = 6.0, 1000.0, 1.25
 FIRST_RATE = {"DISABLED": 20.0, "FULL_ACTIVE": 100.0}
 
@@ -65,6 +66,44 @@ def decide() -> None:
             print(f"{name}: {us:.2f} us, {us / median['decide']:.1f} x a decision")
 
 
+def observe() -> None:
+    """Count a million calls in a row, with the adding up and the sending, and read them back from Redis."""
+    with database():
+        from rollout.decisions.counts import Counts
+        from rollout.decisions.stages import Arm
+        from rollout.gate import Gate, heartbeat
+        from rollout.gate.runtime import GateRuntime
+        from rollout.gate.slots import VisitQuery, read_visits
+        from rollout.models import Rollout
+
+        runtime = GateRuntime()
+        flag = Gate(NAME, lambda: runtime)
+        keys = [f"user-{number}" for number in range(KEYS)]
+        for name, has_key in (("without a targeting key", False), ("with one of 1,000 targeting keys", True)):
+            visit, attempt = uuid.uuid4(), uuid.uuid4()
+            Rollout.objects.update(
+                stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE, visit=visit, attempt=attempt
+            )
+            heartbeat.beat()
+            runtime.states.refresh()
+            start = time.perf_counter()
+            for number in range(CALLS):
+                if number % (CALLS // ROUNDS) == 0:
+                    heartbeat.beat()
+                    runtime.states.refresh()
+                    runtime.flush()
+                flag.observe(
+                    Arm.CANDIDATE, 1.0 + number % 97, key=keys[number % KEYS] if has_key else None, is_hit=True
+                )
+            runtime.flush()
+            seconds = time.perf_counter() - start
+            [read] = read_visits([VisitQuery(visit.hex, attempt.hex, -1)])
+            counts = sum((arms.candidate for steps in read.slots.values() for arms in steps.values()), Counts())
+            assert counts.requests == counts.hits == counts.timed == CALLS, counts
+            assert counts.keys == (KEYS if has_key else 0), counts
+            print(f"observe {name}: {seconds / CALLS * 1e6:.2f} us of {CALLS:,} calls, all of which are in Redis")
+
+
 def bear() -> None:
     with database() as name:
         from caching.operations import find_targets
@@ -98,7 +137,7 @@ def bear() -> None:
                 print(f"{stage}: takes {best[0]:.0f} requests per second at p95 {best[1]:.0f} ms")
 
 
-PARTS = {"decide": decide, "bear": bear}
+PARTS = {"decide": decide, "observe": observe, "bear": bear}
 
 if __name__ == "__main__":
     for part in sys.argv[1:] or PARTS:

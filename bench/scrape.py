@@ -66,7 +66,8 @@ def fill() -> None:
     from providers.fleet.backfill import backfill
     from rollout.control import loop
     from rollout.decisions.stages import Arm
-    from rollout.gate.counters import Counters, Observation, StageVisit
+    from rollout.gate.counters import Counters
+    from rollout.gate.counting.observation import Observation, StageVisit
     from rollout.models import Rollout
 
     season()

@@ -4,19 +4,24 @@ A few counts describe any number of requests, and the counts of several processe
 """
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 GROWTH = 1.1
 SMALLEST_MS = 1000 / GROWTH**104  # 0.05 ms; chosen so that 1,000 ms, the default limit, is the bound of a bucket
 LARGEST_BUCKET = 150  # its bound is 80 s; slower calls are counted in it too
-_STEP = math.log(GROWTH)
+_UPPER_MS = [SMALLEST_MS * GROWTH ** (number + 1e-6) for number in range(LARGEST_BUCKET)]  # with room for rounding
 
 
 def bucket_number(ms: float) -> int:
     """Return the number of the bucket that holds this latency, 0 to LARGEST_BUCKET."""
-    if ms <= SMALLEST_MS:
-        return 0
-    return min(LARGEST_BUCKET, math.ceil(math.log(ms / SMALLEST_MS) / _STEP - 1e-6))
+    return bisect_left(_UPPER_MS, ms)
+
+
+def bucket_numbers(latencies: Iterable[float]) -> Iterator[int]:
+    """Return the numbers of the buckets that hold these latencies, in ms, faster than one by one."""
+    return map(partial(bisect_left, _UPPER_MS), latencies)
 
 
 def bound_ms(number: int) -> float:

@@ -10,7 +10,6 @@ import uuid
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import mmh3
 import orjson
@@ -18,73 +17,23 @@ import redis
 import structlog
 
 from core.redis import client, key
-from rollout.decisions.latency import LARGEST_BUCKET, bucket_number
 from rollout.decisions.record import SLOT_SECONDS
 from rollout.decisions.stages import Arm
+from rollout.gate.counting.observation import Observation, StageVisit
+from rollout.gate.counting.sums import Sums, sum_up
 from rollout.gate.marks import trip_key
 from rollout.gate.scripts import ADD_COUNTS
 from rollout.gate.slots import (
-    LATENCY_PREFIX,
     LIFE_SECONDS,
-    MICROSECONDS,
-    OWN_PARTS,
-    OWN_PREFIX,
     slots_prefix,
     totals_prefix,
     visit_key,
 )
 
-ADDED_UP_AFTER = 5_000  # observations
+ADDED_UP_AFTER = 500  # observations; Python collects garbage after 700 new objects, and more often if many are kept
 KEYS_AT_MOST = 4_096  # targeting keys of a visit that are sent to see which arm they got; as many as Redis keeps
 FAILING_AT_MOST = 10_000  # targeting keys that fail in one batch; errors of further ones count one by one
-LATENCY_FIELDS = [f"{LATENCY_PREFIX}{number}" for number in range(LARGEST_BUCKET + 1)]
 log = structlog.get_logger("slipway.gate")
-
-
-@dataclass(frozen=True, slots=True)
-class StageVisit:
-    """The visit of a rollout to a stage, as far as counting needs it.
-
-    id: names the visit; a rollout that enters a stage begins a new one.
-    attempt: names the time from a start to the next start, abort or trip.
-    step: the share that the candidate serves, 0 to 100, which names the percent step.
-    errors_at_most: the hard limit of the candidate's errors; None if there is none.
-    first_requests: the hard limit judges so many requests of the candidate; None: always.
-    window_seconds: the length of the window of a limit that always judges; None: the whole visit.
-    """
-
-    id: str
-    attempt: str = ""
-    epoch: int = 0
-    step: int = 0
-    errors_at_most: int | None = None
-    first_requests: int | None = None
-    window_seconds: float | None = None
-
-
-class Observation(NamedTuple):
-    """The effects of one call of an arm.
-
-    ms: its latency.
-    is_hit: whether a cache had the value; None if no cache was looked up.
-    is_same: whether the value equals control's; None if the two were not compared.
-    key: the targeting key, if it is known.
-    metrics: the application's own metrics.
-    is_alone: whether the candidate could not run beside this call of control.
-    has_compare_failed: whether the two values could not be compared.
-    """
-
-    rollout: str
-    visit: StageVisit
-    arm: Arm
-    ms: float
-    is_error: bool = False
-    is_hit: bool | None = None
-    is_same: bool | None = None
-    key: str | None = None
-    metrics: Mapping[str, float | bool] | None = None
-    is_alone: bool = False
-    has_compare_failed: bool = False
 
 
 @dataclass(slots=True)
@@ -110,7 +59,7 @@ class Batch:
 
 
 class Counters:
-    """The counts of one process. Threads share it; `observe` takes no lock but for one call in some thousands.
+    """The counts of one process. Threads share it; `observe` takes no lock but for one call in some hundreds.
 
     visit_of: returns a rollout's present stage visit by its name, or None if the rollout is unknown.
     on_trip: is called with the rollout's name after a batch that tripped it.
@@ -166,14 +115,20 @@ class Counters:
         return self._batch is not None
 
     def _add_up(self) -> None:
-        for _ in range(len(self._observations)):
-            observation = self._observations.popleft()
-            try:
-                self._add(observation)
-            except Exception as error:  # one observation must not cost the others
-                place = f"{observation.visit.step}:{observation.arm.value}:dropped"
-                self._of_visit(observation.rollout, observation.visit).numbers[place] += 1
-                log.exception("an observation was dropped", rollout=observation.rollout, reason=type(error).__name__)
+        observations = [self._observations.popleft() for _ in range(len(self._observations))]
+        try:
+            sums = sum_up(observations)
+        except Exception:  # one observation must not cost the others
+            sums = [each for observation in observations for each in self._sum_alone(observation)]
+        for each in sums:
+            self._add(each)
+
+    def _sum_alone(self, observation: Observation) -> list[Sums]:
+        try:
+            return sum_up([observation])
+        except Exception as error:
+            log.exception("an observation was dropped", rollout=observation.rollout, reason=type(error).__name__)
+            return [Sums(observation.rollout, observation.visit, observation.arm, {"dropped": 1}, {})]
 
     def _of_visit(self, rollout: str, visit: StageVisit) -> VisitCounts:
         counts = self._counts.get((rollout, visit.id))
@@ -181,33 +136,21 @@ class Counters:
             counts = self._counts[rollout, visit.id] = VisitCounts(visit)
         return counts
 
-    def _add(self, observation: Observation) -> None:
-        counts, visit = self._of_visit(observation.rollout, observation.visit), observation.visit
-        arm = observation.arm.value
-        added = [f"{visit.step}:{arm}:{name}" for name in _names(observation)]
-        numbers = counts.numbers
-        for name in added:
-            numbers[name] += 1
-        numbers[f"{visit.step}:{arm}:{MICROSECONDS}"] += round(observation.ms * 1000)
-        for metric, value in (observation.metrics or {}).items():
-            for part, number in zip(OWN_PARTS, (1, value, value * value), strict=True):
-                numbers[f"{visit.step}:{arm}:{OWN_PREFIX}{metric}:{part}"] += number  # type: ignore[assignment]
-        if observation.key is not None:
-            self._add_key(counts, (visit.step, arm), observation.key, is_error=observation.is_error)
-        elif observation.is_error:
-            numbers[f"{visit.step}:{arm}:failing"] += 1
+    def _add(self, sums: Sums) -> None:
+        """Add sums to what is not sent yet. It raises nothing, so that they are added as a whole."""
+        counts, place = self._of_visit(sums.rollout, sums.visit), (sums.visit.step, sums.arm.value)
+        for name, number in sums.numbers.items():
+            counts.numbers[f"{place[0]}:{place[1]}:{name}"] += number  # type: ignore[assignment]
+        for (targeting_key, is_error), calls in sums.keys.items():
+            if is_error:
+                _add_failing(counts, place, targeting_key, calls)
+            if 0 < sums.visit.step < 100:
+                self._add_seen(counts, place, targeting_key)
 
-    def _add_key(self, counts: VisitCounts, place: tuple[int, str], targeting_key: str, *, is_error: bool) -> None:
-        """Note a targeting key that fails, or that this process sees for the first time in a percent step."""
-        hashed = mmh3.hash(targeting_key.encode("utf-8", "surrogatepass"))
-        if is_error and len(counts.failing[place]) < FAILING_AT_MOST:
-            counts.failing[place].add(hashed)
-        elif is_error:
-            counts.numbers[f"{place[0]}:{place[1]}:failing"] += 1
-        if not 0 < place[0] < 100:
-            return
+    def _add_seen(self, counts: VisitCounts, place: tuple[int, str], targeting_key: str) -> None:
+        """Note a targeting key that this process sees for the first time in a percent step."""
         seen = self._seen.setdefault(f"{counts.visit.id}:{place[0]}", set())
-        if len(seen) < KEYS_AT_MOST and hashed not in seen:
+        if len(seen) < KEYS_AT_MOST and (hashed := _hash(targeting_key)) not in seen:
             seen.add(hashed)
             counts.seen[place].add(hashed)
 
@@ -262,19 +205,13 @@ def _key_lists(keys: Mapping[tuple[int, str], set[int]]) -> list[list[int | str]
     return [[step, arm, *hashes] for (step, arm), hashes in keys.items() if hashes]
 
 
-def _names(observation: Observation) -> list[str]:
-    """Return the counts that this observation increments."""
-    names = ["requests", LATENCY_FIELDS[bucket_number(observation.ms)]]
-    if observation.is_error:
-        names.append("errors")
-    if observation.is_hit is not None:
-        names.append("hits" if observation.is_hit else "misses")
-    if observation.is_same is not None:
-        names.append("compared")
-        if not observation.is_same:
-            names.append("mismatches")
-    if observation.has_compare_failed:
-        names.append("uncompared")
-    if observation.is_alone:
-        names.append("alone")
-    return names
+def _add_failing(counts: VisitCounts, place: tuple[int, str], targeting_key: str, calls: int) -> None:
+    """Note a targeting key that fails; calls: the number of its errors."""
+    if len(counts.failing[place]) < FAILING_AT_MOST:
+        counts.failing[place].add(_hash(targeting_key))
+    else:
+        counts.numbers[f"{place[0]}:{place[1]}:failing"] += calls
+
+
+def _hash(targeting_key: str) -> int:
+    return mmh3.hash(targeting_key.encode("utf-8", "surrogatepass"))

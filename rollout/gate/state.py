@@ -25,7 +25,7 @@ from rollout.decisions.stages import Serving, serving_at
 from rollout.decisions.trips import hard_limit
 from rollout.gate import heartbeat
 from rollout.gate import marks as redis_marks
-from rollout.gate.counters import StageVisit
+from rollout.gate.counting.observation import StageVisit
 from rollout.gate.marks import GateMark
 
 VALID_SECONDS = 30.0

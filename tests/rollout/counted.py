@@ -9,7 +9,7 @@ import msgspec
 from core.redis import client, key
 from rollout.decisions.counts import Arms, Counts
 from rollout.decisions.stages import Arm
-from rollout.gate.counters import StageVisit
+from rollout.gate.counting.observation import StageVisit
 from rollout.gate.slots import VisitQuery, read_visits
 from rollout.models import VisitEvidence
 

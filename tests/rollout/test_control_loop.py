@@ -20,7 +20,8 @@ from rollout.control import loop
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm, serving_at
 from rollout.gate import gate, runtime
-from rollout.gate.counters import Counters, Observation, StageVisit
+from rollout.gate.counters import Counters
+from rollout.gate.counting.observation import Observation, StageVisit
 from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
 from rollout.operations import lifecycle, policies
 from tests.rollout.counted import close_slots

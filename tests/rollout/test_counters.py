@@ -1,5 +1,6 @@
 """The counts of the arms: added up over processes, kept while Redis is down; and what trips a rollout."""
 
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -14,7 +15,8 @@ from core.redis import client, key
 from rollout.decisions.counts import Arms, Counts, Moments
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm
-from rollout.gate.counters import Counters, Observation, StageVisit
+from rollout.gate.counters import Counters
+from rollout.gate.counting.observation import Observation, StageVisit
 from rollout.gate.marks import read_trip_errors
 from rollout.gate.slots import VisitQuery, read_totals, read_visits
 from tests.rollout.counted import read_arms, read_counts
@@ -213,6 +215,39 @@ def test_a_batch_that_arrived_without_an_answer_counts_once(monkeypatch: pytest.
     assert count(one, GOOD) is True
     counts = read_counts(Arm.CANDIDATE, VISIT)
     assert (counts.requests, counts.errors) == (3, 1)
+
+
+OBSERVATIONS = st.builds(
+    Observation,
+    rollout=st.just("together"),
+    visit=st.sampled_from([VISIT, StageVisit("visit", "attempt", step=50), StageVisit("visit", step=100)]),
+    arm=st.sampled_from(Arm),
+    ms=st.floats(0, 1e8),
+    is_error=st.booleans(),
+    is_hit=st.sampled_from([None, False, True]),
+    is_same=st.sampled_from([None, False, True]),
+    key=st.sampled_from([None, "account-7", "account-8", "\ud800"]),
+    metrics=st.sampled_from([None, {"basket": 0.5}, {"basket": 4.0, "is_refund": True}]),
+    is_alone=st.booleans(),
+    has_compare_failed=st.booleans(),
+).map(lambda each: each._replace(key=each.key and each.arm.value + each.key))  # a key has one arm
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.lists(OBSERVATIONS, max_size=12))
+def test_observations_count_together_as_they_count_one_by_one(observations: list[Observation]) -> None:
+    for name in client().scan_iter(key("*")):
+        client().delete(name)
+    count(process(None), *observations)
+    for observation in observations:
+        alone = replace(observation.visit, id="alone")
+        count(process(None), observation._replace(rollout="alone", visit=alone))
+    assert read_arms(VISIT) == read_arms(StageVisit("alone"))
+    totals = read_totals(["together", "alone"])
+    for arm in Arm:
+        assert totals["together", arm].counts == totals["alone", arm].counts
+        seconds = totals["alone", arm].latency_seconds
+        assert totals["together", arm].latency_seconds == pytest.approx(seconds, abs=1e-5)
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

@@ -13,7 +13,7 @@ from core.redis import client, key
 from rollout import tasks
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
-from rollout.gate.counters import StageVisit
+from rollout.gate.counting.observation import StageVisit
 from rollout.gate.heartbeat import HeartbeatMonitor
 from rollout.models import Rollout
 from rollout.operations import policies
@@ -49,7 +49,7 @@ FORKED = """
 import os, sys; import django; django.setup()
 from rollout.decisions.stages import Arm
 from rollout.gate import runtime
-from rollout.gate.counters import Observation, StageVisit
+from rollout.gate.counting.observation import Observation, StageVisit
 runtime.shared().counters.observe(Observation("derived-data", StageVisit("visit"), Arm.CONTROL, 1.0))
 if child := os.fork():
     os.waitpid(child, 0)

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from rollout.choices import Stage
 from rollout.decisions.stages import Arm
 from rollout.gate import Answer
-from rollout.gate.counters import Counters, Observation
+from rollout.gate.counters import Counters
+from rollout.gate.counting.observation import Observation
 from tests.processes import until
 from tests.rollout.gate_world import IN, OUT, World
 
@@ -60,6 +61,7 @@ class Hostile:
         (Arm.CANDIDATE, 1.0, {"metrics": {"a b": 1}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a" * 31: 1}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a": math.nan}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a": 1e200}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a": "1"}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {f"a{number}": 1 for number in range(21)}}),
         (Arm.CANDIDATE, 1.0, {"metrics": [1]}),

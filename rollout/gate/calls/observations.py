@@ -7,10 +7,12 @@ from numbers import Real
 from typing import Any
 
 from rollout.decisions.stages import Arm
-from rollout.gate.counters import Counters, Observation, StageVisit
+from rollout.gate.counters import Counters
+from rollout.gate.counting.observation import Observation, StageVisit
 
 LONGEST_MS = 86_400_000.0  # a day; a longer call counts as one of a day, so that sums stay within Redis' integers
 METRICS_AT_MOST = 20
+LARGEST_METRIC = 1e100  # its square, and the sum of any number of squares, is a finite number
 METRIC_NAME = re.compile(r"[-a-zA-Z0-9_]{1,30}")
 Metrics = Mapping[str, float | bool]
 
@@ -79,8 +81,8 @@ def _metric_name(name: Any) -> str:
 def _metric_value(value: Any) -> float | bool:
     if is_bool(value):
         return bool(value)
-    if not isinstance(value, Real) or not math.isfinite(value):
-        raise Unusable("a metric's value must be a bool or a finite number")
+    if not isinstance(value, Real) or not abs(float(value)) <= LARGEST_METRIC:
+        raise Unusable(f"a metric's value must be a bool or a number from -{LARGEST_METRIC:g} to {LARGEST_METRIC:g}")
     return float(value)
 
 

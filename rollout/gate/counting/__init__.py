@@ -1,0 +1,1 @@
+"""The observations of a rollout's arms, and their sums."""
