@@ -15,12 +15,15 @@ def short_lock_waits(milliseconds: int = SHORT_MS) -> Iterator[None]:
     """Limit the time that each statement of the block waits for a lock.
 
     The block is a transaction, or a savepoint of the one that is open: if it raises, only what it did is undone.
+    If it is a transaction, the limit holds for its commit too, which checks foreign keys and may wait for their rows.
     Raises django.db.OperationalError if a statement waited longer.
 
     milliseconds: the limit, 1 or more.
     """
+    is_savepoint = connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.LIMIT_LOCK_WAITS, [f"{milliseconds}ms"])
         before, _ = cursor.fetchone()
         yield
-        cursor.execute(sql.LIMIT_LOCK_WAITS, [before])  # after an error the rollback does this
+        if is_savepoint:  # after an error the rollback does this
+            cursor.execute(sql.LIMIT_LOCK_WAITS, [before])

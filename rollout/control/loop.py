@@ -14,12 +14,14 @@ from django.db.models import Model
 from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
+from core.db.lock_wait import short_lock_waits
 from core.notices.notify import Event, notify
 from rollout.choices import RunState, Stage
 from rollout.control.assessment import Assessment, assess, assess_measured
-from rollout.control.measure import measure
+from rollout.control.measure import Measured, measure
 from rollout.control.records import store
-from rollout.decisions.stages import ACTIVE, Next
+from rollout.decisions.guards import Judgment
+from rollout.decisions.stages import ACTIVE, Decision, Next
 from rollout.gate import heartbeat, marks
 from rollout.models import Rollout
 from rollout.operations import lifecycle, transitions
@@ -32,16 +34,17 @@ log = structlog.get_logger("slipway.rollout")
 def tick() -> int:
     """Assess every active rollout and carry out what is decided. Return the number of rollouts that moved.
 
-    A rollout that cannot be assessed does not delay the others; its own gates answer control until it can be.
+    A rollout that cannot be assessed or moved, because another session locks its row for example, does not delay the
+    others; its own gates answer control until it can be.
+    Raises django.db.OperationalError if the rollouts cannot be read. Then nothing is judged, and gates see no tick.
     """
-    transitions.record_all_unrecorded()
-    rollouts = list(Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED))
-    assessments = _assess_all(rollouts)
-    stored = store(assessments)
+    with short_lock_waits():
+        rollouts = list(Rollout.objects.filter(run_state__in=ACTIVE).exclude(stage=Stage.DISABLED).order_by("pk"))
+    stored = store(_assess_all(rollouts))
+    for assessment, failure in stored.failures:
+        _report_unjudged(assessment.rollout, failure)
     moved = 0
-    for assessment in assessments:
-        if assessment.rollout.pk not in stored:  # another worker with the same tick was faster
-            continue
+    for assessment in stored.assessments:
         try:
             moved += apply_decision(assessment)
         except Overtaken:  # an operator or another worker was faster; the next tick assesses the rollout again
@@ -50,12 +53,13 @@ def tick() -> int:
             _report_unjudged(assessment.rollout, error)
     with suppress(redis.RedisError):  # then gates see no tick, and the guards report that they cannot measure
         heartbeat.beat()
+    transitions.record_all_unrecorded()  # last, because it may wait for locks
     return moved
 
 
 def _assess_all(rollouts: Sequence[Rollout]) -> list[Assessment]:
     assessments = []
-    for rollout, measured in zip(rollouts, measure(rollouts) if rollouts else [], strict=True):
+    for rollout, measured in zip(rollouts, _measure_all(rollouts), strict=True):
         try:
             if isinstance(measured, Exception):
                 raise measured
@@ -63,6 +67,17 @@ def _assess_all(rollouts: Sequence[Rollout]) -> list[Assessment]:
         except Exception as error:
             _report_unjudged(rollout, error)
     return assessments
+
+
+def _measure_all(rollouts: Sequence[Rollout]) -> Sequence[Measured | Exception]:
+    """Return the measurements of each rollout, or why it cannot be measured: if a policy table is locked, none can."""
+    if not rollouts:
+        return []
+    try:
+        with short_lock_waits():
+            return measure(rollouts)
+    except Exception as error:
+        return [error] * len(rollouts)
 
 
 def _report_unjudged(rollout: Rollout, error: Exception) -> None:
@@ -82,23 +97,31 @@ def database_now(row: Model) -> datetime:
 def apply_decision(assessment: Assessment) -> bool:
     """Carry out what was decided. Return whether the rollout changed.
 
-    Raises Overtaken if the rollout changed after it was assessed.
+    Raises Overtaken if the rollout changed after it was assessed, Refused or OperationalError if another session locks
+    what the change needs.
     """
     rollout, decision, judgments = assessment.rollout, assessment.decision, assessment.judgments
+    is_waiting = decision.next is Next.WAIT and rollout.run_state == RunState.WAITING
+    if decision.next is Next.STAY or is_waiting:
+        return False
     reason = "; ".join(decision.reasons)
+    with short_lock_waits(transitions.LOCK_WAIT_MS):
+        _change_rollout(rollout, decision, judgments, reason)
+    if decision.next is Next.TRIP:
+        message = f"{rollout.name} tripped from {rollout.stage} to {decision.stage}: {reason}"
+        notify(Event("rollout_trip", rollout.name, message))
+    return True
+
+
+def _change_rollout(rollout: Rollout, decision: Decision, judgments: Sequence[Judgment], reason: str) -> None:
     match decision.next:
         case Next.TRIP:
             lifecycle.trip(rollout, decision.stage, judgments, actor=SYSTEM, reason=reason)
-            message = f"{rollout.name} tripped from {rollout.stage} to {decision.stage}: {reason}"
-            notify(Event("rollout_trip", rollout.name, message))
         case Next.ADVANCE:
             lifecycle.advance(rollout, judgments, actor=SYSTEM, reason=reason)
         case Next.STEP:
             lifecycle.step(rollout, decision.percent, judgments, actor=SYSTEM, reason=reason)
         case Next.FINISH:
             lifecycle.finish(rollout, judgments, actor=SYSTEM, reason=reason)
-        case Next.WAIT if rollout.run_state != RunState.WAITING:
+        case Next.WAIT:
             lifecycle.wait(rollout, judgments, actor=SYSTEM)
-        case _:
-            return False
-    return True

@@ -1,12 +1,16 @@
 """The storage of what a tick found: the record of each stage visit, and now and then the readings of its guards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
 import redis
-from django.db import connection
+import structlog
+from django.db import OperationalError, connection
 
+from core.db.lock_wait import short_lock_waits
+from core.errors import first_line
 from rollout import sql
 from rollout.choices import RunState, Verdict
 from rollout.control.assessment import TICK_SECONDS, Assessment, seconds_since
@@ -17,14 +21,63 @@ from rollout.models import GuardReading, Rollout
 
 READINGS_PER_STAGE = 240
 READING_AT_MOST_EVERY = 60.0  # seconds
+LOCKED_IN_A_ROW = 3  # rollouts that could not be stored; then the table is locked, and not a row of it
 _encoder = msgspec.json.Encoder()
+log = structlog.get_logger("slipway.rollout")
 
 
-def store(assessments: Sequence[Assessment]) -> set[int]:
-    """Store the records and the readings. Return the rollouts whose record was stored by this worker."""
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The assessments that this worker goes on with, and those that it could not store, each with the cause.
+
+    An assessment is in neither if another worker stored a later one.
+    """
+
+    assessments: list[Assessment] = field(default_factory=list)
+    failures: list[tuple[Assessment, OperationalError]] = field(default_factory=list)
+
+
+def store(assessments: Sequence[Assessment]) -> Stored:
+    """Store the records and the readings. A lock on one rollout does not keep the others from being stored."""
     if not assessments:
-        return set()
-    are_read = [_is_reading_due(assessment) for assessment in assessments]
+        return Stored()
+    stored = _write_unlocked(assessments, _write_records)
+    due = [each for each in stored.assessments if _is_reading_due(each)]
+    unread = _write_unlocked(due, _write_readings).failures if due else []
+    if unread:  # they are for the charts alone
+        names = [assessment.rollout.name for assessment, _ in unread]
+        log.warning("cannot store readings of the guards", rollouts=names, error=first_line(unread[0][1]))
+    with suppress(redis.RedisError):  # the next tick notes it
+        slots.mark_judged({each.rollout.visit.hex: each.measured.tick + 1 for each in stored.assessments})
+    return stored
+
+
+def _write_unlocked(
+    assessments: Sequence[Assessment], write: Callable[[Sequence[Assessment]], list[Assessment]]
+) -> Stored:
+    """Write all at once. If another session holds a lock, write each by itself, so that it costs its rollout alone.
+
+    write: returns those that it wrote.
+    """
+    with suppress(OperationalError), short_lock_waits():
+        return Stored(write(assessments))
+    stored, in_a_row = Stored(), 0
+    for number, assessment in enumerate(assessments):
+        try:
+            with short_lock_waits():
+                stored.assessments.extend(write([assessment]))
+            in_a_row = 0
+        except OperationalError as error:
+            in_a_row += 1
+            stored.failures.append((assessment, error))
+            if in_a_row == LOCKED_IN_A_ROW:  # each of them would wait
+                stored.failures.extend((each, error) for each in assessments[number + 1 :])
+                break
+    return stored
+
+
+def _write_records(assessments: Sequence[Assessment]) -> list[Assessment]:
+    """Write the records. Return the assessments whose record continued the stored one."""
     with connection.cursor() as cursor:
         cursor.execute(
             sql.STORE_EVIDENCE,
@@ -33,18 +86,17 @@ def store(assessments: Sequence[Assessment]) -> set[int]:
                 "visits": [each.rollout.visit for each in assessments],
                 "ticks": [each.measured.tick + 1 for each in assessments],
                 "records": [_encoder.encode(each.record) for each in assessments],
-                "are_read": are_read,
+                "are_read": [_is_reading_due(each) for each in assessments],
                 "read_at": [each.measured.read_at for each in assessments],
             },
         )
         stored = {rollout for (rollout,) in cursor}
-    due = [each for each, is_read in zip(assessments, are_read, strict=True) if is_read and each.rollout.pk in stored]
-    GuardReading.objects.bulk_create([reading for each in due for reading in _readings(each)])
-    with suppress(redis.RedisError):  # the next tick notes it
-        slots.mark_judged(
-            {each.rollout.visit.hex: each.measured.tick + 1 for each in assessments if each.rollout.pk in stored}
-        )
-    return stored
+    return [each for each in assessments if each.rollout.pk in stored]
+
+
+def _write_readings(assessments: Sequence[Assessment]) -> list[Assessment]:
+    GuardReading.objects.bulk_create([reading for each in assessments for reading in _readings(each)])
+    return list(assessments)
 
 
 def _is_reading_due(assessment: Assessment) -> bool:

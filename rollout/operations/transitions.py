@@ -105,7 +105,7 @@ def enter(
 
     changes: columns that differ from those of a rollout that runs at the beginning of the stage.
     """
-    with _short_waits(seen, verb):
+    with _short_waits(seen, verb, "its policies"):
         policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     entered = entered_stage(stage, stages.percent_on_entry(stage, policy.plan) if policy else 0)
     if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
@@ -126,10 +126,12 @@ def change(
 
     Raises Overtaken if it changed after `seen` was read, Refused if another session locks a table.
     """
-    if not Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **(changes or {})):
+    with _short_waits(seen, verb, "its row"):
+        has_changed = Rollout.objects.unchanged_since(seen).update(epoch=F("epoch") + 1, **(changes or {}))
+    if not has_changed:
         raise Overtaken(f"cannot {verb} {seen.name}: it changed after you read it", status_command(seen))
     transaction.on_commit(partial(publish_change, seen.name))
-    with _short_waits(seen, verb):
+    with _short_waits(seen, verb, "its history"):
         rollout = Rollout.objects.get(pk=seen.pk)
         if rollout.unrecorded_transition is not None:
             record_unrecorded(rollout)
@@ -137,14 +139,14 @@ def change(
 
 
 @contextmanager
-def _short_waits(seen: Rollout, verb: str) -> Iterator[None]:
-    """Refuse the verb if a table stays locked: the transaction may hold the row, which an abort waits for."""
+def _short_waits(seen: Rollout, verb: str, needed: str) -> Iterator[None]:
+    """Refuse the verb if what the block needs stays locked: it may hold the row, which an abort waits for."""
     try:
         with short_lock_waits(LOCK_WAIT_MS):
             yield
     except OperationalError as error:
-        problem = f"cannot {verb} {seen.name}: its policies or its history cannot be used: {first_line(error)}"
-        raise Refused(problem, "try again; abort needs neither") from error
+        problem = f"cannot {verb} {seen.name}: {needed} cannot be used: {first_line(error)}"
+        raise Refused(problem, "try again; abort needs neither policies nor history") from error
 
 
 def record(
@@ -191,7 +193,9 @@ def record_unrecorded(rollout: Rollout, judgments: Sequence[Judgment] = ()) -> T
 
 def record_all_unrecorded() -> None:
     """Write each abort that a history lacks. If one cannot be written yet, the next tick tries again."""
-    for rollout in Rollout.objects.exclude(unrecorded_transition=None):
+    with short_lock_waits():
+        unrecorded = list(Rollout.objects.exclude(unrecorded_transition=None))
+    for rollout in unrecorded:
         try:
             with short_lock_waits():
                 record_unrecorded(rollout)
