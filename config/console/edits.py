@@ -12,9 +12,10 @@ from core.access.audit import edits_within
 from core.console import edit_history
 from core.console.admin import EDITS_SHOWN, ReadOnlyAdmin
 from core.console.badges import ago
+from core.console.locks import ListUnlessLocked
 
 
-class Edits(ReadOnlyAdmin):
+class Edits(ListUnlessLocked, ReadOnlyAdmin):
     intro = "Each edit of the configuration, the newest first. Open one to see the values before and after it."
     when_empty = "Edits come from the admin and from commands:"
     command = "python manage.py backfill_providers"

@@ -4,7 +4,7 @@ Its queries are few, and their cost does not grow with the tables: large tables 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -25,7 +25,7 @@ from caching.models import CacheEntry, WarmUp
 from config.console.recent_changes import recent_changes
 from core.console.badges import ago, badge, styled_word
 from core.db.estimates import COUNTED_AT_MOST, estimated_rows
-from core.db.lock_wait import short_lock_waits
+from core.db.lock_wait import short_lock_waits, unless_locked
 from core.errors import first_line
 from core.health_checks import Result, Suite
 from core.redaction import redact
@@ -137,7 +137,7 @@ class HealthContext:
     problems: list[Problem]
 
 
-Part = RolloutsContext | FleetContext | CachesContext | HealthContext
+PARTS = ("rollouts", "fleet", "caches", "health")
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -151,29 +151,38 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def home_context(user: Any) -> dict[str, Any]:
-    """Return the context of each part of the page that the user may see.
+    """Return the context of each part of the page that the user may see, and that no other session locks.
 
     Everything is well only if the user may see every part: the page must not vouch for a part that it did not read.
     """
-    parts: dict[str, tuple[str, Callable[[], Part]]] = {
+    readers: dict[str, tuple[str, Callable[[], Any]]] = {
         "rollouts": ("rollout.view_rollout", partial(_rollouts_context, user)),
         "fleet": ("providers.view_providerstate", _fleet_context),
         "caches": ("caching.view_cacheentry", _caches_context),
         "health": ("rollout.view_recoveryrun", partial(_health_context, user)),
+        "changes": ("rollout.view_transition", partial(recent_changes, user)),
+        "banners": ("rollout.view_rollout", status.banners),
     }
-    visible = {name: read() for name, (permission, read) in parts.items() if user.has_perm(permission)}
-    changes = recent_changes(user) if user.has_perm("rollout.view_transition") else None
-    banners = status.banners() if "rollouts" in visible else []
-    problems = [problem for part in visible.values() for problem in part.problems]
-    is_all_visible = len(visible) == len(parts) and changes is not None
-    return {
-        **visible,
-        "changes": changes,
-        "banners": banners,
+    allowed = {name: read for name, (permission, read) in readers.items() if user.has_perm(permission)}
+    parts = _read_unlocked(allowed | {"moving": _is_moving})
+    problems = [problem for name in PARTS if name in parts for problem in parts[name].problems]
+    if locked := [name for name in allowed if name not in parts]:
+        problems.append(_problem(f"Another session locks what these need: {', '.join(locked)}", "index"))
+    is_whole = parts.keys() >= readers.keys()
+    return {"changes": None, "banners": [], **parts} | {
         "problems": problems,
-        "is_well": is_all_visible and not banners and not problems,
-        "every": "3s" if _is_moving() else "60s",
+        "is_well": is_whole and not parts["banners"] and not problems,
+        "every": "3s" if parts.get("moving") else "60s",
     }
+
+
+def _read_unlocked(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return what each reader reads, without those that wait for another session's lock."""
+    parts = unless_locked(lambda: {name: read() for name, read in readers.items()})
+    if parts is None:  # one by one, which takes more queries
+        by_name = {name: unless_locked(read) for name, read in readers.items()}
+        parts = {name: part for name, part in by_name.items() if part is not None}
+    return parts
 
 
 def _problem(message: str, page: str, *args: Any, query: str = "") -> Problem:

@@ -1,13 +1,15 @@
 """Short waits for locks: a statement that another session blocks gives up, instead of waiting for its end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from core.db import sql
 
 SHORT_MS = 250
+T = TypeVar("T")
 
 
 @contextmanager
@@ -27,3 +29,12 @@ def short_lock_waits(milliseconds: int = SHORT_MS) -> Iterator[None]:
         yield
         if is_savepoint:  # after an error the rollback does this
             cursor.execute(sql.LIMIT_LOCK_WAITS, [before])
+
+
+def unless_locked(read: Callable[[], T]) -> T | None:
+    """Return what `read` returns, and None if one of its statements waited too long for another session's lock."""
+    try:
+        with short_lock_waits():
+            return read()
+    except OperationalError:
+        return None

@@ -1,12 +1,12 @@
 """The pages on which policies are edited: those of a stage, and the parts of a rollout's page."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -14,7 +14,7 @@ from django.utils.text import capfirst
 from core.console.admin import SlipwayAdmin, TabularInline
 from core.console.badges import on_off
 from core.console.fields import TextField
-from core.db.lock_wait import short_lock_waits
+from core.console.locks import ListUnlessLocked, page_unless_locked
 from rollout.models import GuardPolicy, StagePolicy
 from rollout.operations import policies
 
@@ -75,7 +75,7 @@ class GuardPolicyInline(PolicyInline):
     verbose_name_plural = "Guards"
 
 
-class PoliciesAdmin(SlipwayAdmin):
+class PoliciesAdmin(ListUnlessLocked, SlipwayAdmin):
     """The base of pages on which policies are edited."""
 
     formfield_overrides = LIST_WIDGETS
@@ -89,13 +89,9 @@ class PoliciesAdmin(SlipwayAdmin):
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Show the form or save it. If another session locks a table, show the list instead of waiting."""
-        try:
-            with short_lock_waits():
-                page: Any = super().changeform_view(request, *args, **kwargs)
-                return page.render() if hasattr(page, "render") else page  # type: ignore[no-any-return]
-        except OperationalError:
-            messages.error(request, "cannot show the page: another session locks a table; abort works all the same")
-            return self.response_post_save_change(request, None)  # type: ignore[no-any-return]
+        show = partial(super().changeform_view, request, *args, **kwargs)
+        instead = partial(self.response_post_save_change, request, None)
+        return page_unless_locked(request, show, instead, "abort works all the same")
 
     def after_refusal(self, request: HttpRequest) -> HttpResponse:
         """Return the response after a save was refused: the page again, as it is now."""

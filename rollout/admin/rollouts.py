@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.validators import validate_slug
-from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -19,7 +18,8 @@ from core.console.badges import ago, badge
 from core.console.confirm import PaceForm, ReasonForm, verb_page
 from core.console.fields import TextField
 from core.console.keyset import KeysetAdmin
-from core.db.lock_wait import short_lock_waits
+from core.console.locks import ListUnlessLocked
+from core.db.lock_wait import unless_locked
 from core.switches import Part
 from rollout import status
 from rollout.admin import confirmations, context
@@ -192,11 +192,7 @@ def _live_context(request: HttpRequest, rollout: Rollout) -> dict[str, Any]:
 
 def _unless_locked(answer: Callable[[], HttpResponse]) -> HttpResponse:
     """Return the answer, a part of a page; 204 if a table stays locked: then the browser keeps what it shows."""
-    try:
-        with short_lock_waits():
-            return answer()
-    except OperationalError:
-        return HttpResponse(status=204)
+    return unless_locked(answer) or HttpResponse(status=204)
 
 
 def _timeline_context(rollout: Rollout) -> dict[str, Any]:
@@ -228,7 +224,7 @@ def _address(page: str, *args: Any) -> str:
 
 
 @admin.register(Transition)
-class TransitionAdmin(KeysetAdmin):
+class TransitionAdmin(ListUnlessLocked, KeysetAdmin):
     intro = "Every change of a rollout: what, by whom, why, and on which evidence. Kept for two years."
     when_empty = "Start a rollout:"
     command = "python manage.py rollout start --pace 0.05"

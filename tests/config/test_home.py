@@ -64,6 +64,11 @@ def test_it_shows_the_state_of_every_part(fleet: None, browse: Callable[[str], C
     assert page(viewer, LIVE).startswith('<div id="home"')
 
 
+def test_the_time_left_is_that_of_the_rollouts_pace(fleet: None, browse: Callable[[str], Client]) -> None:
+    lifecycle.start(Rollout.objects.get(), actor=SYSTEM, reason="", pace=0.5)
+    assert "4:59 left" in page(browse("Viewer"))
+
+
 def test_if_nothing_moves_it_refreshes_once_a_minute(fleet: None, browse: Callable[[str], Client]) -> None:
     viewer = browse("Viewer")
     assert 'hx-trigger="every 60s' in page(viewer)
@@ -87,7 +92,9 @@ def test_it_takes_at_most_twenty_queries(fleet: None, browse: Callable[[str], Cl
     RecoveryRun.objects.create(kind="standard", outcome="done", is_rehearsal=True, actor="a", ended_at=Now())
     with CaptureQueriesContext(connection) as queries:
         page(viewer)
-    assert len(queries) <= 20, [query["sql"][:90] for query in queries]
+    frame = ("SAVEPOINT", "RELEASE SAVEPOINT", "SELECT current_setting('lock_timeout')")  # of a limited wait for locks
+    reads = [query["sql"][:90] for query in queries if not query["sql"].startswith(frame)]
+    assert len(reads) <= 20, reads
 
 
 def test_a_user_without_permissions_sees_nothing(fleet: None) -> None:

@@ -136,6 +136,25 @@ def test_the_pages_do_not_wait_for_a_lock(at_stage: Stages, browse: Browse) -> N
         assert operator.get(address("timeline")).status_code == 204  # the browser keeps what it shows
 
 
+@committed
+def test_the_home_page_and_the_lists_do_not_wait_for_the_history(at_stage: Stages, browse: Browse) -> None:
+    at_stage("DARK_MODE")
+    operator = browse("Operator")
+    with locked("rollout_transition", "rollout_stagepolicyevent", "rollout_guardpolicyevent", "pghistory_context"):
+        home = operator.get("/admin/")
+        assert "Another session locks what these need: changes" in home.content.decode()
+        assert 'id="abort-derived-data"' in home.content.decode()
+        assert operator.get("/admin/rollout/stagepolicy/").status_code == 200
+        for page in ("rollout/transition", "pghistory/context"):
+            shown = operator.get(f"/admin/{page}/", follow=True).content.decode()
+            assert "cannot show the page: another session locks a table" in shown
+    with locked("rollout_stagepolicy"):
+        shown = operator.get("/admin/rollout/stagepolicy/", follow=True).content.decode()
+        assert "cannot show the page: another session locks a table" in shown
+    with locked("rollout_activation"):
+        assert "Another session locks what these need: banners" in operator.get("/admin/live/").content.decode()
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("break_it", [break_policy, remove_policy])
 def test_a_policy_that_cannot_be_judged_hides_nothing_and_blocks_no_verb(
