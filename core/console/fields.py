@@ -4,6 +4,7 @@ from django import forms
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminFileFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -33,6 +34,10 @@ class TextField(forms.CharField):
 
 class NumberField(forms.FloatField):
     widget = UnfoldAdminDecimalFieldWidget
+
+
+class WholeNumberField(forms.IntegerField):
+    widget = UnfoldAdminIntegerFieldWidget
 
 
 class SwitchField(forms.BooleanField):

@@ -26,6 +26,7 @@ from rollout.decisions.wording import format_limit, format_value
 from rollout.gate import mismatches
 from rollout.models import Rollout, StagePolicy, Transition
 from rollout.operations import policies
+from rollout.operations.versions import GUARD_ADDED, GUARD_DELETED
 from rollout.status import Status, banners, read_status
 
 TRANSITIONS_AT_MOST = 50
@@ -232,6 +233,9 @@ def _edit_entries(rows: Sequence[Model]) -> Iterator[TimelineEntry]:
     for edit in edits(rows, EDITS_AT_MOST):
         if edit.label == "update" and set(edit.changes) != {"version"}:
             yield _edit_entry(edit, names[edit.pk])
+        elif edit.verb in (GUARD_ADDED, GUARD_DELETED):
+            title = "Guard added" if edit.verb == GUARD_ADDED else "Guard deleted"
+            yield TimelineEntry(edit.at, f"{title}: {names[edit.pk]}", edit.actor, "")
 
 
 def _edit_entry(edit: Edit, policy_name: str) -> TimelineEntry:

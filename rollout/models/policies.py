@@ -168,6 +168,8 @@ class GuardPolicy(models.Model):
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["policy", "guard", "metric"], name="guard_policy_unique"),
+            models.UniqueConstraint(fields=["policy", "metric"], condition=~Q(metric=""), name="guard_metric_unique"),
+            models.CheckConstraint(condition=~Q(metric__in=Guard.values), name="guard_metric_is_no_guard"),
             models.CheckConstraint(
                 condition=Q(guard__in=OWN_GUARDS) & ~Q(metric="") | ~Q(guard__in=OWN_GUARDS) & Q(metric=""),
                 name="guard_policy_metric_of_own_guards",
@@ -217,6 +219,8 @@ class GuardPolicy(models.Model):
     def _describe_wrong_metric(self) -> str:
         if self.guard in OWN_GUARDS and not self.metric:
             return "metric must be the name of an own metric, as observe() gets it (got none)"
+        if self.metric in Guard.values:
+            return f"metric must not have the name of another guard (got {self.metric})"
         if self.guard not in OWN_GUARDS and self.metric:
             return f"metric must be empty for this guard (got {self.metric})"
         return ""

@@ -1,6 +1,7 @@
 """Operations on the configuration of rollouts: making one, and editing the policies of its stages and guards."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -138,7 +139,7 @@ def save_policies(policies: Sequence[Policy], *, actor: Actor) -> None:
 
     Each policy of a stage has the version with which its caller read it, which is compared with the stored one; a
     guard has that of its stage (`guard.policy.version`). The edit makes the next version.
-    Running rollouts are judged by the new policies from the next tick on.
+    Running rollouts are judged by the new policies from the next tick on; gates act on a new hold-back at once.
 
     Raises Refused without the permission, WrongInput if a number is outside its range or if no guard of a stage could
     ever be measured, Overtaken if the policies of a stage or its guards changed after the caller read them. The message
@@ -149,7 +150,7 @@ def save_policies(policies: Sequence[Policy], *, actor: Actor) -> None:
         _require_valid(policy)
     read_stages = {id(stage): stage for stage in map(_stage_policy_of, policies)}.values()
     versions.require_unchanged(read_stages)
-    _require_measurable(policies)
+    require_measurable(policies)
     for stage in read_stages:
         stage.version += 1
     edited = {policy.pk: policy for policy in policies if isinstance(policy, StagePolicy)}
@@ -159,6 +160,8 @@ def save_policies(policies: Sequence[Policy], *, actor: Actor) -> None:
         for policy in policies:
             if isinstance(policy, GuardPolicy):
                 policy.save(update_fields=EDITABLE_FIELDS[GuardPolicy])
+    for name in {stage.rollout.name for stage in read_stages}:
+        transaction.on_commit(partial(transitions.publish_change, name))
 
 
 def _stage_policy_of(policy: Policy) -> StagePolicy:
@@ -175,7 +178,7 @@ def _require_valid(policy: Policy) -> None:
         raise WrongInput(f"cannot save {policy}: {'; '.join(error.messages)}", "nothing was stored") from None
 
 
-def _require_measurable(edited: Sequence[Policy]) -> None:
+def require_measurable(edited: Sequence[Policy]) -> None:
     """Raise WrongInput if no guard of an edited stage could ever be measured after the edit."""
     stages = {stage.pk: stage for stage in map(_stage_policy_of, edited)}
     guards = {guard.pk: guard for guard in GuardPolicy.objects.filter(policy__in=stages)}
@@ -198,9 +201,12 @@ def _require_measurable(edited: Sequence[Policy]) -> None:
 
 
 def policies_of(rollout: Rollout) -> list[Sequence[Policy]]:
-    """Return the policies of the rollout's stages, and those of its guards. Their edits are part of its history."""
-    guards = GuardPolicy.objects.filter(policy__rollout=rollout).select_related("policy__rollout")
-    return [list(rollout.policies.select_related("rollout")), list(guards)]
+    """Return the policies of the rollout's stages, and those of their guards. Their edits are part of its history.
+
+    Deleted guards are included.
+    """
+    stages = list(rollout.policies.select_related("rollout"))
+    return [stages, versions.with_deleted(stages)]
 
 
 def last_edit(rollout: Rollout) -> str:

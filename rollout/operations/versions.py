@@ -6,9 +6,11 @@ from typing import Any
 from django.db.models import Min
 
 from core.access.audit import Edit, edits
-from rollout.models import StagePolicy
+from rollout.decisions.guards import OWN_GUARDS
+from rollout.models import GuardPolicy, StagePolicy
 from rollout.operations.transitions import Overtaken
 
+GUARD_ADDED, GUARD_DELETED = "add guard", "delete guard"  # the verbs of the edits
 EDITS_AT_MOST = 50  # of each table, that are searched for the changes of the others
 
 
@@ -39,17 +41,39 @@ def _changes_since(seen: StagePolicy) -> Iterator[str]:
         return
     for row_edits, prefix in _edits_by_row(seen):
         for edit in reversed(row_edits):
-            if edit.label == "update" and edit.at >= since:
-                for column, (old, new) in edit.changes.items():
-                    if column != "version":
-                        yield f"{prefix}{column}: {_text(old)} → {_text(new)}, by {edit.actor or 'an SQL statement'}"
+            if edit.at >= since:
+                yield from (f"{prefix}{change}, by {edit.actor or 'an SQL statement'}" for change in _changes(edit))
+
+
+def _changes(edit: Edit) -> Iterator[str]:
+    if edit.label != "update":
+        yield "added" if edit.label == "insert" else "deleted"
+        return
+    for column, (old, new) in edit.changes.items():
+        if column != "version":
+            yield f"{column}: {_text(old)} → {_text(new)}"
 
 
 def _edits_by_row(policy: StagePolicy) -> Iterator[tuple[list[Edit], str]]:
     """Yield the edits of the policy and of each of its guards, the newest first, with a prefix for their columns."""
     yield edits([policy], EDITS_AT_MOST), ""
-    for guard in policy.guards.all():
+    for guard in with_deleted([policy]):
         yield edits([guard], EDITS_AT_MOST), f"{guard.metric or guard.guard} "
+
+
+def with_deleted(stages: Collection[StagePolicy]) -> list[GuardPolicy]:
+    """Return the guards of these stages, and those on own metrics that were deleted, of which only edits are stored."""
+    by_pk = {stage.pk: stage for stage in stages}
+    guards = list(GuardPolicy.objects.filter(policy__in=by_pk).select_related("policy__rollout"))
+    present = [guard.pk for guard in guards]
+    deletions: Any = GuardPolicy.pgh_event_model.objects.filter(  # type: ignore[attr-defined]
+        policy__in=by_pk, pgh_label="delete", guard__in=OWN_GUARDS
+    ).exclude(pgh_obj__in=present)
+    deleted = [
+        GuardPolicy(pk=event.pgh_obj_id, policy=by_pk[event.policy_id], guard=event.guard, metric=event.metric)
+        for event in deletions
+    ]
+    return [*guards, *deleted]
 
 
 def _text(value: Any) -> str:
