@@ -1,7 +1,7 @@
 """The measurements of rollouts: their stored records, continued with what Redis holds since. It changes nothing.
 
-All rollouts are read together, in a fixed number of queries and one round trip to Redis, so that a tick takes about as
-long with hundreds of rollouts as with one.
+All rollouts are read together, in a fixed number of queries and one round trip to Redis. So a tick takes about as long
+with hundreds of rollouts as with one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +32,8 @@ RESTORED = "the database was restored to a time before its last measurements"
 class Measured:
     """A rollout with its policy, and what was measured in its stage visit up to one moment.
 
-    tick: the number of the stored record; 0: none is stored.
-    is_new: whether the stored record belongs to an earlier visit.
+    stored: the record as the last tick of this visit stored it; empty if there was none.
+    tick: the number of the tick that stored a record of the rollout last; 0: none did.
     judged_at, read_at: when the last tick judged this visit, and when its readings were stored; None: never.
     trip_errors: the errors that tripped the rollout; 0 if it did not trip.
     now: the time of the database's clock.
@@ -70,7 +70,7 @@ class Surroundings:
 
     @classmethod
     def read(cls) -> Self:
-        """Return the present ones."""
+        """Return the present facts."""
         switches = dict(Activation.objects.values_list("part", "is_on"))
         now: datetime = Activation.objects.values_list(Now(), flat=True)[:1].get()
         return cls(feeds.read_feeds(), switches.get(Part.SERVING, False), switches.get(Part.ADVANCING, False), now)
@@ -98,9 +98,9 @@ def measure(rollouts: Sequence[Rollout]) -> list[Measured | Exception]:
 
 
 def _read_stored(rollouts: Iterable[Rollout]) -> dict[int, VisitEvidence]:
-    """Return the stored evidence of the rollouts' present visits, by rollout."""
-    visits = {rollout.pk: rollout.visit for rollout in rollouts}
-    return {row.pk: row for row in VisitEvidence.objects.filter(pk__in=visits)}
+    """Return the row that each rollout has, by rollout. It may still be that of an earlier visit."""
+    rows = VisitEvidence.objects.filter(pk__in=[rollout.pk for rollout in rollouts])
+    return {row.pk: row for row in rows}
 
 
 def _read_slots(rollouts: Sequence[Rollout], stored: Mapping[int, VisitEvidence]) -> dict[int, VisitSlots]:
@@ -127,32 +127,32 @@ def _measured(
     policy = next((each for each in rollout.policies.all() if each.stage == rollout.stage), None)
     if policy is None:
         raise StagePolicy.DoesNotExist(f"{rollout.name} has no policy for {rollout.stage}")
-    is_new = row is None or row.visit != rollout.visit
-    stored = VisitRecord() if row is None or is_new else row.decoded()
+    of_visit = row if row is not None and row.visit == rollout.visit else None
+    stored = of_visit.decoded() if of_visit else VisitRecord()
     rules, setting = policy.rules(), setting_of(rollout, policy)
     record: VisitRecord | None = None
     now = stored
     if slots is not None:
         record = with_closed_slots(stored, slots, rules, setting, policy.window_minutes)
-        lost = record.lost or _loss(record, row, slots, is_new=is_new)
+        lost = record.lost or _loss(record, of_visit, slots)
         record = replace(record, lost=lost, is_marked=record.is_marked or slots.judged is not None)
         now = record
         if open_slot := slots.slots.get(slots.now):
             now = with_counts(record, slots.now, open_slot, policy.window_minutes)
     return Measured(
-        rollout,
-        policy,
-        rules,
-        setting,
-        Measurements(record, now, surroundings.feeds),
-        stored,
-        row.tick if row else 0,
-        None if row is None or is_new else row.judged_at,
-        None if row is None or is_new else row.read_at,
-        slots.trip_errors if slots else 0,
-        surroundings.is_serving,
-        surroundings.is_advancing,
-        surroundings.now,
+        rollout=rollout,
+        policy=policy,
+        rules=rules,
+        setting=setting,
+        measurements=Measurements(record, now, surroundings.feeds),
+        stored=stored,
+        tick=row.tick if row else 0,
+        judged_at=of_visit.judged_at if of_visit else None,
+        read_at=of_visit.read_at if of_visit else None,
+        trip_errors=slots.trip_errors if slots else 0,
+        is_serving=surroundings.is_serving,
+        is_advancing=surroundings.is_advancing,
+        now=surroundings.now,
     )
 
 
@@ -166,16 +166,17 @@ def with_closed_slots(
     return replace(record, slot=max(record.slot, slots.now - 1))
 
 
-def _loss(record: VisitRecord, row: VisitEvidence | None, slots: VisitSlots, *, is_new: bool) -> str:
-    """Return why measurements of this visit are missing; empty if none are."""
+def _loss(record: VisitRecord, of_visit: VisitEvidence | None, slots: VisitSlots) -> str:
+    """Return why measurements of this visit are missing; empty if none are.
+
+    of_visit: the row that the last tick of this visit stored; None if there was none.
+    """
     if slots.is_lost:
         return LOST
-    if is_new:  # a tick has noted this visit that the table does not know
-        return RESTORED if slots.judged is not None else ""
     if slots.judged is None:
         return LOST if record.is_marked else ""
-    assert row is not None  # noqa: S101 - else the visit is new
-    return RESTORED if slots.judged > row.tick else ""
+    stored_tick = of_visit.tick if of_visit else 0
+    return RESTORED if slots.judged > stored_tick else ""  # Redis knows a tick that the table does not
 
 
 def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:
