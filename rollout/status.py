@@ -10,14 +10,14 @@ from typing import Any
 import redis
 from django.db import OperationalError
 
+from core.db.clock import database_now
 from core.db.lock_wait import short_lock_waits
 from core.errors import WrongInput
 from core.switches import Part
 from rollout.choices import RunState, Stage
-from rollout.control import feeds, loop
-from rollout.control.assessment import Assessment
+from rollout.control import feeds
+from rollout.control.assessment import Assessment, CannotJudge, assess_for_operator
 from rollout.control.feeds import FeedCounts
-from rollout.control.judging import CannotJudge, judge
 from rollout.decisions.forecast import describe_hold
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import Decision, Next, seconds_left
@@ -106,13 +106,13 @@ def read_status(rollout: Rollout) -> Status:
     feed_counts = feeds.count_feeds() or FeedCounts()
     is_frozen = not Activation.objects.allows(Part.ADVANCING)
     if rollout.stage == Stage.DISABLED:
-        now = loop.database_now(rollout)
+        now = database_now(rollout)
         in_stage = (now - rollout.stage_entered_at).total_seconds()
         return Status(rollout, in_stage, None, _until_started(rollout, now), [], feed_counts, is_frozen)
     try:
-        assessment = judge(rollout)
+        assessment = assess_for_operator(rollout)
     except CannotJudge as error:
-        in_stage = (loop.database_now(rollout) - rollout.stage_entered_at).total_seconds()
+        in_stage = (database_now(rollout) - rollout.stage_entered_at).total_seconds()
         cause = str(error)
         return Status(rollout, in_stage, None, f"cannot be judged: {cause}", [], feed_counts, is_frozen, cause)
     in_stage = (assessment.now - rollout.stage_entered_at).total_seconds()

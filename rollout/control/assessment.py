@@ -4,16 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from core.db.lock_wait import short_lock_waits
+from core.errors import first_line
+from core.redaction import redact
 from rollout.choices import RunState, Stage, Verdict
 from rollout.control.measure import Measured, measure
 from rollout.decisions.guards import Judgment
 from rollout.decisions.judging import judge
 from rollout.decisions.record import VisitRecord
 from rollout.decisions.stages import Decision, Progress, StagePlan, decide
-from rollout.models import Rollout
+from rollout.models import Rollout, StagePolicy
 
 TICK_SECONDS = 4.0  # a little less than the time from one tick to the next
 GAP_SECONDS = 30.0  # a longer time between two ticks does not count: gates were blind in it
+
+
+class CannotJudge(Exception):
+    """The rollout cannot be judged now. The message is the cause, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,20 @@ def assess(rollout: Rollout) -> Assessment:
     if isinstance(measured, Exception):
         raise measured
     return assess_measured(measured)
+
+
+def assess_for_operator(rollout: Rollout) -> Assessment:
+    """Return the assessment of a rollout that is not disabled. A locked table does not keep the operator waiting.
+
+    Raises CannotJudge if its policy is missing or broken, if a table is locked, or if the code of an app fails.
+    """
+    try:
+        with short_lock_waits():
+            return assess(rollout)
+    except StagePolicy.DoesNotExist:
+        raise CannotJudge(f"it has no policy for {rollout.stage}") from None
+    except Exception as error:
+        raise CannotJudge(redact(first_line(error, type(error).__name__))) from error
 
 
 def assess_measured(measured: Measured) -> Assessment:

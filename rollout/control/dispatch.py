@@ -7,7 +7,7 @@ import structlog
 from core.access.actors import Actor
 from core.errors import Refused
 from rollout.choices import Stage
-from rollout.control.judging import CannotJudge, judge
+from rollout.control.assessment import CannotJudge, assess_for_operator
 from rollout.decisions.guards import Judgment
 from rollout.models import Rollout, Transition
 from rollout.operations import archive, lifecycle
@@ -46,7 +46,7 @@ def apply_verb(verb: str, rollout: Rollout, *, actor: Actor, reason: str, pace: 
 
 def _judgments(rollout: Rollout) -> Sequence[Judgment]:
     """Return the guards' judgments now. Raises CannotJudge."""
-    return [] if rollout.stage == Stage.DISABLED else judge(rollout).judgments
+    return [] if rollout.stage == Stage.DISABLED else assess_for_operator(rollout).judgments
 
 
 def _judgments_for_advance(rollout: Rollout) -> Sequence[Judgment]:

@@ -6,18 +6,15 @@ first one that moves a rollout from its epoch wins; the others do nothing.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 
 import redis
 import structlog
-from django.db.models import Model
-from django.db.models.functions import Now
 
 from core.access.actors import SYSTEM
 from core.db.lock_wait import short_lock_waits
 from core.notices.notify import Event, notify
 from rollout.choices import RunState, Stage
-from rollout.control.assessment import Assessment, assess, assess_measured
+from rollout.control.assessment import Assessment, assess_measured
 from rollout.control.measure import Measured, measure
 from rollout.control.records import store
 from rollout.decisions.guards import Judgment
@@ -27,7 +24,6 @@ from rollout.models import Rollout
 from rollout.operations import lifecycle, transitions
 from rollout.operations.lifecycle import Overtaken
 
-__all__ = ["apply_decision", "assess", "database_now", "tick"]
 log = structlog.get_logger("slipway.rollout")
 
 
@@ -83,15 +79,6 @@ def _measure_all(rollouts: Sequence[Rollout]) -> Sequence[Measured | Exception]:
 def _report_unjudged(rollout: Rollout, error: Exception) -> None:
     log.error("cannot judge a rollout; its gates answer control", rollout=rollout.name, exc_info=error)
     marks.mark_blind(rollout.name)
-
-
-def database_now(row: Model) -> datetime:
-    """Return the time of the database's clock.
-
-    row: any stored row; the query goes by way of it.
-    """
-    now: datetime = type(row)._default_manager.filter(pk=row.pk).values_list(Now(), flat=True).get()
-    return now
 
 
 def apply_decision(assessment: Assessment) -> bool:

@@ -14,6 +14,7 @@ from core.access.actors import Machine
 from core.errors import Refused
 from rollout.choices import Stage
 from rollout.control import feeds, loop
+from rollout.control.assessment import assess
 from rollout.control.feeds import FeedCounts
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
@@ -232,7 +233,7 @@ def test_a_watcher_that_raises_blocks_no_verb_and_makes_feed_health_not_measurab
     caplog.set_level(logging.ERROR)
     watchers.append(raising)
     for _ in range(2):
-        verdicts = {judgment.guard.value: judgment.verdict.value for judgment in loop.assess(rollout()).judgments}
+        verdicts = {judgment.guard.value: judgment.verdict.value for judgment in assess(rollout()).judgments}
         assert verdicts["feed_health"] == "ERROR"
     logged = [record.msg for record in caplog.records if isinstance(record.msg, dict) and "watcher" in record.msg]
     assert [entry["watcher"] for entry in logged] == ["tests.rollout.test_abort.raising"]
@@ -241,7 +242,7 @@ def test_a_watcher_that_raises_blocks_no_verb_and_makes_feed_health_not_measurab
         "Feeds watched: 4 (3 healthy, 1 failing, 0 inactive); not measurable: tests.rollout.test_abort.raising" in shown
     )
     watchers.remove(raising)
-    judged = {judgment.guard.value: judgment for judgment in loop.assess(rollout()).judgments}
+    judged = {judgment.guard.value: judgment for judgment in assess(rollout()).judgments}
     assert judged["feed_health"].value == 0.25
     watchers.append(raising)
     lifecycle.abort(rollout(), actor=ANNA, reason="")

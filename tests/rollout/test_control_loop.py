@@ -17,6 +17,7 @@ from core.redis import client
 from providers.models import ProviderState
 from rollout.choices import Stage
 from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm, serving_at
 from rollout.gate import gate, runtime
@@ -172,7 +173,7 @@ def test_two_ticks_at_the_same_time_advance_it_once() -> None:
     start()
     traffic()
     time_passes(60)
-    first, second = loop.assess(now()), loop.assess(now())
+    first, second = assess(now()), assess(now())
     assert loop.apply_decision(first) is True
     with pytest.raises(lifecycle.Overtaken):
         loop.apply_decision(second)
@@ -272,7 +273,7 @@ def test_a_trip_is_not_forgotten_by_what_happens_before_the_tick() -> None:
     start()
     Rollout.objects.update(stage="SHADOW_MODE")
     traffic()
-    seen, judgments = now(), loop.assess(now()).judgments
+    seen, judgments = now(), assess(now()).judgments
     exceed_hard_limit()
     lifecycle.advance(seen, judgments, actor=ANNA, reason="it raced the trip")
     lifecycle.pause(now(), actor=ANNA, reason="")
@@ -310,10 +311,10 @@ def test_the_sample_of_control_is_kept_for_the_next_stage() -> None:
     traffic()
     close_slots()
     tick()
-    lifecycle.advance(now(), loop.assess(now()).judgments, actor=ANNA, reason="")
+    lifecycle.advance(now(), assess(now()).judgments, actor=ANNA, reason="")
     assert (now().control_requests, now().control_errors) == (400, 8)
     assert now().control_slow_bucket == bucket_number(20)
-    assert loop.assess(now()).measured.setting.hard_limit > 5
+    assert assess(now()).measured.setting.hard_limit > 5
 
 
 def test_each_percent_step_needs_a_sample_of_its_own() -> None:
@@ -324,7 +325,7 @@ def test_each_percent_step_needs_a_sample_of_its_own() -> None:
     assert position() == ("PARTIAL_ACTIVE", 25)
     time_passes(60)
     assert tick() == 0
-    assert "0 of 50 samples at 25 %" in loop.assess(now()).decision.reasons[0]
+    assert "0 of 50 samples at 25 %" in assess(now()).decision.reasons[0]
     traffic()
     assert tick() == 1
     assert position() == ("PARTIAL_ACTIVE", 50)
@@ -351,7 +352,7 @@ def test_calls_with_serving_off_are_no_evidence(at_stage: Callable[..., None]) -
     for _ in range(60):
         gate("derived-data").run("account-7", control=lambda: 1, candidate=lambda: 1)
     runtime.shared().flush()
-    assert {each.samples for each in loop.assess(now()).judgments if each.name == "traffic"} == {0}
+    assert {each.samples for each in assess(now()).judgments if each.name == "traffic"} == {0}
 
 
 def test_time_without_a_tick_does_not_count() -> None:
@@ -362,7 +363,7 @@ def test_time_without_a_tick_does_not_count() -> None:
     Rollout.objects.update(percent_entered_at=F("percent_entered_at") - hour)
     VisitEvidence.objects.update(judged_at=F("judged_at") - hour)
     assert tick() == 0
-    assert loop.assess(now()).decision.reasons[0].endswith("s are left")
+    assert assess(now()).decision.reasons[0].endswith("s are left")
 
 
 @pytest.mark.parametrize("loss", ["flushed", "restored"])

@@ -17,6 +17,7 @@ from core.access.actors import SYSTEM, Machine
 from core.errors import SlipwayError
 from rollout.choices import Stage, Verdict
 from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, runtime
 from rollout.models import Rollout, Transition
@@ -48,7 +49,7 @@ def time_passes(minutes: float) -> None:
 
 
 def verdicts() -> dict[str, Verdict]:
-    return {judgment.guard.value: judgment.verdict for judgment in loop.assess(rollout()).judgments}
+    return {judgment.guard.value: judgment.verdict for judgment in assess(rollout()).judgments}
 
 
 @pytest.mark.django_db
@@ -100,7 +101,7 @@ def test_one_odd_observation_blinds_no_guard(at_stage: Stages) -> None:
 def test_an_advance_that_races_a_trip_loses(at_stage: Stages) -> None:
     at_stage("SHADOW_MODE")
     traffic()
-    seen, judgments = rollout(), loop.assess(rollout()).judgments
+    seen, judgments = rollout(), assess(rollout()).judgments
     traffic(6, errors=6)
     lifecycle.advance(seen, judgments, actor=ANNA, reason="it looked good")
     runtime.shared().states.refresh()
@@ -118,7 +119,7 @@ def test_a_clock_that_jumps_moves_no_rollout(at_stage: Stages, days: int) -> Non
     with time_machine.travel(datetime.now(UTC) + timedelta(days=days), tick=True):
         runtime.shared().states.refresh()
         assert loop.tick() == 0
-        assert loop.assess(rollout()).decision.reasons[0].endswith("s are left")
+        assert assess(rollout()).decision.reasons[0].endswith("s are left")
         time_passes(11)
         assert loop.tick() == 1
     assert rollout().stage == "SHADOW_MODE"
@@ -128,7 +129,7 @@ def test_a_clock_that_jumps_moves_no_rollout(at_stage: Stages, days: int) -> Non
 def test_of_four_operators_at_the_same_time_one_advances_it(at_stage: Stages) -> None:
     at_stage("DARK_MODE")
     traffic()
-    judgments, barrier = loop.assess(rollout()).judgments, threading.Barrier(4)
+    judgments, barrier = assess(rollout()).judgments, threading.Barrier(4)
     outcomes: list[str] = []
 
     def advance(seen: Rollout) -> None:
@@ -152,6 +153,7 @@ def test_of_four_operators_at_the_same_time_one_advances_it(at_stage: Stages) ->
 KILLED = """
 import os, django; django.setup()
 from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.models import Rollout, Transition
 Transition.objects.create = lambda **kwargs: os.kill(os.getpid(), 9)  # after the judgment, within the transition
 loop.tick()

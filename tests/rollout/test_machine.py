@@ -27,6 +27,7 @@ from core.errors import SlipwayError
 from core.redis import client, key
 from rollout.choices import Stage
 from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.decisions.guards import FIRST_REQUESTS, Judgment
 from rollout.decisions.stages import ORDER, Arm
 from rollout.gate import Gate, heartbeat
@@ -128,7 +129,7 @@ class World(RuleBasedStateMachine):
     @rule()
     def read_the_guards(self) -> None:
         """Read the rollout as an operator does who acts on it later."""
-        self.judgments, self.seen = list(loop.assess(now()).judgments), now()
+        self.judgments, self.seen = list(assess(now()).judgments), now()
 
     @rule()
     def advance_on_what_was_read(self) -> None:

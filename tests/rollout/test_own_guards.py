@@ -200,4 +200,4 @@ def test_gates_act_on_a_new_hold_back_and_hold_the_keys_back_that_got_the_candid
             assert before <= last or last <= before
             before = last
     finally:
-        shared.states.stop()
+        shared.stop()

@@ -1,7 +1,7 @@
 """The gradual rollback: the rollouts move down one step at a time, and hold at each while the guards watch.
 
-It changes no data. Celery beat's task and each terminal that follows the run do its next step when it is due; a process
-that locks the run's row does the work, and the others skip it.
+It changes no data. Celery beat's task and each terminal that follows the run do its next step when it is due. The
+process that locks the run's row does the work, and the others skip it.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ import redis
 from django.db import transaction
 
 from core.access.actors import Machine
+from core.db.clock import database_now
 from core.text import duration
 from rollout.choices import RunKind, RunOutcome, Stage
-from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.decisions.stages import ORDER
 from rollout.gate import marks
 from rollout.models import RecoveryRun, RecoveryStep, Rollout, Transition
@@ -93,7 +94,7 @@ def take_due_step(run: RecoveryRun) -> RunOutcome | None:
         return RunOutcome.CUT_SHORT
     steps = list(locked_run.steps.filter(name__in=LABELS).order_by("pk"))
     if steps and steps[-1].ended_at is None:
-        if time_left(steps[-1], locked_run.pace, loop.database_now(run)) > timedelta(0):
+        if time_left(steps[-1], locked_run.pace, database_now(run)) > timedelta(0):
             return RunOutcome.RUNNING
         held: HeldStage = {"guards": _verdicts(steps[-1].evidence["moved"])}
         runner.end_step(locked_run, steps[-1].name, RunOutcome.DONE, steps[-1].evidence | held)
@@ -124,7 +125,7 @@ def _verdicts(names: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the verdict of each guard of these rollouts; disabled ones have none."""
     rollouts = Rollout.objects.filter(name__in=names).exclude(stage=Stage.DISABLED)
     return {
-        rollout.name: {judged.name: judged.verdict.value for judged in loop.assess(rollout).judgments}
+        rollout.name: {judged.name: judged.verdict.value for judged in assess(rollout).judgments}
         for rollout in rollouts
     }
 
@@ -159,7 +160,7 @@ def pause_hold(run: RecoveryRun, note: str) -> bool:
     if locked_run is None:
         return False
     for step in run.steps.filter(ended_at=None):
-        step.evidence["paused_at"] = loop.database_now(run).isoformat()
+        step.evidence["paused_at"] = database_now(run).isoformat()
         step.save(update_fields=["evidence"])
     RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.PAUSED, reason=_with_note(locked_run, note))
     return True
@@ -172,7 +173,7 @@ def resume_hold(run: RecoveryRun, note: str) -> bool:
     if locked_run is None:
         return False
     for step in run.steps.filter(ended_at=None, evidence__has_key="paused_at"):
-        length = loop.database_now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
+        length = database_now(run) - datetime.fromisoformat(step.evidence.pop("paused_at"))
         step.evidence["paused_seconds"] = step.evidence.get("paused_seconds", 0) + length.total_seconds()
         step.save(update_fields=["evidence"])
     RecoveryRun.objects.filter(pk=run.pk).update(outcome=RunOutcome.RUNNING, reason=_with_note(locked_run, note))
