@@ -32,6 +32,7 @@ from rollout.gate.slots import (
 
 ADDED_UP_AFTER = 500  # observations; Python collects garbage after 700 new objects, and more often if many are kept
 KEYS_AT_MOST = 4_096  # targeting keys of a visit that are sent to see which arm they got; as many as Redis keeps
+METRIC_NAMES_AT_MOST = 100  # names of own metrics of a rollout in one process; a name with an id in it has no end
 FAILING_AT_MOST = 10_000  # targeting keys that fail in one batch; errors of further ones count one by one
 log = structlog.get_logger("slipway.gate")
 
@@ -76,6 +77,7 @@ class Counters:
         self._sent: set[str] = set()  # visits that this process has counted in
         self._seen: dict[str, set[int]] = {}  # targeting keys that were sent, by visit and step
         self._reasons: set[str] = set()
+        self._metric_names: dict[str, set[str]] = {}  # of own metrics, by rollout
         self.wake = threading.Event()  # set if an observation should be sent at once
 
     def observe(self, observation: Observation) -> None:
@@ -86,6 +88,21 @@ class Counters:
         if len(self._observations) > ADDED_UP_AFTER:
             with self._lock:
                 self._add_up()
+
+    def takes_metrics(self, rollout: str, metrics: Mapping[str, float | bool]) -> bool:
+        """Return whether these own metrics can be counted, and remember their names.
+
+        They cannot if the rollout would have more than METRIC_NAMES_AT_MOST (100) names in this process: the control
+        loop reads all of them at each tick.
+        """
+        known = self._metric_names.get(rollout, set())
+        if known.issuperset(metrics):
+            return True
+        names = known.union(metrics)
+        if len(names) > METRIC_NAMES_AT_MOST:
+            return False
+        self._metric_names[rollout] = names
+        return True
 
     def drop(self, rollout: str, visit: StageVisit, arm: Arm, reason: str) -> None:
         """Count an observation that cannot be used. The first one with this reason is logged."""

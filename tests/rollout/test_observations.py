@@ -62,6 +62,7 @@ class Hostile:
         (Arm.CANDIDATE, 1.0, {"metrics": {"a" * 31: 1}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a": math.nan}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a": 1e200}}),
+        (Arm.CANDIDATE, 1.0, {"metrics": {"a": -(10**400)}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {"a": "1"}}),
         (Arm.CANDIDATE, 1.0, {"metrics": {f"a{number}": 1 for number in range(21)}}),
         (Arm.CANDIDATE, 1.0, {"metrics": [1]}),
@@ -102,6 +103,23 @@ def test_metrics_of_an_answer_that_cannot_be_counted_harm_no_answer(world: World
     answer = Answer("value", metrics={"margin": math.inf})
     assert world.gate.run(IN, control=fails_never, candidate=lambda: answer) == "value"
     assert world.figures() == {"dropped": 1}
+
+
+def test_a_huge_metric_hides_no_errors(world: World) -> None:
+    for number in range(10):
+        world.gate.observe(Arm.CANDIDATE, 1.0, is_error=number < 5, metrics={"margin": 1e99})
+    world.gate.observe(Arm.CANDIDATE, 1.0, metrics={"margin": 1e308})
+    assert world.figures() == {"candidate": 10, "candidate errors": 5, "dropped": 1}
+    assert math.isfinite(world.counted(Arm.CANDIDATE).own["margin"].squares)
+
+
+def test_names_of_metrics_that_never_end_are_dropped(world: World) -> None:
+    with capture_logs() as logs:
+        for number in range(150):
+            world.gate.observe(Arm.CANDIDATE, 1.0, metrics={f"account-{number}": 1})
+    assert world.figures() == {"candidate": 100, "dropped": 50}
+    assert len(world.counted(Arm.CANDIDATE).own) == 100
+    assert "at most 100 different names" in logs[0]["reason"]
 
 
 class Recorder(Counters):

@@ -7,12 +7,12 @@ from numbers import Real
 from typing import Any
 
 from rollout.decisions.stages import Arm
-from rollout.gate.counters import Counters
+from rollout.gate.counters import METRIC_NAMES_AT_MOST, Counters
 from rollout.gate.counting.observation import Observation, StageVisit
 
 LONGEST_MS = 86_400_000.0  # a day; a longer call counts as one of a day, so that sums stay within Redis' integers
 METRICS_AT_MOST = 20
-LARGEST_METRIC = 1e100  # its square, and the sum of any number of squares, is a finite number
+LARGEST_METRIC = 1e100  # the sums of more calls than there ever are, and of their squares, are still finite
 METRIC_NAME = re.compile(r"[-a-zA-Z0-9_]{1,30}")
 Metrics = Mapping[str, float | bool]
 
@@ -53,6 +53,8 @@ def count_observation(
             is_error = _flag("is_error", is_error) or False
             is_hit, is_same = _flag("is_hit", is_hit), _flag("is_same", is_same)
             metrics = check_metrics(metrics)
+            if metrics and not counters.takes_metrics(rollout, metrics):
+                raise Unusable(f"the own metrics of a rollout must have at most {METRIC_NAMES_AT_MOST} different names")
         except Exception as error:  # a foreign type may raise anything when it is looked at
             reason = str(error) if isinstance(error, Unusable) else "a value cannot be read"
             counters.drop(rollout, visit, arm if type(arm) is Arm else Arm.CANDIDATE, reason)
@@ -81,9 +83,9 @@ def _metric_name(name: Any) -> str:
 def _metric_value(value: Any) -> float | bool:
     if is_bool(value):
         return bool(value)
-    if not isinstance(value, Real) or not abs(float(value)) <= LARGEST_METRIC:
+    if not isinstance(value, Real) or not abs(number := float(value)) <= LARGEST_METRIC:
         raise Unusable(f"a metric's value must be a bool or a number from -{LARGEST_METRIC:g} to {LARGEST_METRIC:g}")
-    return float(value)
+    return number
 
 
 def _milliseconds(ms: Any) -> float:
