@@ -163,8 +163,7 @@ def compare_latencies(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     candidate, control = look.arms.candidate, look.arms.control
     smaller = min(candidate.timed, control.timed)
     verdict = _verdict_against_control(rule, look, smaller, look.threshold + math.log(2), look.alarm + math.log(2))
-    arms = look.arms if look.setting.is_endless else look.now.total
-    slowdown = bands.slowdown(arms.candidate.latencies, arms.control.latencies, look.alpha / 2)
+    slowdown = _slowdown(look)
     note = ""
     if slowdown is not None:
         verdict = Verdict.VIOLATION
@@ -185,6 +184,23 @@ def compare_latencies(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     return _with_percentiles(judgment, look)
 
 
+def _slowdown(look: Look) -> bands.Slowdown | None:
+    """Return where the candidate is slower than control, within one percent step.
+
+    Latencies may change with time while the share grows, so the arms are not compared over several steps. The step that
+    was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1.
+    """
+    steps = (
+        [look.arms] if look.setting.is_endless else [each for each in look.now.steps.values() if each.candidate.timed]
+    )
+    for number, arms in enumerate(steps, 1):
+        alpha = look.alpha / 2 / (number * (number + 1))
+        slowdown = bands.slowdown(arms.candidate.latencies, arms.control.latencies, alpha)
+        if slowdown is not None:
+            return slowdown
+    return None
+
+
 def _verdict_against_control(rule: Rule, look: Look, samples: int, threshold: float, alarm: float) -> Verdict:
     """Return the verdict of the evidence that the closed slots gathered.
 
@@ -197,10 +213,23 @@ def _verdict_against_control(rule: Rule, look: Look, samples: int, threshold: fl
         is_suspect = False
     else:
         gathered = -math.inf if state is None else evidence.log_evidence(state)
-        is_worse, is_suspect = gathered >= threshold, gathered > SUSPICION
+        is_worse, is_suspect = gathered >= threshold, max(gathered, _evidence_of_steps(rule, look)) > SUSPICION
     if is_worse:
         return Verdict.VIOLATION
     return Verdict.INCONCLUSIVE if is_suspect or samples < rule.min_samples else Verdict.PASS
+
+
+def _evidence_of_steps(rule: Rule, look: Look) -> float:
+    """Return the logarithm of the evidence in the sums of each percent step.
+
+    The slots of a step in which one arm had no request are part of it. They are compared with another time, so this
+    evidence can hold a rollout, but is no violation.
+    """
+    state, slow_bucket = evidence.NO_EVIDENCE, look.setting.slow_bucket
+    for arms in look.now.steps.values():
+        counts = (*rule.bad_and_total(arms.candidate, slow_bucket), *rule.bad_and_total(arms.control, slow_bucket))
+        state = evidence.add_slot(state, *counts, rule.tolerance)
+    return evidence.log_evidence(state)
 
 
 def _ratio_bound(rule: Rule, look: Look) -> float | None:
@@ -251,14 +280,29 @@ def compare_means(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     )
     if not (candidate.n and control.n):
         return judgment
-    control_mean = control.total / control.n
-    low, high = means.difference_bounds(candidate, control, look.alpha)
-    at_least, at_most = (low, high) if rule.worse is Direction.HIGHER else (-high, -low)  # how much worse it is
-    verdict = Verdict.PASS if min(candidate.n, control.n) >= rule.min_samples else Verdict.INCONCLUSIVE
-    if at_least > (rule.tolerance - 1) * abs(control_mean):
+    judgment = replace(judgment, value=candidate.total / candidate.n, control=control.total / control.n)
+    steps = [
+        (step.candidate.own.get(rule.metric, Moments()), step.control.own.get(rule.metric, Moments()))
+        for step in look.now.steps.values()
+    ]
+    difference = means.difference(steps, look.alpha)
+    if difference is None:
+        return judgment
+    low, high, measured = difference.low, difference.high, difference.measured
+    if rule.worse is Direction.LOWER:
+        low, high, measured = -high, -low, -measured  # how much worse the candidate is
+    allowed = (rule.tolerance - 1) * abs(difference.control)
+    if low > allowed:
         verdict = Verdict.VIOLATION
-    note = "" if math.isinf(at_most) else f"at most {at_most:.3g} {rule.worse.value} than control"
-    return replace(judgment, value=candidate.total / candidate.n, control=control_mean, verdict=verdict, note=note)
+    elif min(candidate.n, control.n) < rule.min_samples or (math.isinf(high) and measured > allowed):
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        verdict = Verdict.PASS
+    if not math.isinf(high):
+        note = f"at most {high:.3g} {rule.worse.value} than control"
+    else:
+        note = "" if verdict is Verdict.PASS else "equal values do not show how much they vary"
+    return replace(judgment, verdict=verdict, note=note if min(candidate.n, control.n) >= means.SMALLEST_SAMPLE else "")
 
 
 def _with_percentiles(judgment: Judgment, look: Look) -> Judgment:

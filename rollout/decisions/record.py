@@ -30,8 +30,8 @@ class VisitRecord:
     steps: the counts by percent step.
     minutes: the counts by minute, as long as the window of the stage; empty without a window.
     tests: the states of the sequential tests, by name.
-    idle_seconds: time since the percent step `idle_step` was entered in which the stage was not in effect.
-    unmeasured: by guard, the number of ticks in a row at which it could not be measured.
+    idle_seconds: time since the rollout's percent `idle_step` was entered in which the stage was not in effect.
+    unmeasured: by guard, the number of ticks in a row at which it could not be measured; early ones count in part.
     is_marked: whether Redis had the mark of a tick in this visit; if it has none later, it lost what was counted.
     lost: why measurements of this visit are missing; empty if none are.
     judgments: those of the last tick.
@@ -43,7 +43,7 @@ class VisitRecord:
     tests: dict[str, States] = field(default_factory=dict)
     idle_step: int = -1
     idle_seconds: float = 0.0
-    unmeasured: dict[str, int] = field(default_factory=dict)
+    unmeasured: dict[str, float] = field(default_factory=dict)
     is_marked: bool = False
     lost: str = ""
     judgments: tuple[Judgment, ...] = ()
@@ -57,9 +57,9 @@ class VisitRecord:
         """Return the counts of the rolling window, or of the whole visit if the stage has none."""
         return reduce(add, self.minutes.values(), Arms()) if self.minutes else self.total
 
-    def idle_at(self, step: int) -> float:
-        """Return the seconds since this percent step was entered in which the stage was not in effect."""
-        return self.idle_seconds if step == self.idle_step else 0.0
+    def idle_at(self, percent: int) -> float:
+        """Return the seconds since the rollout has this percent in which the stage was not in effect."""
+        return self.idle_seconds if percent == self.idle_step else 0.0
 
 
 def test_name(rule: Rule, *, is_against_control: bool) -> str:
@@ -86,10 +86,10 @@ def with_slot(
 
 def with_counts(record: VisitRecord, slot: int, steps: Steps, window_minutes: float | None) -> VisitRecord:
     """Return the record with these counts, but without their evidence, for which a slot must be closed."""
-    minutes = record.minutes
+    minutes: dict[int, Arms] = {}
     if window_minutes is not None:
         minute = slot // SLOTS_PER_MINUTE
-        minutes = {number: arms for number, arms in minutes.items() if number >= minute - window_minutes}
+        minutes = {number: arms for number, arms in record.minutes.items() if number >= minute - window_minutes}
         minutes[minute] = reduce(add, steps.values(), minutes.get(minute, Arms()))
     totals = dict(record.steps)
     for step, arms in steps.items():

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ville import best_rho, normal_mixture
 
 from rollout.decisions.counts import Moments
-from rollout.decisions.statistics.means import SMALLEST_SAMPLE, TUNED_FOR, difference_bounds
+from rollout.decisions.statistics.means import SMALLEST_SAMPLE, TUNED_FOR, difference
 
 ALPHA = 0.05
 VALUES = st.lists(st.floats(-1000, 1000, width=32), min_size=SMALLEST_SAMPLE, max_size=80)
@@ -19,6 +19,12 @@ VALUES = st.lists(st.floats(-1000, 1000, width=32), min_size=SMALLEST_SAMPLE, ma
 def moments(values: ArrayLike) -> Moments:
     sample = np.asarray(values, float)
     return Moments(len(sample), float(sample.sum()), float((sample**2).sum()))
+
+
+def difference_bounds(candidate: Moments, control: Moments, alpha: float) -> tuple[float, float]:
+    """Return the bounds from one percent step."""
+    found = difference([(candidate, control)], alpha)
+    return (found.low, found.high) if found else (-math.inf, math.inf)
 
 
 def width(bounds: tuple[float, float]) -> float:

@@ -11,6 +11,8 @@ for an early sample: a late one has bounds that are narrow anyway.
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rollout.decisions.counts import Moments
 
@@ -19,22 +21,47 @@ SMALLEST_SAMPLE = 50  # values of each arm; below it the normal approximation is
 _ROUNDING = 1e-9  # a variance below this part of the mean square is the rounding error of a constant
 
 
-def difference_bounds(candidate: Moments, control: Moments, alpha: float) -> tuple[float, float]:
-    """Return the smallest and the largest difference, candidate's mean - control's, that is not ruled out.
+class Difference(NamedTuple):
+    """The difference of the arms' means, candidate's - control's.
 
-    The true difference is between them at every look with confidence 1 - alpha. They are infinite if an arm has fewer
-    than SMALLEST_SAMPLE values, or only equal ones: such a sample does not show how much the values vary.
-
-    The share of the traffic must be the same for the whole sample, or the mean must not change with time.
+    low, high: the smallest and the largest one that is not ruled out; infinite if nothing is ruled out.
+    measured: the one in the sample. control: control's mean, with the same weights.
     """
-    variances = _variance_of_mean(candidate), _variance_of_mean(control)
-    if variances[0] is None or variances[1] is None:
-        return -math.inf, math.inf
-    difference = candidate.total / candidate.n - control.total / control.n
-    size = (candidate.n + control.n) * _squared_rho(alpha)
+
+    low: float
+    high: float
+    measured: float
+    control: float
+
+
+def difference(steps: Sequence[tuple[Moments, Moments]], alpha: float) -> Difference | None:
+    """Return the difference of the means; None if no step has values of both arms.
+
+    steps: the values of the candidate and of control in each step of the traffic share. Arms are compared in the same
+        step only, because the means may change with time while the share grows. The differences are weighted by the
+        sizes of the samples, n_c n_k / (n_c + n_k).
+
+    The true difference is between the bounds at every look with confidence 1 - alpha. They are infinite if in each step
+    an arm has fewer than SMALLEST_SAMPLE values, or only equal ones: such a sample does not show how much the values
+    vary.
+    """
+    filled = [(candidate, control) for candidate, control in steps if candidate.n and control.n]
+    if not filled:
+        return None
+    varied = [(one, other) for one, other in filled if _variance_of_mean(one) and _variance_of_mean(other)]
+    measured = varied or filled
+    weights = [one.n * other.n / (one.n + other.n) for one, other in measured]
+    weights = [weight / sum(weights) for weight in weights]
+    pairs = list(zip(weights, measured, strict=True))
+    gap = sum(weight * (one.total / one.n - other.total / other.n) for weight, (one, other) in pairs)
+    control = sum(weight * other.total / other.n for weight, (_, other) in pairs)
+    if not varied:
+        return Difference(-math.inf, math.inf, gap, control)
+    variance = sum(weight**2 * (_variance_of_mean(one) + _variance_of_mean(other)) for weight, (one, other) in pairs)
+    size = sum(one.n + other.n for one, other in measured) * _squared_rho(alpha)
     factor = (size + 1) / size * (math.log(size + 1) - 2 * math.log(alpha))
-    width = math.sqrt((variances[0] + variances[1]) * factor)
-    return difference - width, difference + width
+    width = math.sqrt(variance * factor)
+    return Difference(gap - width, gap + width, gap, control)
 
 
 def _squared_rho(alpha: float) -> float:
@@ -42,11 +69,11 @@ def _squared_rho(alpha: float) -> float:
     return (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / TUNED_FOR
 
 
-def _variance_of_mean(arm: Moments) -> float | None:
-    """Return the variance of the arm's mean, or None if the sample does not show it."""
+def _variance_of_mean(arm: Moments) -> float:
+    """Return the variance of the arm's mean, or 0 if the sample does not show it."""
     if arm.n < SMALLEST_SAMPLE:
-        return None
+        return 0.0
     deviations = arm.squares - arm.total**2 / arm.n
     if deviations <= _ROUNDING * arm.squares:
-        return None
+        return 0.0
     return deviations / (arm.n - 1) / arm.n
