@@ -76,13 +76,13 @@ def assess_measured(measured: Measured) -> Assessment:
         percent=rollout.percent,
         entered_at=rollout.percent_entered_at,
         paused_seconds=rollout.paused_seconds,
-        idle_seconds=record.idle_at(measured.step),
+        idle_seconds=record.idle_at(rollout.percent),
         pace=rollout.pace,
         is_serving=measured.is_serving,
         is_approved=rollout.approved_epoch is not None,
         is_frozen=not measured.is_advancing,
         trip_errors=measured.trip_errors,
-        blind_ticks=max(record.unmeasured.values(), default=0),
+        blind_ticks=int(max(record.unmeasured.values(), default=0)),
         name=rollout.name,
     )
     plan = measured.policy.plan
@@ -92,10 +92,11 @@ def assess_measured(measured: Measured) -> Assessment:
 
 def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitRecord:
     """Return the record as it is after this tick."""
-    record = measured.measurements.record or measured.stored
-    is_due = seconds_since(measured.judged_at, measured.now) >= TICK_SECONDS
+    record, percent = measured.measurements.record or measured.stored, measured.rollout.percent
+    # A tick that comes early counts in part, however many beats or trips request one.
+    part_of_tick = min(1.0, seconds_since(measured.judged_at, measured.now) / TICK_SECONDS)
     unmeasured = {
-        judgment.name: record.unmeasured.get(judgment.name, 0) + is_due
+        judgment.name: record.unmeasured.get(judgment.name, 0.0) + part_of_tick
         for judgment in judgments
         if judgment.verdict is Verdict.ERROR and judgment.is_binding
     }
@@ -104,8 +105,8 @@ def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitReco
         record = replace(record, lost="", is_marked=False)
     return replace(
         record,
-        idle_step=measured.step,
-        idle_seconds=record.idle_at(measured.step) + _idle_seconds(measured),
+        idle_step=percent,
+        idle_seconds=record.idle_at(percent) + _idle_seconds(measured),
         unmeasured=unmeasured,
         judgments=tuple(judgments),
     )

@@ -53,11 +53,6 @@ class Measured:
     is_advancing: bool
     now: datetime
 
-    @property
-    def step(self) -> int:
-        """The share that the candidate serves, which names the percent step."""
-        return self.setting.percent
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -136,9 +131,8 @@ def _measured(
         record = with_closed_slots(stored, slots, rules, setting, policy.window_minutes)
         lost = record.lost or _loss(record, of_visit, slots)
         record = replace(record, lost=lost, is_marked=record.is_marked or slots.judged is not None)
-        now = record
-        if open_slot := slots.slots.get(slots.now):
-            now = with_counts(record, slots.now, open_slot, policy.window_minutes)
+        # A slot without counts still ends the window of earlier ones.
+        now = with_counts(record, slots.now, slots.slots.get(slots.now, {}), policy.window_minutes)
     return Measured(
         rollout=rollout,
         policy=policy,
@@ -182,6 +176,7 @@ def _loss(record: VisitRecord, of_visit: VisitEvidence | None, slots: VisitSlots
 def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:
     """Return the circumstances in which the guards judge the rollout's stage visit."""
     stage = Stage(rollout.stage)
+    percent = serving_at(stage, rollout.percent, policy.hold_back_percent).percent
     count = next((each for each in policy.rules() if each.guard is Guard.ERRORS), None)
     limit = 0
     if count is not None:
@@ -190,8 +185,8 @@ def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:
         )
     return Setting(
         stage=stage,
-        percent=serving_at(stage, rollout.percent, policy.hold_back_percent).percent,
-        is_compared=stage is not Stage.FULL_ACTIVE or policy.hold_back_percent > 0,
+        percent=percent,
+        is_compared=percent < 100,
         first_requests=first_requests_of(policy),
         hard_limit=limit,
         slow_bucket=rollout.control_slow_bucket,

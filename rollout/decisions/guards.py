@@ -86,7 +86,7 @@ class Setting:
     """The circumstances in which the guards judge a stage visit.
 
     percent: the share that the candidate serves, which names the percent step.
-    is_compared: whether control runs beside the candidate.
+    is_compared: whether control serves a part of the keys, or runs beside the candidate.
     first_requests: the count of errors judges so many requests of the candidate; None: always.
     hard_limit: the number of errors that the count allows.
     slow_bucket: the latency bucket of control's 95th percentile in the stage before; None if it was not measured.

@@ -13,6 +13,7 @@ from rollout.gate.marks import errors_of, trip_key
 from rollout.gate.scripts import READ_SLOTS
 
 LIFE_SECONDS = 400 * 86400
+WRITE_SECONDS = 60  # the lifetime of the key that shows that Redis takes writes
 LATENCY_PREFIX = "b"  # of the field that counts a latency bucket; the bucket's number follows
 MICROSECONDS = "us"  # the field that adds the latencies up
 OWN_PREFIX = "own:"  # of the fields of an own metric; its name and one of the following parts come after it
@@ -46,12 +47,17 @@ class VisitSlots:
 
 
 def read_visits(queries: Sequence[VisitQuery]) -> list[VisitSlots]:
-    """Return what was counted in each visit, in one round trip. Raises redis.RedisError."""
+    """Return what was counted in each visit, in one round trip. Raises redis.RedisError.
+
+    A Redis that refuses writes raises it too: its memory or its disk is full, and it takes no counts, so what it holds
+    is not what happened.
+    """
     with client(PATIENT_SECONDS).pipeline(transaction=False) as pipeline:
+        pipeline.set(key("takes-counts"), 1, ex=WRITE_SECONDS)
         for query in queries:
             keys = (visit_key(query.visit), slots_prefix(query.visit), trip_key(query.attempt))
             pipeline.eval(READ_SLOTS, len(keys), *keys, SLOT_SECONDS, query.slot)
-        return [_visit_slots(*answer) for answer in pipeline.execute()]
+        return [_visit_slots(*answer) for answer in pipeline.execute()[1:]]
 
 
 def mark_judged(ticks: Mapping[str, int]) -> None:

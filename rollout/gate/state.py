@@ -219,10 +219,10 @@ def _state(
     limit = None
     if errors_at_most is not None:
         limit = hard_limit(int(errors_at_most), first_requests, control_requests, control_errors)
-    serving = serving_at(Stage(stage), percent, hold_back_percent)
+    serving = serving_at(Stage(stage), percent, hold_back_percent) if is_serving_on else Serving()
     return RolloutState(
         Stage(stage),
-        serving if is_serving_on else Serving(),
+        serving,
         StageVisit(
             # While serving is off the stage is not in effect, and its calls are no evidence for it.
             id=visit.hex if is_serving_on else f"{visit.hex}-off",
