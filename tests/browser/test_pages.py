@@ -15,7 +15,7 @@ from core.access.actors import SYSTEM
 from core.health_checks import Suite
 from providers.models import ProviderState
 from rollout.choices import RunKind
-from rollout.models import Rollout, StagePolicy
+from rollout.models import GuardPolicy, Rollout, StagePolicy
 from rollout.operations import lifecycle
 from rollout.recovery import operations as recovery
 from rollout.recovery.snapshots import operations as snapshots
@@ -48,6 +48,8 @@ PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 def pages() -> list[str]:
     """Return the addresses of the ten main pages, and of pages that they link to."""
     rollout, entry = Rollout.objects.get(), CacheEntry.objects.latest("pk")
+    compared = StagePolicy.objects.get(stage="PARTIAL_ACTIVE")
+    GuardPolicy.objects.get_or_create(policy=compared, guard="own_share", metric="refund", defaults={"at_most": 0})
     state = ProviderState.objects.get(provider="stub", sport="NBA")
     run = recovery.roll_back(RunKind.STANDARD, actor=SYSTEM, reason="a test")
     recovery.execute_run(run)
@@ -61,6 +63,8 @@ def pages() -> list[str]:
         f"/admin/rollout/rollout/{rollout.pk}/change/",
         f"/admin/rollout/rollout/{rollout.pk}/pause/",
         f"/admin/rollout/stagepolicy/{StagePolicy.objects.latest('pk').pk}/change/",
+        f"/admin/rollout/stagepolicy/{compared.pk}/change/",
+        f"/admin/rollout/stagepolicy/{compared.pk}/guards/add/",
         "/admin/rollout/transition/",
         "/admin/validation/validationrun/",
         f"/admin/validation/validationrun/{stored}/change/",
