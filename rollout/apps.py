@@ -11,11 +11,12 @@ class RolloutConfig(AppConfig):
         from core.notices import channels
         from core.notices.notify import deliver_with
         from rollout import models
-        from rollout.operations import transitions
+        from rollout.operations import transitions, versions
         from rollout.recovery.protect import protect, when_restored
 
-        protect(models.StagePolicy, keeps_rows=True)  # they come and go with their rollout
+        protect(models.StagePolicy, keeps_rows=True, volatile=("version",))  # they come and go with their rollout
         protect(models.GuardPolicy, keeps_rows=True)
+        when_restored(versions.renew_restored)
         when_restored(transitions.announce_restored_policies)
         if not settings.EMAIL_BACKEND.endswith("console.EmailBackend"):  # the log has every notice anyway
             deliver_with(channels.by_mail)

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from django.db.models import Min
+from django.contrib.postgres.functions import TransactionNow
+from django.db.models import F, Min, Model, Q
 
 from core.access.audit import Edit, edits
 from rollout.decisions.guards import OWN_GUARDS
@@ -29,6 +30,24 @@ def require_unchanged(seen: Collection[StagePolicy]) -> None:
             f"cannot save {stale[0]}: it changed after you opened it: {'; '.join(changes) or 'see its history'}",
             "open the page again, and repeat your edit if it is still needed",
         )
+
+
+def renew_restored(restored: Collection[type[Model]]) -> None:
+    """Give each stage policy that a restore changed, itself or a guard of it, its next version.
+
+    So an edit is refused if its page was opened before the restore. Call it in the transaction of the restore.
+
+    restored: the models whose rows were put back.
+    """
+    if StagePolicy not in restored and GuardPolicy not in restored:
+        return
+    stage_events: Any = StagePolicy.pgh_event_model  # type: ignore[attr-defined]
+    guard_events: Any = GuardPolicy.pgh_event_model  # type: ignore[attr-defined]
+    in_this_transaction = Q(pgh_created_at=TransactionNow())
+    changed_stages = stage_events.objects.filter(in_this_transaction).values("pgh_obj")
+    changed_guards = guard_events.objects.filter(in_this_transaction).values("policy")
+    changed = Q(pk__in=changed_stages) | Q(pk__in=changed_guards)
+    StagePolicy.objects.filter(changed).update(version=F("version") + 1)
 
 
 def _changes_since(seen: StagePolicy) -> Iterator[str]:

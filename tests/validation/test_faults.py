@@ -114,6 +114,9 @@ def test_a_complete_installation_passes(installation: None) -> None:
             "ALTER TABLE provider_states DROP CONSTRAINT provider_states_max_retries_check",
             {"table_exists_provider_states"},
         ),
+        ("DROP TABLE rollout_visitevidence", {"database_integrity"}),
+        ("ALTER TABLE rollout_visitevidence DROP COLUMN record", {"database_integrity"}),
+        ("ALTER TABLE rollout_guardpolicy DROP COLUMN metric CASCADE", {"database_integrity"}),
         ("ALTER TABLE provider_states DISABLE TRIGGER USER", {"table_exists_provider_states"}),
         (ORPHAN, {"table_exists_provider_states", "database_integrity", "provider_sports_validity"}),
         (

@@ -14,8 +14,9 @@ from caching.models import CacheEntry, CacheTarget
 from core.access.actors import SYSTEM
 from core.errors import WrongInput
 from providers.models import GameLog, PollSlot, PropLine, Provider, ProviderState
-from rollout.models import RecoveryRun, Rollout, Snapshot, StagePolicy
-from rollout.operations import policies
+from rollout.models import GuardPolicy, RecoveryRun, Rollout, Snapshot, StagePolicy, VisitEvidence
+from rollout.operations import own_guards, policies
+from rollout.operations.lifecycle import Overtaken
 from rollout.recovery import operations
 from rollout.recovery.postgres import sql
 from rollout.recovery.postgres.shape import Shape, read_table_shape
@@ -202,6 +203,49 @@ def test_a_restore_neither_adds_nor_removes_policies(snapshot: Snapshot) -> None
     Rollout.objects.filter(name="another").delete()
     restore_and_describe(later.name)
     assert not StagePolicy.objects.exclude(rollout__name="derived-data").exists()
+
+
+def dark_mode() -> StagePolicy:
+    return StagePolicy.objects.get(stage="DARK_MODE")
+
+
+def edit(policy: StagePolicy, minutes: float) -> None:
+    policy.minutes = minutes
+    policies.save_policies([policy], actor=SYSTEM)
+
+
+def test_an_edit_of_a_policy_is_refused_if_its_page_was_opened_before_a_restore(snapshot: Snapshot) -> None:
+    edit(dark_mode(), 20)
+    opened, other_stage = dark_mode(), StagePolicy.objects.get(stage="SHADOW_MODE")
+    restore_and_describe()
+    assert dark_mode().minutes == 10
+    with pytest.raises(Overtaken, match="minutes: 20 → 10"):
+        edit(opened, 30)
+    edit(dark_mode(), 40)
+    with pytest.raises(Overtaken, match="it changed after you opened it"):
+        edit(opened, 30)  # as many edits as when it was opened, but others
+    assert dark_mode().minutes == 40
+    edit(other_stage, 5)  # the restore did not change it
+
+
+def test_a_restore_keeps_the_own_guards_and_the_evidence_of_the_present_visit(snapshot: Snapshot) -> None:
+    policy = StagePolicy.objects.get(stage="SHADOW_MODE")
+    added = GuardPolicy(policy=policy, guard="own_mean", metric="margin", at_most=0)
+    own_guards.add_own_guard(added, actor=SYSTEM)
+    visit = VisitEvidence.objects.create(rollout=policy.rollout, visit=policy.rollout.visit, tick=7, record=b"{}")
+    later = snapshots.create(actor=SYSTEM)
+    assert "rollout_visitevidence" not in (Path(later.folder) / MANIFEST_FILE).read_text()
+    restore_and_describe(snapshot.name)
+    assert GuardPolicy.objects.filter(pk=added.pk).exists()
+    own_guards.delete_own_guard(GuardPolicy.objects.get(pk=added.pk), actor=SYSTEM)
+    full = StagePolicy.objects.get(stage="FULL_ACTIVE")
+    full.hold_back_percent = 10
+    policies.save_policies([full], actor=SYSTEM)
+    restore_and_describe(later.name)
+    assert not GuardPolicy.objects.filter(metric="margin").exists()
+    assert StagePolicy.objects.get(stage="FULL_ACTIVE").hold_back_percent == 0
+    visit.refresh_from_db()
+    assert visit.tick == 7
 
 
 def test_a_restore_of_other_tables_does_not_resume_an_interrupted_one(snapshot: Snapshot) -> None:
