@@ -19,7 +19,7 @@ class Dash(forms.Widget):
     """A dash in place of a field that has no effect."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        return format_html('<span class="sw-help" title="{}">–</span>', "has no effect here")
+        return format_html('<span class="sw-help sw-idle" title="{}">–</span>', "has no effect here")
 
 
 def idle_fields(policy: StagePolicy) -> set[str]:

@@ -40,8 +40,16 @@ class StagePolicy(models.Model):
     rollout = models.ForeignKey(Rollout, models.CASCADE, related_name="policies")
     stage = models.CharField(max_length=16, choices=Stage)
     minutes = models.FloatField(help_text="length of the stage at pace 1, in minutes")
-    percents = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True, validators=[rising])
-    needs_approval = models.BooleanField(default=False)
+    percents = ArrayField(
+        models.PositiveSmallIntegerField(),
+        default=list,
+        blank=True,
+        validators=[rising],
+        help_text="shares of the candidate, in percent, increasing; the stage's time is divided evenly among them",
+    )
+    needs_approval = models.BooleanField(
+        default=False, help_text="an operator must approve before a rollout leaves the stage"
+    )
     window_minutes = models.FloatField(
         null=True, blank=True, help_text="length of the window that is judged, in minutes; empty: the whole stage visit"
     )
@@ -147,7 +155,9 @@ class GuardPolicy(models.Model):
     at_most = models.FloatField(
         help_text="a number of errors, ms, or a share from 0 to 1; of the hit rate the share of misses"
     )
-    min_samples = models.PositiveIntegerField(default=50)
+    min_samples = models.PositiveIntegerField(
+        default=50, help_text="number of observations below which the guard is inconclusive"
+    )
     tolerance = models.FloatField(
         default=1.0, db_default=1.0, help_text="against control: how many times as bad as control; 1: no worse"
     )
@@ -161,7 +171,12 @@ class GuardPolicy(models.Model):
         db_default=Direction.HIGHER,
         help_text="direction in which an own metric becomes worse",
     )
-    leads = models.CharField(max_length=10, choices=Consequence, default=Consequence.DISABLE)
+    leads = models.CharField(
+        max_length=10,
+        choices=Consequence,
+        default=Consequence.DISABLE,
+        help_text="where a rollout goes if the guard is violated",
+    )
 
     class Meta:
         verbose_name_plural = "guard policies"
