@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from core.redis import client
 from rollout.control import loop
+from rollout.control.assessment import assess
 from rollout.decisions.stages import Arm
 from rollout.gate.state import RolloutStates
 from rollout.models import Activation, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
@@ -67,7 +68,7 @@ def test_time_that_did_not_count_still_does_not_after_an_edit_of_the_hold_back()
     StagePolicy.objects.filter(stage="FULL_ACTIVE").update(hold_back_percent=5)
     tick()
     time_passes(2)
-    assert loop.assess(now()).decision.reasons[0].endswith("s are left")
+    assert assess(now()).decision.reasons[0].endswith("s are left")
 
 
 def test_what_left_the_window_is_no_evidence() -> None:
