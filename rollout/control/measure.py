@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Self
 
 import redis
-from django.db.models import prefetch_related_objects
 from django.db.models.functions import Now
 
 from core.switches import Part
@@ -76,7 +75,7 @@ def measure(rollouts: Sequence[Rollout]) -> list[Measured | Exception]:
 
     Without Redis nothing is measured, and the guards report that.
     """
-    prefetch_related_objects(rollouts, "policies__guards")
+    policies = _read_policies(rollouts)
     surroundings = Surroundings.read()
     stored = _read_stored(rollouts)
     slots = _read_slots(rollouts, stored)
@@ -86,10 +85,19 @@ def measure(rollouts: Sequence[Rollout]) -> list[Measured | Exception]:
     measured: list[Measured | Exception] = []
     for rollout in rollouts:
         try:
-            measured.append(_measured(rollout, stored.get(rollout.pk), slots.get(rollout.pk), surroundings))
+            if (policy := policies.get(rollout.pk)) is None:
+                raise StagePolicy.DoesNotExist(f"{rollout.name} has no policy for {rollout.stage}")
+            measured.append(_measured(rollout, policy, stored.get(rollout.pk), slots.get(rollout.pk), surroundings))
         except Exception as error:  # a rollout that cannot be judged must not delay the others
             measured.append(error)
     return measured
+
+
+def _read_policies(rollouts: Sequence[Rollout]) -> dict[int, StagePolicy]:
+    """Return the policy of each rollout's stage with its guards, by rollout; a rollout without one is absent."""
+    stages = {rollout.pk: rollout.stage for rollout in rollouts}
+    policies = StagePolicy.objects.filter(rollout__in=stages, stage__in=set(stages.values())).prefetch_related("guards")
+    return {policy.rollout_id: policy for policy in policies if policy.stage == stages[policy.rollout_id]}
 
 
 def _read_stored(rollouts: Iterable[Rollout]) -> dict[int, VisitEvidence]:
@@ -117,11 +125,12 @@ def _is_behind(row: VisitEvidence | None, slots: VisitSlots | None) -> bool:
 
 
 def _measured(
-    rollout: Rollout, row: VisitEvidence | None, slots: VisitSlots | None, surroundings: Surroundings
+    rollout: Rollout,
+    policy: StagePolicy,
+    row: VisitEvidence | None,
+    slots: VisitSlots | None,
+    surroundings: Surroundings,
 ) -> Measured:
-    policy = next((each for each in rollout.policies.all() if each.stage == rollout.stage), None)
-    if policy is None:
-        raise StagePolicy.DoesNotExist(f"{rollout.name} has no policy for {rollout.stage}")
     of_visit = row if row is not None and row.visit == rollout.visit else None
     stored = of_visit.decoded() if of_visit else VisitRecord()
     rules, setting = policy.rules(), setting_of(rollout, policy)

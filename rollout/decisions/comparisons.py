@@ -6,6 +6,7 @@ within its limit gathers with a probability of at most the guard's part of ALPHA
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from rollout.choices import Comparison, Direction, Guard, Stage, Verdict
 from rollout.decisions.counts import Arms, Counts, Moments
@@ -18,7 +19,7 @@ SUSPICION = math.log(10)  # evidence against the candidate that keeps a rollout 
 NOTHING = Arms()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
     """A look at a stage visit.
 
@@ -47,7 +48,17 @@ class Look:
         """The logarithm at which a detector raises its alarm; all guards together raise one false alarm a year."""
         return math.log(self.guards * detection.SLOTS_PER_YEAR)
 
-    @property
+    @cached_property
+    def total(self) -> Arms:
+        """The counts of the whole visit, with the open slot."""
+        return self.now.total
+
+    @cached_property
+    def closed_total(self) -> Arms:
+        """The counts of the whole visit, without the open slot."""
+        return self.record.total
+
+    @cached_property
     def arms(self) -> Arms:
         """The counts of the window, or of the whole visit if the stage has none."""
         return self.now.window()
@@ -61,7 +72,7 @@ class Look:
     def is_control_counted(self) -> bool:
         """Whether control runs beside the candidate and is counted."""
         is_beside = self.setting.stage is not Stage.DARK_MODE and self.setting.is_compared
-        arms = self.now.total
+        arms = self.total
         return is_beside and (arms.control.requests > 0 or arms.candidate.requests == 0)
 
 
@@ -81,7 +92,7 @@ def count_traffic(judgment: Judgment, look: Look) -> Judgment:
 
 def count_errors(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     """Judge the number of errors: more than the hard limit are a violation in any sample."""
-    counts = look.arms.candidate if look.setting.first_requests is None else look.now.total.candidate
+    counts = look.arms.candidate if look.setting.first_requests is None else look.total.candidate
     limit = look.setting.hard_limit
     verdict = Verdict.PASS if counts.requests >= rule.min_samples else Verdict.INCONCLUSIVE
     if counts.errors > limit:
@@ -121,10 +132,10 @@ def compare_with_limit(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
 
 def _exceeds_limit(rule: Rule, look: Look) -> bool:
     if not look.setting.is_endless:
-        bad, total = rule.bad_and_total(look.now.total.candidate)
+        bad, total = rule.bad_and_total(look.total.candidate)
         return evidence.limit_evidence(bad, total, rule.limit_share) >= look.threshold
-    bad, total = rule.bad_and_total(look.now.total.candidate)
-    bad_before, total_before = rule.bad_and_total(look.record.total.candidate)
+    bad, total = rule.bad_and_total(look.total.candidate)
+    bad_before, total_before = rule.bad_and_total(look.closed_total.candidate)
     closed = look.now.tests.get(test_name(rule, is_against_control=False))
     state = against_limit(closed, bad - bad_before, total - total_before, rule)
     return detection.log_detection(state) >= look.alarm
@@ -268,7 +279,7 @@ def compare_assignment(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
 
 def compare_means(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     """Judge the mean of an own metric against control's."""
-    arms = look.now.total
+    arms = look.total
     candidate, control = (each.own.get(rule.metric, Moments()) for each in (arms.candidate, arms.control))
     judgment = replace(
         judgment,

@@ -1,6 +1,5 @@
 """The counts of a rollout's two arms, and their sums. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -49,14 +48,17 @@ class Counts:
     own: Mapping[str, Moments] = field(default_factory=dict)
 
     def __add__(self, other: "Counts") -> "Counts":
-        if other == EMPTY:
-            return self
+        if other is EMPTY or self is EMPTY:
+            return self if other is EMPTY else other
+        latencies = {**self.latencies}
+        for bucket, calls in other.latencies.items():
+            latencies[bucket] = latencies.get(bucket, 0) + calls
         own = {**self.own}
         for name, moments in other.own.items():
             own[name] = own.get(name, Moments()) + moments
         return Counts(
             **{name: getattr(self, name) + getattr(other, name) for name in COUNT_FIELDS},
-            latencies=dict(Counter(self.latencies) + Counter(other.latencies)),
+            latencies=latencies,
             own=own,
         )
 

@@ -123,7 +123,7 @@ def _why_unmeasurable(rule: Rule, look: Look) -> str:
 
 def _why_waived(rule: Rule, look: Look) -> str:
     """Return why there is nothing to measure here, although the gate was called; empty if there is."""
-    candidate, control = look.now.total.candidate, look.now.total.control
+    candidate, control = look.total.candidate, look.total.control
     if rule.guard is Guard.TRAFFIC:
         return ""
     if candidate.requests == 0 and control.alone >= rule.min_samples:

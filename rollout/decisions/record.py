@@ -51,11 +51,11 @@ class VisitRecord:
     @property
     def total(self) -> Arms:
         """The counts of the whole visit."""
-        return reduce(add, self.steps.values(), Arms())
+        return reduce(add, self.steps.values()) if self.steps else Arms()
 
     def window(self) -> Arms:
         """Return the counts of the rolling window, or of the whole visit if the stage has none."""
-        return reduce(add, self.minutes.values(), Arms()) if self.minutes else self.total
+        return reduce(add, self.minutes.values()) if self.minutes else self.total
 
     def idle_at(self, percent: int) -> float:
         """Return the seconds since the rollout has this percent in which the stage was not in effect."""
