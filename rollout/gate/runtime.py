@@ -11,6 +11,7 @@ from core.tasks import enqueue
 from rollout.gate import forced
 from rollout.gate.counters import Counters
 from rollout.gate.refreshing import RefreshThreads
+from rollout.gate.running.failures import FailureLog
 from rollout.gate.running.in_flight import CallsInFlight
 from rollout.gate.running.pool import LIMIT_SECONDS, Pool
 from rollout.gate.state import RolloutStates
@@ -32,6 +33,7 @@ class GateRuntime:
         self.states = RolloutStates()
         self.counters = Counters(self.states.visit_of, on_trip=self._act_on_trip)
         self.in_flight = CallsInFlight(limit_seconds)
+        self.failures = FailureLog()
         self._pools: dict[str, Pool] = {}
         self._pools_lock = threading.Lock()
 

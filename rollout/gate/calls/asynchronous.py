@@ -47,6 +47,7 @@ async def serve_candidate(call: Call) -> Any:
             if not in_flight.is_overdue:
                 call.count(Arm.CANDIDATE, ms)
             raise
+        call.log_failure(error)
     else:
         if answer.is_counted and not in_flight.is_overdue:
             call.count(Arm.CANDIDATE, ms, answer)
@@ -207,7 +208,7 @@ async def _run_candidate(call: Call, pool: Pool, run: Run, expected: Expected) -
     except BaseException as error:
         if _ends_caller(error):
             raise
-        answer = Answer(Raised(type(error), error.args)) if call.is_answer(error) else None
+        answer = shadowing.failed(call, error)
     outcome = Outcome(answer, ms_since(start))
     comparison = shadowing.compare_with(call, expected, answer)
     if pool.may_report(run):
@@ -224,4 +225,5 @@ async def _run_probe(call: Call, pool: Pool, run: Run, probe: Callable[[], Any])
     except BaseException as error:
         if _ends_caller(error):
             raise
+        call.log_failure(error)
     shadowing.report_probe(call, pool, run, is_hit, ms_since(start), is_error=is_error)

@@ -68,6 +68,7 @@ class Call:
 
     def count_overdue(self) -> None:
         """Count a candidate that has not returned within its limit as an error."""
+        self.log_failure(TimeoutError(f"it took longer than {LIMIT_SECONDS:g} s"))
         self.count(Arm.CANDIDATE, LIMIT_SECONDS * 1000, is_error=True)
 
     def count_fallback(self, answer: Answer, ms: float) -> None:
@@ -77,6 +78,10 @@ class Call:
         """
         if answer.is_counted:  # else there was nothing to answer, and the candidate was right to fail
             self.count(Arm.CANDIDATE, ms, is_error=True)
+
+    def log_failure(self, error: BaseException) -> None:
+        """Log why the candidate or its probe failed: the caller gets control's answer, and never sees the exception."""
+        self.runtime.failures.add(self.rollout, self.state.visit.id, error)
 
     def is_answer(self, error: BaseException) -> bool:
         """Return whether the exception is an answer to the caller, as a 404 is."""

@@ -29,6 +29,7 @@ def serve_candidate(call: Call) -> Any:
             if not in_flight.is_overdue:
                 call.count(Arm.CANDIDATE, ms)
             raise
+        call.log_failure(error)
     else:
         if answer.is_counted and not in_flight.is_overdue:
             call.count(Arm.CANDIDATE, ms, answer)

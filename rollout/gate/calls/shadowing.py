@@ -6,7 +6,6 @@ candidate has run, or if the candidate cannot run.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -125,6 +124,14 @@ def compare_with(call: Call, expected: Expected, answer: Answer | None) -> Compa
     return Comparison(is_same, values=None if is_same is not False else (control, answer.value))
 
 
+def failed(call: Call, error: BaseException) -> Answer | None:
+    """Return the candidate's exception as an answer if it is one. Otherwise log it, and return None."""
+    if call.is_answer(error):
+        return Answer(Raised(type(error), error.args))
+    call.log_failure(error)
+    return None
+
+
 def _count_abandoned(call: Call, expected: Expected) -> None:
     call.count_overdue()
     count_control(call, expected)
@@ -136,7 +143,7 @@ def _run_candidate(call: Call, pool: Pool, expected: Expected, run: Run) -> None
     try:
         answer = answer_of(call.candidate())
     except BaseException as error:  # nothing outside this thread would learn of it
-        answer = Answer(Raised(type(error), error.args)) if call.is_answer(error) else None
+        answer = failed(call, error)
     outcome = Outcome(answer, ms_since(start))
     comparison = compare_with(call, expected, answer)
     if pool.may_report(run):
@@ -156,8 +163,10 @@ def begin_probe(call: Call, probe: Callable[[], Any]) -> None:
 def _run_probe(call: Call, pool: Pool, probe: Callable[[], Any], run: Run) -> None:
     start = time.perf_counter()
     is_hit, is_error = False, True
-    with suppress(BaseException):  # nothing outside this thread would learn of it, and it is counted
+    try:
         is_hit, is_error = answer_of(probe()).value, False
+    except BaseException as error:  # nothing outside this thread would learn of it, and it is counted
+        call.log_failure(error)
     report_probe(call, pool, run, is_hit, ms_since(start), is_error=is_error)
 
 
