@@ -1,6 +1,7 @@
 """The comparison of two values, and the copy of control's that it needs."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,18 @@ class Frame:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Ambiguous(Frame):
+    """A table as polars has it: the result of == is no bool, which raises another type."""
+
+    def __init__(self) -> None:
+        super().__init__(a=[1])
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("the truth value of a DataFrame is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 NAN = float("nan")
 
 
@@ -54,6 +67,9 @@ NAN = float("nan")
         (Frame(a=[1, 2]), Frame(a=[1]), False),
         (Frame(a=[1, 2]), None, False),
         (NAN, NAN, True),
+        (Decimal("NaN"), Decimal("NaN"), True),
+        (Decimal("NaN"), Decimal(1), False),
+        ([Ambiguous()], [Ambiguous()], True),
         ([1, NAN], [1, NAN], True),
         (1, 1.0, True),
         ((1, 2), [1, 2], False),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils.functional import SimpleLazyObject
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
@@ -265,6 +266,14 @@ def test_an_answer_that_is_not_to_be_counted_is_not(world: World) -> None:
         world.at(stage)
         assert world.gate.run(IN, control=lambda: nothing, candidate=lambda: nothing) == "nothing"
         assert (world.counted(Arm.CANDIDATE).requests, world.counted(Arm.CONTROL).requests) == (0, 0)
+
+
+def test_a_lazy_object_is_returned_as_it_is(world: World) -> None:
+    lazy = SimpleLazyObject(fails)
+    for stage in (Stage.DARK_MODE, Stage.FULL_ACTIVE):
+        world.at(stage)
+        assert world.gate.run(IN, control=lambda: lazy, candidate=lambda: lazy) is lazy
+    assert world.figures() == {"control": 1, "candidate": 1}
 
 
 def test_a_probe_that_exits_harms_no_answer(world: World) -> None:

@@ -18,7 +18,7 @@ from rollout.gate import Gate, mismatches, runtime
 from rollout.models import Rollout
 from tests.conftest import committed
 from tests.processes import until
-from tests.rollout.gate_world import IN, NAME, OUT, World, fails
+from tests.rollout.gate_world import IN, NAME, OUT, World, exits, fails
 
 pytestmark = pytest.mark.django_db
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
@@ -244,6 +244,12 @@ def test_the_candidate_runs_in_the_circumstances_of_its_request(world: World) ->
     world.at(Stage.SHADOW_MODE)
     asyncio.run(run())
     assert world.figures() == {"control": 1, "candidate": 1, "compared": 1}
+
+
+def test_a_comparison_that_exits_does_not_end_the_event_loop(world: World) -> None:
+    world.at(Stage.SHADOW_MODE)
+    assert ask(world, same=lambda one, other: exits()) == "control"
+    assert world.figures() == {"control": 1, "candidate": 1}
 
 
 def test_a_mismatch_is_reported(world: World) -> None:

@@ -1,6 +1,7 @@
 """Runs beside control: under the circumstances of the caller, in a pool of their own, and never in the caller's way."""
 
 import contextvars
+import math
 import threading
 from collections.abc import Callable
 from datetime import timedelta, timezone
@@ -8,19 +9,21 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
+from django.http import HttpResponse
 from django.utils import timezone as django_timezone
 from django.utils import translation
 from pytest_django import Settings
 
 from core.access.actors import SYSTEM
 from rollout.choices import Stage
+from rollout.decisions.stages import Arm
 from rollout.gate import Answer, Gate
 from rollout.gate.running.pool import Pool
 from rollout.models import Rollout
 from rollout.operations import policies
 from tests.conftest import committed
 from tests.processes import until
-from tests.rollout.gate_world import IN, World, fails
+from tests.rollout.gate_world import IN, World, exits, fails
 
 pytestmark = pytest.mark.django_db
 REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
@@ -65,7 +68,17 @@ def test_a_value_that_cannot_be_copied_is_not_compared_and_counts_all_the_same(
     assert world.settles_at(control=2, candidate=2, compared=1)
 
 
-@pytest.mark.parametrize("same", [lambda one, other: fails(), lambda one, other: "yes"])
+@pytest.mark.parametrize("make", [HttpResponse, Rollout.objects.all, lambda: {math.nan}])
+def test_values_that_differ_from_their_own_copies_are_no_mismatch(world: World, make: Callable[[], Any]) -> None:
+    world.at(Stage.SHADOW_MODE)
+    world.gate.run(IN, control=make, candidate=make)
+    assert world.settles_at(control=1, candidate=1)
+    assert world.counted(Arm.CANDIDATE).uncompared == 1
+    world.gate.run(IN, control=make, candidate=make, same=lambda one, other: type(one) is type(other))
+    assert world.settles_at(control=2, candidate=2, compared=1)
+
+
+@pytest.mark.parametrize("same", [lambda one, other: fails(), lambda one, other: exits(), lambda one, other: "yes"])
 def test_a_comparison_that_fails_is_no_error_of_the_candidate(world: World, same: Callable[..., Any]) -> None:
     world.at(Stage.SHADOW_MODE)
     world.run(IN, lambda: "candidate", same=same)

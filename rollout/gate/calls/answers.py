@@ -45,7 +45,7 @@ class Raised(NamedTuple):
 
 def answer_of(returned: Any) -> Answer:
     """Return what a function returned as an answer. Raises TypeError for a value that has yet to run."""
-    answer = returned if isinstance(returned, Answer) else Answer(returned)
+    answer = returned if issubclass(type(returned), Answer) else Answer(returned)  # isinstance evaluates a lazy object
     if _runs_later(type(answer.value)):  # type: ignore[arg-type]  # mypy takes a type for unhashable
         _close(answer.value)
         raise TypeError(

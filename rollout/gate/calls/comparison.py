@@ -6,6 +6,7 @@ import pickle
 import uuid
 from collections.abc import Callable
 from functools import partial
+from numbers import Number
 from typing import Any
 
 from rollout.gate.calls.answers import Raised
@@ -78,14 +79,14 @@ def equal(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(equal, one, other))
     if reduce_result(one == other):
         return True
-    return isinstance(one, float) and isinstance(other, float) and one != one and other != other
+    return isinstance(one, Number) and isinstance(other, Number) and bool(one != one and other != other)
 
 
 def _are_plainly_equal(one: Any, other: Any) -> bool:
     """Return whether == alone finds two containers equal. It is much faster than a look at each value."""
     try:
         return bool(one == other)
-    except ValueError:  # they hold arrays
+    except Exception:  # they hold arrays or frames, which raise several types
         return False
 
 

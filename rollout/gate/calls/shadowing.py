@@ -13,7 +13,7 @@ from typing import Any
 from rollout.decisions.stages import Arm
 from rollout.gate.calls.answers import Answer, Raised, answer_of
 from rollout.gate.calls.call import Call, ms_since
-from rollout.gate.calls.comparison import compare, keep
+from rollout.gate.calls.comparison import compare, equal, keep
 from rollout.gate.mismatches import record_mismatch
 from rollout.gate.running.pool import Pool, Run
 
@@ -108,7 +108,10 @@ def report(call: Call, expected: Expected, outcome: Outcome, comparison: Compari
 
 
 def compare_with(call: Call, expected: Expected, answer: Answer | None) -> Comparison:
-    """Compare the candidate's answer with control's. Raises nothing but KeyboardInterrupt and SystemExit."""
+    """Compare the candidate's answer with control's. Raises nothing but KeyboardInterrupt.
+
+    Values that differ from their own copies, such as a response or a queryset, cannot be compared with ==.
+    """
     if answer is None or not answer.is_counted or expected.control_ms is not None:
         return Comparison()
     if expected.restore is None:
@@ -119,7 +122,11 @@ def compare_with(call: Call, expected: Expected, answer: Answer | None) -> Compa
             return Comparison()
         control = expected.restore()
         is_same = compare(control, answer.value, call.same)
-    except Exception:
+        if is_same is False and call.same is equal and not compare(control, expected.restore(), equal):
+            return Comparison(has_failed=True)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # an exit would end the caller's event loop, in which asynchronous code compares
         return Comparison(has_failed=True)
     return Comparison(is_same, values=None if is_same is not False else (control, answer.value))
 
