@@ -29,6 +29,7 @@ from tests import databases
 from tests.caching.conftest import OwnRedis, is_subscribed, make_store, pass_time, receive_announcements
 from tests.conftest import committed
 from tests.processes import until
+from tests.rollout.outages import lose_redis_data
 
 pytestmark = committed
 ABOUT = "factor:nba:model"
@@ -177,7 +178,7 @@ def test_postgresql_restarted(store: TieredStore, client: Client, at_stage: Call
         assert store.get(ABOUT).tier is Tier.L2
         assert store.get(ABOUT).tier is Tier.L1
         pass_time(120)
-        redis_client().flushall()
+        lose_redis_data()
         assert store.get(ABOUT).tier is Tier.L1  # an unchecked value is better than no answer
         pass_time(700)
         with pytest.raises(Error):

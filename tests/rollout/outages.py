@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from pytest_django import Settings
 
-from core.redis import client
+from core.redis import client, key
 from tests import databases
 
 
@@ -32,13 +32,19 @@ def locked(*tables: str) -> Iterator[None]:
 
 
 @contextmanager
-def locked_row(table: str, **key: int) -> Iterator[None]:
+def locked_row(table: str, **column_value: int) -> Iterator[None]:
     """Lock one row of the table, in another session.
 
-    key: the column that names the row, and its value.
+    column_value: the column that names the row, and its value.
     """
-    [(column, value)] = key.items()
+    [(column, value)] = column_value.items()
     with psycopg.connect(databases.address()) as other:
         other.execute(f"SELECT FROM {table} WHERE {column} = %s FOR UPDATE", [value])
         yield
         other.rollback()
+
+
+def lose_redis_data() -> None:
+    """Delete every key of this test process, as a restart of Redis without its file does. Other processes test too."""
+    for name in list(client().scan_iter(key("*"), count=1000)):
+        client().delete(name)

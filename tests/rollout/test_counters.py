@@ -20,7 +20,7 @@ from rollout.gate.counting.observation import Observation, StageVisit
 from rollout.gate.marks import read_trip_errors
 from rollout.gate.slots import VisitQuery, read_totals, read_visits
 from tests.rollout.counted import read_arms, read_counts
-from tests.rollout.outages import no_redis
+from tests.rollout.outages import lose_redis_data, no_redis
 
 VISIT = StageVisit("visit", "attempt", epoch=5, step=25, errors_at_most=5)
 GOOD = Observation("r", VISIT, Arm.CANDIDATE, 20.0, is_hit=True)
@@ -196,7 +196,7 @@ def test_a_dropped_observation_is_counted_and_its_reason_logged_once() -> None:
 def test_a_process_notices_that_its_earlier_counts_are_gone() -> None:
     one = process()
     count(one, BAD)
-    client().flushdb()
+    lose_redis_data()
     count(one, BAD)
     [read] = read_visits([VisitQuery("visit", "attempt", -1)])
     assert read.is_lost
