@@ -123,3 +123,21 @@ for slot = math.max(tonumber(ARGV[2]) + 1, now - 360), now do
   end
 end
 return read"""
+
+# Note which tick has judged a visit. If the note of an earlier tick is gone, Redis lost the visit after the tick read
+# it, and the next tick must learn that.
+#
+# KEYS
+#   1  the visit
+# ARGV
+#   1  the number of the tick
+#   2  1 if the note of an earlier tick must be there
+#   3  lifetime of the visit, in seconds
+MARK_JUDGED = """
+if ARGV[2] == '1' and redis.call('HEXISTS', KEYS[1], 'judged') == 0 then
+  redis.call('HSET', KEYS[1], 'lost', 1)
+else
+  redis.call('HDEL', KEYS[1], 'lost')
+end
+redis.call('HSET', KEYS[1], 'judged', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])"""

@@ -10,7 +10,7 @@ from rollout.decisions.counts import COUNT_FIELDS, Arms, Counts, Moments
 from rollout.decisions.record import SLOT_SECONDS
 from rollout.decisions.stages import Arm
 from rollout.gate.marks import errors_of, trip_key
-from rollout.gate.scripts import READ_SLOTS
+from rollout.gate.scripts import MARK_JUDGED, READ_SLOTS
 
 LIFE_SECONDS = 400 * 86400
 WRITE_SECONDS = 60  # the lifetime of the key that shows that Redis takes writes
@@ -60,17 +60,24 @@ def read_visits(queries: Sequence[VisitQuery]) -> list[VisitSlots]:
         return [_visit_slots(*answer) for answer in pipeline.execute()[1:]]
 
 
-def mark_judged(ticks: Mapping[str, int]) -> None:
-    """Note in each visit the number of the tick that judged it, in one round trip. Raises redis.RedisError.
+class JudgedVisit(NamedTuple):
+    """A visit that a tick has judged.
 
-    ticks: the numbers by visit. A visit that lost this note was lost; one with a higher number than the table's row
-    shows that the database was restored to an earlier time.
+    tick: the number of the tick. A visit that lost this note was lost; one with a higher number than the table's row
+        shows that the database was restored to an earlier time.
+    is_marked: whether Redis had the note of an earlier tick. If it is gone now, the visit was lost since it was read.
     """
+
+    visit: str
+    tick: int
+    is_marked: bool
+
+
+def mark_judged(judged: Iterable[JudgedVisit]) -> None:
+    """Note in each visit the number of the tick that judged it, in one round trip. Raises redis.RedisError."""
     with client(PATIENT_SECONDS).pipeline(transaction=False) as pipeline:
-        for visit, tick in ticks.items():
-            pipeline.hset(visit_key(visit), "judged", tick)
-            pipeline.hdel(visit_key(visit), "lost")
-            pipeline.expire(visit_key(visit), LIFE_SECONDS)
+        for each in judged:
+            pipeline.eval(MARK_JUDGED, 1, visit_key(each.visit), each.tick, int(each.is_marked), LIFE_SECONDS)
         pipeline.execute()
 
 

@@ -40,7 +40,7 @@ class Ambiguous(Frame):
     def __eq__(self, other: object) -> Any:
         raise TypeError("the truth value of a DataFrame is ambiguous")
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 NAN = float("nan")

@@ -13,11 +13,11 @@ from pytest_django import Settings
 
 from core.access.actors import Machine
 from core.errors import SlipwayError
-from core.redis import client
 from providers.models import ProviderState
 from rollout.choices import Stage
 from rollout.control import loop
 from rollout.control.assessment import assess
+from rollout.control.records import store
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.stages import Arm, serving_at
 from rollout.gate import gate, runtime
@@ -26,7 +26,7 @@ from rollout.gate.counting.observation import Observation, StageVisit
 from rollout.models import Activation, GuardPolicy, GuardReading, Rollout, StagePolicy, Transition, VisitEvidence
 from rollout.operations import lifecycle, policies
 from tests.rollout.counted import close_slots
-from tests.rollout.outages import no_redis
+from tests.rollout.outages import lose_redis_data, no_redis
 
 pytestmark = pytest.mark.django_db
 ANNA = Machine("anna")
@@ -373,7 +373,7 @@ def test_a_loss_of_measurements_is_an_error_and_takes_it_back(loss: str) -> None
     tick()
     tick()
     if loss == "flushed":
-        client().flushdb()
+        lose_redis_data()
     else:  # to a dump that was made before the last tick
         VisitEvidence.objects.update(tick=F("tick") - 1)
     time_passes(60)
@@ -383,12 +383,25 @@ def test_a_loss_of_measurements_is_an_error_and_takes_it_back(loss: str) -> None
     assert "ERROR" in GuardReading.objects.filter(guard="hit_rate").values_list("verdict", flat=True)
 
 
+def test_a_loss_between_reading_and_storing_is_noticed_by_the_next_tick() -> None:
+    start()
+    traffic()
+    tick()
+    tick()
+    assessment = loop.assess(now())
+    lose_redis_data()
+    traffic(requests=1)
+    assert store([assessment])
+    tick()
+    assert "ERROR" in GuardReading.objects.filter(guard="hit_rate").values_list("verdict", flat=True)
+
+
 def test_a_rollout_that_is_done_survives_the_loss_of_some_seconds() -> None:
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="done", percent=100)
     traffic()
     tick()
     tick()
-    client().flushdb()
+    lose_redis_data()
     assert [tick() for _ in range(7)] == [0] * 7
     assert GuardReading.objects.filter(guard="hit_rate", verdict="ERROR").exists()
 
