@@ -388,10 +388,10 @@ def test_a_loss_between_reading_and_storing_is_noticed_by_the_next_tick() -> Non
     traffic()
     tick()
     tick()
-    assessment = loop.assess(now())
+    assessment = assess(now())
     lose_redis_data()
     traffic(requests=1)
-    assert store([assessment])
+    assert store([assessment]).assessments
     tick()
     assert "ERROR" in GuardReading.objects.filter(guard="hit_rate").values_list("verdict", flat=True)
 
