@@ -1,7 +1,7 @@
 """Simulate how often the guards take back a candidate that is as good as control, and how soon they find a bad one.
 
-The rules are the default policies. `check` runs the shipped `judge` at every look of some hundred visits, and asserts
-that the formulas which judge all other runs at once (bench/_judged.py) find each violation at the same look.
+The rules are the default policies. Formulas judge all runs at once (bench/_judged.py). `check` runs the shipped `judge`
+at every look of some hundred visits, and asserts that the formulas find each violation at the same look.
 
 make bench, or .venv/bin/python bench/guards.py [check|false|weeks|find]
 """

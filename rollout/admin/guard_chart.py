@@ -1,7 +1,8 @@
 """The chart of one guard over a stage visit: both arms, the limit, what is ruled out, and the verdicts. Pure.
 
-Each thing has a color and a shape of its own, because not every reader can distinguish colors: the candidate is a solid
-line with round dots, control a dotted one with square dots, the limit is dashed, and what is not ruled out is a band.
+Each thing has a color and a shape of its own, because not every reader can distinguish colors. The candidate is a
+solid line with round dots, control is a dotted line with square dots. The limit is dashed, and what is not ruled out is
+a band.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The verbs by their names, as commands and pages receive them. Each is recorded with the judgments at that moment."""
+"""The verbs by their names, as commands and pages receive them. Most are recorded with the judgments at that moment."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -55,7 +55,8 @@ def _judgments_for_advance(rollout: Rollout) -> Sequence[Judgment]:
         return _judgments(rollout)
     except CannotJudge as error:
         raise Refused(
-            f"cannot advance {rollout.name}: it cannot be judged: {error}", "abort, pause and resume work all the same"
+            f"cannot advance {rollout.name}: it cannot be judged: {error}",
+            "remove the cause, and try again; abort, pause and resume work all the same",
         ) from error
 
 

@@ -59,8 +59,8 @@ def describe_exceeded_limit(errors: int) -> str:
 def hard_limit(at_most: int, first_requests: int | None, control_requests: int, control_errors: int) -> int:
     """Return how many errors the count allows in the first requests of a stage visit.
 
-    That is the policy's limit, or more if control itself has so many errors that they explain a higher count: the
-    largest count that a candidate as good as control exceeds with a probability of at most ALPHA / 2.
+    That is the policy's limit, or more if control itself has so many errors that they explain a higher count. Then it
+    is the smallest count that a candidate as good as control exceeds with a probability of at most ALPHA / 2.
 
     at_most: the limit of the policy.
     first_requests: for how many requests the count judges; None: always, and then the policy's limit holds.

@@ -1,7 +1,7 @@
 """The abort of a rollout. It needs the rollout's row and nothing else.
 
-An operator can take a rollout back without Redis, without a policy that can be read, while other tables are locked,
-and from a page or a command that read the rollout before it changed.
+An operator can take a rollout back without Redis, without a policy that can be read, and while other tables are locked.
+The operator's page or command may have read the rollout before it changed.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The verbs of a rollout, each a callable on the rollout as its caller read it.
 
-Every verb checks the permission of its actor, changes the rollout only if its epoch is still the one that was read, and
-records a Transition with the judgments as evidence, in one transaction. Gates are informed after the commit.
+Every verb checks the permission of its actor. In one transaction, it changes the rollout if its epoch is still the one
+that was read, and records a Transition with the judgments as evidence. Gates are informed after the commit.
 
 The arguments that the verbs share:
 
@@ -58,9 +58,8 @@ def start(seen: Rollout, *, actor: Actor, reason: str, pace: float = 1.0) -> Tra
         )
     if seen.run_state == RunState.COOLING:
         _require_restart(seen, actor, reason)
-    return transitions.enter(
-        seen, "start", Stage.DARK_MODE, actor, reason, changes={"pace": pace, "cool_down_until": None}
-    )
+    changes: Columns = {"pace": pace, "cool_down_until": None, **transitions.settled()}
+    return transitions.enter(seen, "start", Stage.DARK_MODE, actor, reason, changes=changes)
 
 
 def _require_restart(seen: Rollout, actor: Actor, reason: str) -> None:
@@ -160,9 +159,11 @@ def pause(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, re
     """Stop the clock of the rollout. Its guards continue to watch."""
     require(actor, "rollout.pause_rollout")
     _require_state(seen, MOVING, "pause")
-    return transitions.change(
-        seen, "pause", actor, reason, judgments, {"run_state": RunState.PAUSED, "paused_at": Now()}
-    )
+    return transitions.change(seen, "pause", actor, reason, judgments, _paused())
+
+
+def _paused() -> Columns:
+    return {"run_state": RunState.PAUSED, "paused_at": Now()}
 
 
 def resume(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, reason: str) -> Transition:
@@ -175,10 +176,6 @@ def resume(seen: Rollout, judgments: Sequence[Judgment] = (), *, actor: Actor, r
     return transitions.change(seen, "resume", actor, reason, judgments, changes)
 
 
-def _paused() -> Columns:
-    return {"run_state": RunState.PAUSED, "paused_at": Now()}
-
-
 def trip(seen: Rollout, to: Stage, judgments: Sequence[Judgment], *, actor: Actor, reason: str) -> Transition:
     """Take the rollout back because a guard was violated.
 
@@ -188,6 +185,7 @@ def trip(seen: Rollout, to: Stage, judgments: Sequence[Judgment], *, actor: Acto
     if seen.stage == Stage.DISABLED:
         raise Refused(f"cannot trip {seen.name}: it is disabled already", status_command(seen))
     changes = cooling(seen) if to is Stage.DISABLED else _paused()
+    changes |= transitions.settled()
     return transitions.enter(seen, "trip", to, actor, reason, judgments, changes=changes)
 
 

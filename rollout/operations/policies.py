@@ -141,9 +141,9 @@ def save_policies(policies: Sequence[Policy], *, actor: Actor) -> None:
     guard has that of its stage (`guard.policy.version`). The edit makes the next version.
     Running rollouts are judged by the new policies from the next tick on; gates act on a new hold-back at once.
 
-    Raises Refused without the permission, WrongInput if a number is outside its range or if no guard of a stage could
-    ever be measured, Overtaken if the policies of a stage or its guards changed after the caller read them. The message
-    names these changes.
+    Raises Refused without the permission, and WrongInput if a number is outside its range or if no guard of a stage
+    could ever be measured. Raises Overtaken if the policies of a stage or its guards changed after the caller read
+    them; the message names these changes.
     """
     for policy in policies:
         require(actor, f"rollout.change_{policy._meta.model_name}")
@@ -175,7 +175,7 @@ def _require_valid(policy: Policy) -> None:
         policy.clean_fields(exclude=kept)
         policy.clean()
     except ValidationError as error:
-        raise WrongInput(f"cannot save {policy}: {'; '.join(error.messages)}", "nothing was stored") from None
+        raise WrongInput(f"cannot save {policy}: {'; '.join(error.messages)}", "correct it, and save again") from None
 
 
 def require_measurable(edited: Sequence[Policy]) -> None:

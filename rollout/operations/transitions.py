@@ -103,13 +103,12 @@ def enter(
 ) -> Transition:
     """Move the rollout to a stage and begin a stage visit.
 
-    changes: columns that differ from those of a rollout that runs at the beginning of the stage.
+    changes: columns that differ from those of a rollout that runs at the beginning of the stage, and those of
+        `settled` if the verb settles trips. An advance does not settle a trip that it raced.
     """
     with _short_waits(seen, verb, "its policies"):
         policy = StagePolicy.objects.filter(rollout=seen, stage=stage).first()
     entered = entered_stage(stage, stages.percent_on_entry(stage, policy.plan) if policy else 0)
-    if verb not in ("advance", "descend"):  # those do not settle a trip that they raced
-        entered |= settled()
     return change(seen, verb, actor, reason, judgments, {**entered, **changes})
 
 

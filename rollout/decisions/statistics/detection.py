@@ -3,8 +3,8 @@
 A test at level alpha may be wrong once, and then remembers a good past for ever. A detector also finds a change that
 comes after months: it sums the evidence since every possible beginning. With the likelihood ratio L of a closed slot,
 M becomes (M + 1) L. While the hypothesis holds, the mean number of slots until M reaches A is at least A, no matter
-how the slots depend on each other (Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532, e-detectors). The mean over the
-alternatives keeps this.
+how the slots depend on each other. The mean over the alternatives keeps this. Source: Shin, Ramdas and Rinaldo 2022,
+arXiv:2203.03532, e-detectors.
 
 Here the 1 is added only in a slot in which the candidate has a bad request. Elsewhere L is at most 1, so the sum only
 loses beginnings that are no evidence, M is smaller than in the paper, and the bound holds. Without this, M would grow
@@ -35,8 +35,8 @@ def detect_against(
 ) -> State:
     """Return the state after one closed slot, for "the candidate's rate is at most tolerance x control's".
 
-    The arguments are those of `evidence.add_slot`, and `state` is as in `detect_limit`. A slot in
-    which one arm has no request, or neither a bad one, changes nothing.
+    The arguments are those of `evidence.add_slot`, and `state` is as in `detect_limit`. A slot changes nothing if one
+    arm has no request, or if neither arm has a bad one.
     """
     if not total or not control_total:
         return tuple(state)

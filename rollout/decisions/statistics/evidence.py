@@ -54,11 +54,12 @@ def add_slot(
     bad, total: the candidate's requests in the slot; control_bad, control_total: control's.
     tolerance: a ratio above 0. At 1, the candidate may be as bad as control.
 
-    A slot in which one arm has no request, or neither a bad one, changes nothing. The split of the traffic may change
-    from slot to slot, but must not depend on the results of the same slot. The requests of a slot need not be alike:
-    since 1 + u <= exp(u), the ratio's expectation is at most exp((m - 1) (1 - q) n_c (p_c - tolerance p_k) /
-    (1 + (m - 1) q)) with the mean rates p_c and p_k (as in Hoeffding 1963, J. Am. Stat. Assoc. 58:13-30). Here n_c is
-    the candidate's number of requests, and q = tolerance n_c / (tolerance n_c + n_k).
+    A slot changes nothing if one arm has no request, or if neither arm has a bad one. The split of the traffic may
+    change from slot to slot, but must not depend on the results of the same slot. The requests of a slot need not be
+    alike: because 1 + u <= exp(u), the expectation of the ratio is at most
+    exp((m - 1) (1 - q) n_c (p_c - tolerance p_k) / (1 + (m - 1) q)). Here p_c and p_k are the mean rates of the arms,
+    n_c and n_k their numbers of requests, and q = tolerance n_c / (tolerance n_c + n_k).
+    Source: as in Hoeffding 1963, J. Am. Stat. Assoc. 58:13-30.
     """
     if not total or not control_total:
         return tuple(state)
