@@ -60,31 +60,17 @@ OUTSIDE_GUARD = [
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("field", "value", "message"), OUTSIDE)
+@pytest.mark.parametrize(("guard", "field", "value", "message"), [*(("", *case) for case in OUTSIDE), *OUTSIDE_GUARD])
 def test_a_number_outside_its_range_is_refused_by_the_operation_and_the_database(
-    field: str, value: Any, message: str
-) -> None:
-    policy = stage_policy("PARTIAL_ACTIVE")
-    setattr(policy, field, value)
-    with pytest.raises(WrongInput) as refused:
-        policies.save_policies([policy], actor=ANNA)
-    assert message in str(refused.value)
-    with pytest.raises(DatabaseError), transaction.atomic():
-        StagePolicy.objects.filter(pk=policy.pk).update(**{field: value})
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("guard", "field", "value", "message"), OUTSIDE_GUARD)
-def test_a_limit_outside_its_range_is_refused_by_the_operation_and_the_database(
     guard: str, field: str, value: Any, message: str
 ) -> None:
-    policy = guard_policy(guard)
+    policy = guard_policy(guard) if guard else stage_policy("PARTIAL_ACTIVE")
     setattr(policy, field, value)
     with pytest.raises(WrongInput) as refused:
         policies.save_policies([policy], actor=ANNA)
     assert message in str(refused.value)
     with pytest.raises(DatabaseError), transaction.atomic():
-        GuardPolicy.objects.filter(pk=policy.pk).update(**{field: value})
+        type(policy).objects.filter(pk=policy.pk).update(**{field: value})
 
 
 @pytest.mark.django_db
