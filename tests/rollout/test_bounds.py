@@ -28,7 +28,7 @@ def mirrored_evidence(bad: int, total: int, share: float) -> float:
 
 @given(SAMPLES, LEVELS)
 @settings(deadline=None)
-def test_the_bound_is_where_the_evidence_reaches_its_level(sample: tuple[int, int], alpha: float) -> None:
+def test_the_bound_is_the_share_at_which_the_evidence_reaches_its_level(sample: tuple[int, int], alpha: float) -> None:
     bad, total = sample
     bound = upper_bound(bad, total, alpha)
     assert bad / total <= bound <= 1

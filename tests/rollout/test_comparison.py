@@ -76,12 +76,12 @@ NAN = float("nan")
         (None, 0, False),
     ],
 )
-def test_the_default_comparison(one: Any, other: Any, is_same: bool) -> None:
+def test_arrays_frames_and_nan_are_compared_by_value(one: Any, other: Any, is_same: bool) -> None:
     assert equal(one, other) is is_same
     assert equal(other, one) is is_same
 
 
-def test_the_default_comparison_of_frames_of_pandas() -> None:
+def test_frames_of_pandas_are_equal_if_their_labels_and_values_are() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1.0, NAN]})
     assert equal(frame, frame.copy())

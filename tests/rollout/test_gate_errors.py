@@ -165,7 +165,7 @@ def test_an_error_of_control_counts_if_its_shadow_run_finds_no_place(world: Worl
 
 
 @pytest.mark.parametrize("stage", [Stage.DISABLED, Stage.SHADOW_MODE, Stage.FULL_ACTIVE])
-def test_an_interruption_passes(world: World, stage: Stage) -> None:
+def test_a_keyboard_interrupt_reaches_the_caller_and_counts_as_nothing(world: World, stage: Stage) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 

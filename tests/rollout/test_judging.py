@@ -107,7 +107,7 @@ def test_one_dropped_observation_of_many_blinds_nothing() -> None:
     assert worst(judged([Arms(replace(counts(1000), dropped=1), counts(1000))]).values()) is PASSED
 
 
-def test_comparing_has_an_error_of_its_own() -> None:
+def test_comparisons_that_failed_make_the_mismatch_rate_alone_unmeasurable() -> None:
     failing = Arms(counts(100, compared=0, uncompared=100), counts(100))
     judgments = judged([failing])
     assert judgments.pop("mismatch_rate").verdict is UNMEASURED

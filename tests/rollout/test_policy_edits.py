@@ -126,7 +126,7 @@ def test_an_edit_of_another_stage_is_no_conflict() -> None:
 
 
 @committed
-def test_of_two_edits_at_the_same_moment_one_is_refused() -> None:
+def test_of_several_edits_at_the_same_moment_one_is_stored() -> None:
     outcomes: list[str] = []
     barrier = threading.Barrier(4)
 
@@ -223,7 +223,7 @@ def test_a_stage_that_could_never_be_judged_is_refused() -> None:
 
 
 @given(st.sampled_from([stage for stage in Stage if stage is not Stage.DISABLED]), st.sets(st.sampled_from(Guard)))
-def test_a_guard_more_never_makes_a_stage_unmeasurable(stage: Stage, binding: set[Guard]) -> None:
+def test_another_guard_never_makes_a_stage_unmeasurable(stage: Stage, binding: set[Guard]) -> None:
     def measurable(guards: set[Guard]) -> bool:
         return is_measurable(stage, guards, has_hold_back=False)
 

@@ -52,7 +52,7 @@ def test_a_test_forces_an_arm(no_runtime: None) -> None:
 
 
 @force(NAME, Arm.CANDIDATE)
-def test_a_decorator_forces_it() -> None:
+def test_a_decorator_forces_the_arm() -> None:
     assert run() == "candidate"
     nested()
     assert run() == "candidate"
@@ -63,7 +63,7 @@ def nested() -> None:
     assert run() == "control"
 
 
-def test_a_decorator_forces_it_for_asynchronous_code(no_runtime: None) -> None:
+def test_a_decorator_forces_the_arm_for_asynchronous_code(no_runtime: None) -> None:
     async def answer() -> str:
         await asyncio.sleep(0)
         return "late"
@@ -77,7 +77,7 @@ def test_a_decorator_forces_it_for_asynchronous_code(no_runtime: None) -> None:
     assert asyncio.run(gate(NAME).arun("key", control=answer, candidate=fails)) == "late"
 
 
-def test_a_fixture_forces_it(force_arm: Callable[[str, Arm], None]) -> None:
+def test_the_fixture_forces_the_arm(force_arm: Callable[[str, Arm], None]) -> None:
     force_arm(NAME, Arm.CANDIDATE)
     assert run() == "candidate"
     force_arm(NAME, Arm.CONTROL)
@@ -88,7 +88,7 @@ def test_the_fixture_ends_with_its_test() -> None:
     assert run() == "control"
 
 
-def test_an_arm_is_needed() -> None:
+def test_force_refuses_what_is_no_arm() -> None:
     with pytest.raises(TypeError, match=r"Arm\.CANDIDATE"):
         force(NAME, "candidate")  # type: ignore[arg-type]
 
