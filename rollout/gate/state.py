@@ -65,9 +65,7 @@ class RolloutStates:
         self._lock = threading.Lock()  # for changes; a look-up takes none
         self._rows: Mapping[str, RolloutState] = {}  # as PostgreSQL has them
         self._marks: Mapping[str, GateMark] = {}  # as Redis has them
-        self._tripped: frozenset[str] = (
-            frozenset()
-        )  # the attempts that tripped; a transition that settles a trip ends one
+        self._tripped: frozenset[str] = frozenset()  # attempts; a transition that settles a trip ends its attempt
         self._states: Mapping[str, RolloutState] = {}
         self._rows_at = self._redis_at = NEVER  # when the last successful reading began, by time.monotonic()
         self._valid_until = NEVER  # by time.monotonic(); after that the states are too old to act on

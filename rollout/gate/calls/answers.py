@@ -21,8 +21,8 @@ class Answer(NamedTuple):
     is_hit: whether a cache had the value; None if no cache was looked up.
     version: the version of the input that the value was made from; only answers of the same version are compared.
     is_counted: False if the call is not to be counted, because there was nothing to answer.
-    metrics: figures of this call by name, which the gate's guards can judge: bools or finite numbers, at most 20; a
-        name has up to 30 letters, digits, hyphens or underscores.
+    metrics: figures of this call by name, which the gate's guards can judge: at most 20 bools or finite numbers. A name
+        has 1 to 30 letters, digits, hyphens or underscores.
     """
 
     value: Any

@@ -13,10 +13,10 @@ from django.db import connections
 
 from rollout.decisions.stages import Arm
 from rollout.gate.calls import shadowing
-from rollout.gate.calls.answers import Answer, Function, Raised, answer_of, is_awaitable
+from rollout.gate.calls.answers import Answer, Function, answer_of, is_awaitable
 from rollout.gate.calls.call import Call, ms_since
 from rollout.gate.calls.savepoints import Exceptions, savepoints
-from rollout.gate.calls.shadowing import Expected, Outcome
+from rollout.gate.calls.shadowing import Beside, CandidateOutcome, Expected
 from rollout.gate.mismatches import record_mismatch
 from rollout.gate.running.connections import open_aliases, prepare
 from rollout.gate.running.pool import Pool, Run
@@ -56,6 +56,7 @@ async def serve_candidate(call: Call) -> Any:
 
 
 async def _fall_back(call: Call, ms: float, *, is_counted_already: bool) -> Any:
+    """Return control's value, and count the candidate's error as `serving` does."""
     try:
         answer, _ = await _run(call.control, (BaseException,), is_control=True)
     except BaseException as error:
@@ -74,26 +75,10 @@ async def serve_control(call: Call) -> Any:
         answer, ms = await _run(call.control, (BaseException,), is_control=True)
     except BaseException as error:
         if not _ends_caller(error):
-            _control_raised(call, error, ms_since(start))
+            shadowing.control_raised(call, error, ms_since(start), TASKS)
         raise
-    if answer.is_counted:
-        call.count(Arm.CONTROL, ms, answer)
-        if call.state.serving.probes and call.probe is not None:
-            _begin_probe(call, call.probe)
-        if call.state.serving.shadows:
-            _begin_candidate(call, answer)
+    shadowing.control_answered(call, answer, ms, TASKS)
     return answer.value
-
-
-def _control_raised(call: Call, error: BaseException, ms: float) -> None:
-    if call.is_answer(error):
-        call.count(Arm.CONTROL, ms)
-        if call.state.serving.shadows:
-            _begin_candidate(call, Answer(Raised(type(error), error.args)))
-    elif call.state.serving.shadows and isinstance(error, Exception):
-        _begin_candidate(call, None, control_ms=ms)
-    else:
-        call.count(Arm.CONTROL, ms, is_error=True)
 
 
 def _ends_caller(error: BaseException) -> bool:
@@ -129,7 +114,7 @@ async def _savepoints(keeps: Exceptions, *, is_control: bool) -> AsyncIterator[N
     await sync_to_async(protection.__exit__)(None, None, None)
 
 
-def _begin_candidate(call: Call, answer: Answer | None, control_ms: float | None = None) -> None:
+def _begin_candidate(call: Call, answer: Answer | None, control_ms: float | None) -> None:
     pool = call.runtime.pool_of(call.rollout)
     reserved = shadowing.reserve_candidate(call, pool, answer, control_ms)
     if reserved is not None:
@@ -142,6 +127,9 @@ def _begin_probe(call: Call, probe: Callable[[], Any]) -> None:
     run = pool.reserve(on_abandoned=call.count_overdue)
     if run is not None:
         _begin(pool, run, partial(_run_probe, call, pool, run, probe))
+
+
+TASKS = Beside(_begin_candidate, _begin_probe)
 
 
 def _begin(pool: Pool, run: Run, work: Callable[[], Awaitable[None]]) -> None:
@@ -189,6 +177,7 @@ def _close_connections(pool: Pool) -> None:
 
 
 async def _beside(pool: Pool, work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work with a thread of its own for synchronous code, after the caller had its turn."""
     await asyncio.sleep(0)  # an eager task would delay the caller's answer
     executor = _Executor(max_workers=1, thread_name_prefix="slipway-shadow")
     try:
@@ -209,7 +198,7 @@ async def _run_candidate(call: Call, pool: Pool, run: Run, expected: Expected) -
         if _ends_caller(error):
             raise
         answer = shadowing.failed(call, error)
-    outcome = Outcome(answer, ms_since(start))
+    outcome = CandidateOutcome(answer, ms_since(start))
     comparison = shadowing.compare_with(call, expected, answer)
     if pool.may_report(run):
         shadowing.report(call, expected, outcome, comparison)

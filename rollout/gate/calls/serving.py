@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from rollout.decisions.stages import Arm
-from rollout.gate.calls import shadowing
-from rollout.gate.calls.answers import Answer, Function, Raised, answer_of
+from rollout.gate.calls.answers import Answer, Function, answer_of
 from rollout.gate.calls.call import Call, ms_since
 from rollout.gate.calls.savepoints import savepoints
+from rollout.gate.calls.shadowing import THREADS, control_answered, control_raised
 
 
 def serve_candidate(call: Call) -> Any:
@@ -38,9 +38,10 @@ def serve_candidate(call: Call) -> Any:
 
 
 def _fall_back(call: Call, ms: float, *, is_counted_already: bool) -> Any:
-    """Return control's value. If control answers, the candidate's error counts; if it fails too, it counts for neither.
+    """Return control's value. If control answers, the candidate's error counts. If it fails too, neither counts.
 
     ms: the time until the candidate failed.
+    is_counted_already: whether the candidate took so long that its error was counted while it ran.
     """
     try:
         answer, _ = _run(call.control, savepoints((BaseException,), is_control=True))
@@ -61,33 +62,10 @@ def serve_control(call: Call) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        control_raised(call, error, ms_since(start))
+        control_raised(call, error, ms_since(start), THREADS)
         raise
-    control_answered(call, answer, ms)
+    control_answered(call, answer, ms, THREADS)
     return answer.value
-
-
-def control_answered(call: Call, answer: Answer, ms: float) -> None:
-    """Count control's answer, and begin the run beside it."""
-    if not answer.is_counted:
-        return
-    call.count(Arm.CONTROL, ms, answer)
-    if call.state.serving.probes and call.probe is not None:
-        shadowing.begin_probe(call, call.probe)
-    if call.state.serving.shadows:
-        shadowing.begin_candidate(call, answer)
-
-
-def control_raised(call: Call, error: BaseException, ms: float) -> None:
-    """Count the exception of control, or leave that to the run of the candidate: if it fails too, neither counts."""
-    if call.is_answer(error):
-        call.count(Arm.CONTROL, ms)
-        if call.state.serving.shadows:
-            shadowing.begin_candidate(call, Answer(Raised(type(error), error.args)))
-    elif call.state.serving.shadows and isinstance(error, Exception):
-        shadowing.begin_candidate(call, None, control_ms=ms)
-    else:
-        call.count(Arm.CONTROL, ms, is_error=True)
 
 
 def _run(function: Function, protection: AbstractContextManager[object]) -> tuple[Answer, float]:

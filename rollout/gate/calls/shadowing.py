@@ -33,15 +33,15 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The candidate's outcome: an answer, or None if it failed."""
+class CandidateOutcome:
+    """The candidate's outcome: an answer, or None if it failed. ms: the time that it took."""
 
     answer: Answer | None
     ms: float
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparisonResult:
     """The result of comparing. `values` are control's and the candidate's if they differ."""
 
     is_same: bool | None = None
@@ -49,11 +49,49 @@ class Comparison:
     values: tuple[Any, Any] | None = None
 
 
-def begin_candidate(call: Call, answer: Answer | None, control_ms: float | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """How runs beside control begin: in threads, or as tasks of an event loop.
+
+    candidate: takes the call, control's answer (None if it failed) and the time in ms until it failed (else None).
+    probe: takes the call and the probe.
+    """
+
+    candidate: Callable[[Call, Answer | None, float | None], None]
+    probe: Callable[[Call, Callable[[], Any]], None]
+
+
+def control_answered(call: Call, answer: Answer, ms: float, beside: Beside) -> None:
+    """Count control's answer, and begin the run beside it."""
+    if not answer.is_counted:
+        return
+    call.count(Arm.CONTROL, ms, answer)
+    if call.state.serving.probes and call.probe is not None:
+        beside.probe(call, call.probe)
+    if call.state.serving.shadows:
+        beside.candidate(call, answer, None)
+
+
+def control_raised(call: Call, error: BaseException, ms: float, beside: Beside) -> None:
+    """Count the exception of control, or leave that to the run of the candidate: if it fails too, neither counts.
+
+    ms: the time until control raised it.
+    """
+    if call.is_answer(error):
+        call.count(Arm.CONTROL, ms)
+        if call.state.serving.shadows:
+            beside.candidate(call, Answer(Raised(type(error), error.args)), None)
+    elif call.state.serving.shadows and isinstance(error, Exception):
+        beside.candidate(call, None, ms)
+    else:
+        call.count(Arm.CONTROL, ms, is_error=True)
+
+
+def begin_candidate(call: Call, answer: Answer | None, control_ms: float | None) -> None:
     """Run the candidate in a thread of the pool, compare it with control's answer, and count the run.
 
     answer: control's; None if it failed.
-    control_ms: the time until control failed.
+    control_ms: the time until control failed; None if it answered.
     """
     pool = call.runtime.pool_of(call.rollout)
     reserved = reserve_candidate(call, pool, answer, control_ms)
@@ -90,7 +128,7 @@ def count_control(call: Call, expected: Expected) -> None:
         call.count(Arm.CONTROL, expected.control_ms, is_error=True)
 
 
-def report(call: Call, expected: Expected, outcome: Outcome, comparison: Comparison) -> None:
+def report(call: Call, expected: Expected, outcome: CandidateOutcome, comparison: ComparisonResult) -> None:
     """Count a run of the candidate that ended in time."""
     answer = outcome.answer
     if answer is None:
@@ -107,28 +145,28 @@ def report(call: Call, expected: Expected, outcome: Outcome, comparison: Compari
         )
 
 
-def compare_with(call: Call, expected: Expected, answer: Answer | None) -> Comparison:
+def compare_with(call: Call, expected: Expected, answer: Answer | None) -> ComparisonResult:
     """Compare the candidate's answer with control's. Raises nothing but KeyboardInterrupt.
 
     Values that differ from their own copies, such as a response or a queryset, cannot be compared with ==.
     """
     if answer is None or not answer.is_counted or expected.control_ms is not None:
-        return Comparison()
+        return ComparisonResult()
     if expected.restore is None:
-        return Comparison(has_failed=True)
+        return ComparisonResult(has_failed=True)
     try:
         is_raised = isinstance(answer.value, Raised)
         if not is_raised and bool(answer.version != expected.version):
-            return Comparison()
+            return ComparisonResult()
         control = expected.restore()
         is_same = compare(control, answer.value, call.same)
         if is_same is False and call.same is equal and not compare(control, expected.restore(), equal):
-            return Comparison(has_failed=True)
+            return ComparisonResult(has_failed=True)
     except KeyboardInterrupt:
         raise
     except BaseException:  # an exit would end the caller's event loop, in which asynchronous code compares
-        return Comparison(has_failed=True)
-    return Comparison(is_same, values=None if is_same is not False else (control, answer.value))
+        return ComparisonResult(has_failed=True)
+    return ComparisonResult(is_same, values=None if is_same is not False else (control, answer.value))
 
 
 def failed(call: Call, error: BaseException) -> Answer | None:
@@ -151,7 +189,7 @@ def _run_candidate(call: Call, pool: Pool, expected: Expected, run: Run) -> None
         answer = answer_of(call.candidate())
     except BaseException as error:  # nothing outside this thread would learn of it
         answer = failed(call, error)
-    outcome = Outcome(answer, ms_since(start))
+    outcome = CandidateOutcome(answer, ms_since(start))
     comparison = compare_with(call, expected, answer)
     if pool.may_report(run):
         report(call, expected, outcome, comparison)
@@ -184,3 +222,6 @@ def report_probe(call: Call, pool: Pool, run: Run, is_hit: bool | None, ms: floa
     """
     if pool.may_report(run) and is_hit is not None:
         call.count(Arm.CANDIDATE, ms, is_error=is_error, is_hit=is_hit)
+
+
+THREADS = Beside(begin_candidate, begin_probe)

@@ -3,8 +3,8 @@
 A few run at a time, in daemon threads that the next run uses again, or as tasks of the caller's event loop. A run that
 takes longer than its limit is abandoned: it is counted as an error, its place is given to another run, and its result
 is ignored. A thread cannot be stopped, so the number of abandoned runs is limited too. When all places are taken,
-further runs are skipped and counted; no run waits in a queue. So a candidate must set time-outs on everything it waits
-for, must change no shared state, and must release the interpreter's lock: no library can help against a loop in C that
+further runs are skipped and counted; no run waits in a queue. A candidate must set time-outs on everything it waits
+for, must change no shared state, and must release the interpreter's lock. No library can help against a loop in C that
 never does.
 """
 
