@@ -87,7 +87,16 @@ def assess_measured(measured: Measured) -> Assessment:
     )
     plan = measured.policy.plan
     decision = decide(progress, plan, judgments, measured.now)
-    return Assessment(rollout, plan, progress, judgments, decision, measured.now, measured, record)
+    return Assessment(
+        rollout=rollout,
+        plan=plan,
+        progress=progress,
+        judgments=judgments,
+        decision=decision,
+        now=measured.now,
+        measured=measured,
+        record=record,
+    )
 
 
 def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitRecord:
@@ -101,7 +110,7 @@ def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitReco
         if judgment.verdict is Verdict.ERROR and judgment.is_binding
     }
     if record.lost and measured.rollout.run_state == RunState.DONE:
-        # It goes on with its record, which lacks some seconds at most.
+        # A rollout that is done goes on with its record, which lacks some seconds at most.
         record = replace(record, lost="", is_marked=False)
     return replace(
         record,

@@ -51,7 +51,7 @@ class ComparisonResult:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """How runs beside control begin: in threads, or as tasks of an event loop.
+    """The functions that begin a run beside control: in a thread, or as a task of an event loop.
 
     candidate: takes the call, control's answer (None if it failed) and the time in ms until it failed (else None).
     probe: takes the call and the probe.
