@@ -3,8 +3,8 @@
 # Read all that a gate must know in one round trip, because every process does so each second: the stage of each
 # rollout, the hard limit of errors there (until a rate of errors judges, if one does), and whether serving is on.
 ROLLOUT_STATES = """
-SELECT rollout.name, rollout.stage, rollout.percent, rollout.epoch, rollout.visit, rollout.attempt,
-       rollout.settled_epoch, rollout.control_requests, rollout.control_errors,
+SELECT rollout.name, rollout.stage, rollout.percent, rollout.visit, rollout.attempt,
+       rollout.control_requests, rollout.control_errors,
        errors.at_most, policy.window_minutes,
        CASE WHEN rate.id IS NOT NULL THEN policy.first_requests END, coalesce(policy.hold_back_percent, 0),
        EXISTS (SELECT FROM rollout_activation WHERE part = 'serving' AND is_on)

@@ -178,9 +178,7 @@ def at_stage() -> Callable[..., None]:
     def move_to(stage: str, percent: int = 100) -> None:
         changed = {"stage": stage, "run_state": "running", "percent": percent, "epoch": F("epoch") + 1}
         Rollout.objects.filter(name="derived-data").update(**changed)
-        Rollout.objects.update(
-            stage_epoch=F("epoch"), settled_epoch=F("epoch"), visit=RandomUUID(), attempt=RandomUUID()
-        )
+        Rollout.objects.update(stage_epoch=F("epoch"), visit=RandomUUID(), attempt=RandomUUID())
         look(runtime.shared().states)
 
     return move_to

@@ -193,12 +193,11 @@ class Counters:
         arguments: list[str | int | bytes] = [
             SLOT_SECONDS,
             LIFE_SECONDS,
-            visit.epoch,
+            visit.attempt,
             -1 if limit is None else limit,
             -1 if visit.first_requests is None else visit.first_requests,
             round((visit.window_seconds or 0) / SLOT_SECONDS),
             int(visit.id in self._sent),
-            rollout,
             orjson.dumps(counts.numbers),
             orjson.dumps(_key_lists(counts.failing)),
             orjson.dumps(_key_lists(counts.seen)),

@@ -1,8 +1,9 @@
 """Marks in Redis that make every gate answer control for a rollout before a transition is stored.
 
-A trip mark holds the epoch and the errors that exceeded the hard limit. It belongs to the rollout's attempt, which a
-transition that settles the trip ends, so an advance that races a trip loses, and no attempt of another life of the
-database is bound by it. A blind mark expires by itself: it means that the rollout cannot be judged.
+A trip mark holds the number of errors that exceeded the hard limit. It belongs to the rollout's attempt, and a
+transition that settles the trip ends the attempt. So an advance that races a trip loses, and a database that was
+restored to an earlier time is not bound by later trips. A blind mark means that the rollout cannot be judged; it
+expires by itself.
 """
 
 from collections.abc import Mapping
@@ -53,17 +54,17 @@ def read_trip_errors(attempt: str) -> int:
 
 def errors_of(trip: bytes | None) -> int:
     """Return the errors in a trip as Redis holds it, 0 if there is none."""
-    return 0 if trip is None else int(trip.partition(b":")[2])
+    return 0 if trip is None else int(trip)
 
 
-def mark_aborted(attempt: str, epoch: int) -> None:
+def mark_aborted(attempt: str) -> None:
     """Let gates answer control for a rollout that was aborted, until they read its row. Raises redis.RedisError.
 
     The mark is that of a trip with one error.
 
-    attempt, epoch: those before the abort, which ends the attempt.
+    attempt: the one that the abort ended.
     """
-    client().set(trip_key(attempt), f"{epoch}:1", ex=ABORT_SECONDS)
+    client().set(trip_key(attempt), 1, ex=ABORT_SECONDS)
 
 
 def mark_blind(rollout: str) -> None:

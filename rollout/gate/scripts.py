@@ -8,7 +8,7 @@
 #   1  the visit: a hash with the candidate's requests and errors, and what the control loop noted of it
 #   2  prefix of the visit's slots; a slot holds the counts of ARGV[1] seconds, its fields are "step:arm:count"
 #   3  this batch; a batch that is sent twice counts once
-#   4  the rollout's trip, as "epoch:errors"
+#   4  the trip of the attempt: the number of its errors
 #   5  the channel that announces it
 #   6  prefix of the sets of targeting keys that failed, by arm and hour
 #   7  prefix of the sets of targeting keys that were seen, by percent step
@@ -16,15 +16,14 @@
 # ARGV
 #   1  length of a slot, in seconds
 #   2  lifetime of the totals and of the visit, in seconds
-#   3  epoch of the visit
+#   3  the attempt, for the announcement
 #   4  the limit of errors; -1: no limit
 #   5  the count judges so many requests of the candidate; -1: always
 #   6  length of the window of a count that always judges, in slots; 0: the whole visit
 #   7  1 if this process has counted in this visit before: then the visit must be there
-#   8  rollout, for the announcement
-#   9  the counts: a JSON object of "step:arm:count" to a number
-#  10  the keys that failed: a JSON array of [step, arm, hash, hash, ...]
-#  11  the keys that were seen: the same
+#   8  the counts: a JSON object of "step:arm:count" to a number
+#   9  the keys that failed: a JSON array of [step, arm, hash, hash, ...]
+#  10  the keys that were seen: the same
 #
 # Returns 1 if this batch tripped the rollout, else 0.
 ADD_COUNTS = """
@@ -33,11 +32,11 @@ if ARGV[7] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET',
 local now = tonumber(redis.call('TIME')[1])
 local slot = math.floor(now / tonumber(ARGV[1]))
 local slots = KEYS[2]
-local counts = cjson.decode(ARGV[9])
+local counts = cjson.decode(ARGV[8])
 local function add(field, count)
   counts[field] = (counts[field] or 0) + count
 end
-for _, entry in ipairs(cjson.decode(ARGV[10])) do
+for _, entry in ipairs(cjson.decode(ARGV[9])) do
   local set = KEYS[6] .. entry[2] .. ':' .. math.floor(now / 3600)
   for i = 3, #entry do
     if redis.call('SCARD', set) >= 50000 or redis.call('SADD', set, entry[i]) == 1 then
@@ -46,7 +45,7 @@ for _, entry in ipairs(cjson.decode(ARGV[10])) do
   end
   redis.call('EXPIRE', set, 3600)
 end
-for _, entry in ipairs(cjson.decode(ARGV[11])) do
+for _, entry in ipairs(cjson.decode(ARGV[10])) do
   local set = KEYS[7] .. entry[1]
   for i = 3, #entry do
     if redis.call('SCARD', set) < 4096 and redis.call('SADD', set, entry[i]) == 1 then
@@ -94,8 +93,8 @@ elseif tonumber(ARGV[6]) > 0 then
 end
 if judged <= limit then return 0 end
 if redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
-redis.call('SET', KEYS[4], ARGV[3] .. ':' .. all_errors, 'EX', ARGV[2])
-redis.call('PUBLISH', KEYS[5], 'trip ' .. ARGV[8] .. ' ' .. ARGV[3] .. ' ' .. all_errors)
+redis.call('SET', KEYS[4], all_errors, 'EX', ARGV[2])
+redis.call('PUBLISH', KEYS[5], 'trip ' .. ARGV[3])
 return 1"""
 
 # Read what the control loop has not judged yet. A slot that does not exist anymore is skipped: slots live for half an
@@ -104,7 +103,7 @@ return 1"""
 # KEYS
 #   1  the visit
 #   2  prefix of its slots
-#   3  the rollout's trip
+#   3  the trip of the attempt
 # ARGV
 #   1  length of a slot, in seconds
 #   2  the newest slot that was judged already

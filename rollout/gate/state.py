@@ -4,7 +4,7 @@ A look-up takes no lock and does no I/O.
 
 The states are refreshed every second, and at once when a rollout moved or tripped in any process. If ticks, PostgreSQL
 or Redis are missing for 30 s, gates serve control; until then they keep the last states. Gates serve control too while
-serving is switched off. A trip that this process learned holds until a transition with a later epoch settles it,
+serving is switched off. A trip that this process learned binds its attempt until a transition begins the next one,
 however late PostgreSQL answers.
 """
 
@@ -30,7 +30,7 @@ from rollout.gate.marks import GateMark
 
 VALID_SECONDS = 30.0
 NEVER = float("-inf")
-TRIP = re.compile(rb"trip (?P<name>.+) (?P<epoch>\d+) \d+", re.DOTALL)
+TRIP = re.compile(rb"trip (?P<attempt>\w+)")
 log = structlog.get_logger("slipway.gate")
 
 
@@ -40,7 +40,6 @@ class RolloutState:
 
     serving: how it serves now; control alone if it tripped, is blind, or serving is switched off.
     visit: what counting needs to know of the stage visit.
-    settled_epoch: the epoch with which the rollout was last started, aborted or tripped; 0: never.
     is_serving_on: whether the part Serving is switched on.
     has_tripped: whether a trip is not settled by a transition yet.
     is_blind: whether the control loop cannot judge the rollout, or its state is too old.
@@ -49,7 +48,6 @@ class RolloutState:
     stage: Stage
     serving: Serving
     visit: StageVisit
-    settled_epoch: int = 0
     is_serving_on: bool = True
     has_tripped: bool = False
     is_blind: bool = False
@@ -151,23 +149,23 @@ class RolloutStates:
         except redis.RedisError:
             has_tripped = True  # Redis has just taken the counts, so it is better to be wrong for this attempt
         if has_tripped:
-            self._act_on_trip(row)
+            self._act_on_trip(row.visit.attempt)
 
     def act_on(self, message: bytes) -> None:
-        """Act on a message of another process if it is b"trip NAME EPOCH ERRORS"; others only ask for a refresh."""
+        """Act on a message of another process if it is b"trip ATTEMPT"; others only ask for a refresh."""
         trip = TRIP.fullmatch(message)
-        row = self._rows.get(trip["name"].decode(errors="replace")) if trip else None
-        if trip and row is not None and int(trip["epoch"]) >= row.settled_epoch:
-            self._act_on_trip(row)
+        if trip:
+            self._act_on_trip(trip["attempt"].decode())
 
     def expire(self) -> None:
         """Serve control for every rollout until a refresh succeeds."""
         with self._lock:
             self._rows_at = self._redis_at = self._valid_until = NEVER
 
-    def _act_on_trip(self, row: RolloutState) -> None:
+    def _act_on_trip(self, attempt: str) -> None:
+        """Serve control for the rollout that is in this attempt; if none is, change nothing."""
         with self._lock:
-            self._tripped |= {row.visit.attempt}
+            self._tripped |= {attempt}
             self._renew()
 
     def _renew(self) -> None:
@@ -201,10 +199,8 @@ def _read_states() -> dict[str, RolloutState]:
 def _state(
     stage: str,
     percent: int,
-    epoch: int,
     visit: UUID,
     attempt: UUID,
-    settled_epoch: int,
     control_requests: int,
     control_errors: int,
     errors_at_most: float | None,
@@ -225,12 +221,10 @@ def _state(
             # While serving is off the stage is not in effect, and its calls are no evidence for it.
             id=visit.hex if is_serving_on else f"{visit.hex}-off",
             attempt=attempt.hex,
-            epoch=epoch,
             step=serving.percent,
             errors_at_most=limit,
             first_requests=first_requests,
             window_seconds=None if window_minutes is None else window_minutes * 60,
         ),
-        settled_epoch,
         is_serving_on,
     )

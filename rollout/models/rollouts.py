@@ -25,7 +25,13 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
 
 
 class Rollout(models.Model):
-    """A new way of serving, its present stage and its clock. `rollout.operations.lifecycle` changes it."""
+    """A new way of serving, its present stage and its clock. `rollout.operations.lifecycle` changes it.
+
+    epoch: the number of changes; a change names the epoch that its author read, and is refused if it has grown since.
+    visit: names the time in the present stage. Whenever a rollout enters a stage, another visit begins.
+    attempt: names the time from a start, abort or trip to the next one. A trip binds the attempt in which it happened.
+    settled_epoch: the epoch with which the attempt began. Only release 0.2.0 reads it.
+    """
 
     name = models.SlugField(max_length=50, unique=True, help_text="name of the flag, as applications pass it to gate()")
     stage = models.CharField(max_length=16, choices=Stage, default=Stage.DISABLED)

@@ -106,7 +106,7 @@ def cooling(seen: Rollout) -> Columns:
 def _inform_gates(before: Rollout) -> None:
     """Let every gate serve control, also one that cannot read the stage because a policy table is locked."""
     with suppress(redis.RedisError):
-        marks.mark_aborted(before.attempt.hex, before.epoch)
+        marks.mark_aborted(before.attempt.hex)
     transitions.publish_change(before.name)
 
 

@@ -87,7 +87,10 @@ def entered_stage(stage: Stage, percent: int) -> Columns:
 
 
 def settled() -> Columns:
-    """Return the columns of a rollout whose trips are settled: a new attempt begins."""
+    """Return the columns of a rollout whose trips are settled: a new attempt begins.
+
+    `settled_epoch` is for processes of release 0.2.0, which may run beside this one during an upgrade.
+    """
     return {"settled_epoch": F("epoch") + 1, "attempt": RandomUUID()}
 
 

@@ -39,7 +39,7 @@ def now() -> Rollout:
 def visit_of(rollout: Rollout) -> StageVisit:
     """Return the rollout's present stage visit, without a hard limit."""
     step = serving_at(Stage(rollout.stage), rollout.percent).percent
-    return StageVisit(rollout.visit.hex, rollout.attempt.hex, rollout.epoch, step)
+    return StageVisit(rollout.visit.hex, rollout.attempt.hex, step)
 
 
 def traffic(requests: int = 60, arm: Arm = Arm.CANDIDATE, errors: int = 0, hits: int | None = None) -> None:

@@ -22,7 +22,7 @@ from rollout.gate.slots import VisitQuery, read_totals, read_visits
 from tests.rollout.counted import read_arms, read_counts
 from tests.rollout.outages import lose_redis_data, no_redis
 
-VISIT = StageVisit("visit", "attempt", epoch=5, step=25, errors_at_most=5)
+VISIT = StageVisit("visit", "attempt", step=25, errors_at_most=5)
 GOOD = Observation("r", VISIT, Arm.CANDIDATE, 20.0, is_hit=True)
 BAD = GOOD._replace(is_error=True, is_hit=False)
 
@@ -116,7 +116,7 @@ def test_the_sixth_error_of_any_process_trips_the_rollout_and_is_published() -> 
     assert (read_trip_errors("attempt"), read_trip_errors("next-attempt"), tripped) == (6, 0, ["r"])
     count(one, BAD)
     assert read_trip_errors("attempt") == 6  # the errors that tripped it stay
-    assert subscription.get_message(timeout=1)["data"] == b"trip r 5 6"
+    assert subscription.get_message(timeout=1)["data"] == b"trip attempt"
     assert subscription.get_message(timeout=0.05) is None
     subscription.close()
 
@@ -128,7 +128,7 @@ def test_without_a_limit_and_in_another_visit_nothing_trips(visit: StageVisit | 
 
 
 def test_the_count_judges_the_first_requests_of_a_visit() -> None:
-    first = process(StageVisit("visit", "attempt", 5, 25, errors_at_most=5, first_requests=200))
+    first = process(StageVisit("visit", "attempt", 25, errors_at_most=5, first_requests=200))
     count(first, *[GOOD] * 200)
     count(first, *[BAD] * 100)
     assert read_trip_errors("attempt") == 0
@@ -136,7 +136,7 @@ def test_the_count_judges_the_first_requests_of_a_visit() -> None:
 
 @pytest.mark.parametrize(("errors", "trips"), [(12, False), (100, True)])
 def test_a_batch_that_exceeds_the_first_requests_counts_in_part(errors: int, trips: bool) -> None:
-    first = process(StageVisit("visit", "attempt", 5, 25, errors_at_most=5, first_requests=200))
+    first = process(StageVisit("visit", "attempt", 25, errors_at_most=5, first_requests=200))
     count(first, *[GOOD] * (1000 - errors), *[BAD] * errors)
     assert bool(read_trip_errors("attempt")) is trips
 
@@ -147,7 +147,7 @@ def test_errors_of_control_trip_nothing() -> None:
 
 
 def test_errors_before_the_window_trip_nothing() -> None:
-    visit = StageVisit("visit", "attempt", 5, 25, errors_at_most=5, window_seconds=600)
+    visit = StageVisit("visit", "attempt", 25, errors_at_most=5, window_seconds=600)
     count(process(visit), *[BAD] * 5)
     let_an_hour_pass()
     count(process(visit), *[BAD] * 5)

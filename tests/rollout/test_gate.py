@@ -233,7 +233,7 @@ def test_a_stage_visit_begins_with_its_transition(world: World) -> None:
     visit = world.states.visit_of(NAME)
     assert visit is not None
     present = Rollout.objects.get(name=NAME)
-    assert (visit.id, visit.attempt, visit.epoch) == (present.visit.hex, present.attempt.hex, 3)
+    assert (visit.id, visit.attempt) == (present.visit.hex, present.attempt.hex)
     assert visit.id != rollout.visit.hex
     assert (visit.errors_at_most, visit.first_requests, visit.step) == (5, 200, 0)
     world.at(Stage.FULL_ACTIVE)

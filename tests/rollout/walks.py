@@ -70,7 +70,8 @@ def _see_states(name: str) -> None:
         states = runtime.shared().states
         states.refresh()
         state, rollout = states.find(name), Rollout.objects.get(name=name)
-        return state is not None and state.visit.epoch == rollout.epoch
+        present = (rollout.visit.hex, rollout.served_percent)
+        return state is not None and (state.visit.id, state.serving.percent) == present
 
     assert until(is_seen)
 

@@ -11,8 +11,7 @@ from rollout.decisions.stages import Arm
 class StageVisit:
     """The visit of a rollout to a stage, as far as counting needs it.
 
-    id: names the visit; a rollout that enters a stage begins a new one.
-    attempt: names the time from a start to the next start, abort or trip.
+    id, attempt: as `rollout.models.Rollout` describes them.
     step: the share that the candidate serves, 0 to 100, which names the percent step.
     errors_at_most: the hard limit of the candidate's errors; None if there is none.
     first_requests: the hard limit judges so many requests of the candidate; None: always.
@@ -21,7 +20,6 @@ class StageVisit:
 
     id: str
     attempt: str = ""
-    epoch: int = 0
     step: int = 0
     errors_at_most: int | None = None
     first_requests: int | None = None
