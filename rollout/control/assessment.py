@@ -101,7 +101,7 @@ def assess_measured(measured: Measured) -> Assessment:
 
 def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitRecord:
     """Return the record as it is after this tick."""
-    record, percent = measured.measurements.record or measured.stored, measured.rollout.percent
+    record, percent = measured.measurements.closed or measured.stored, measured.rollout.percent
     # A tick that comes early counts in part, however many beats or trips request one.
     part_of_tick = min(1.0, seconds_since(measured.judged_at, measured.now) / TICK_SECONDS)
     unmeasured = {
@@ -111,7 +111,7 @@ def _next_record(measured: Measured, judgments: Sequence[Judgment]) -> VisitReco
     }
     if record.lost and measured.rollout.run_state == RunState.DONE:
         # A rollout that is done goes on with its record, which lacks some seconds at most.
-        record = replace(record, lost="", is_marked=False)
+        record = replace(record, lost="", is_tick_noted=False)
     return replace(
         record,
         idle_step=percent,

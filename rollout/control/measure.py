@@ -121,7 +121,7 @@ def _read_slots(rollouts: Sequence[Rollout], stored: Mapping[int, VisitEvidence]
 
 def _is_behind(row: VisitEvidence | None, slots: VisitSlots | None) -> bool:
     """Return whether Redis knows a later tick of the visit than the table does."""
-    return slots is not None and slots.judged is not None and slots.judged > (row.tick if row else 0)
+    return slots is not None and slots.noted_tick is not None and slots.noted_tick > (row.tick if row else 0)
 
 
 def _measured(
@@ -135,19 +135,20 @@ def _measured(
     stored = of_visit.decoded() if of_visit else VisitRecord()
     rules, setting = policy.rules(), setting_of(rollout, policy)
     record: VisitRecord | None = None
-    now = stored
+    counted = stored
     if slots is not None:
         record = with_closed_slots(stored, slots, rules, setting, policy.window_minutes)
         lost = record.lost or _loss(record, of_visit, slots)
-        record = replace(record, lost=lost, is_marked=record.is_marked or slots.judged is not None)
+        record = replace(record, lost=lost, is_tick_noted=record.is_tick_noted or slots.noted_tick is not None)
         # A slot without counts still ends the window of earlier ones.
-        now = with_counts(record, slots.now, slots.slots.get(slots.now, {}), policy.window_minutes)
+        arms_by_step = slots.slots.get(slots.open_slot, {})
+        counted = with_counts(record, slots.open_slot, arms_by_step, policy.window_minutes)
     return Measured(
         rollout=rollout,
         policy=policy,
         rules=rules,
         setting=setting,
-        measurements=Measurements(record, now, surroundings.feeds),
+        measurements=Measurements(record, counted, surroundings.feeds),
         stored=stored,
         tick=row.tick if row else 0,
         judged_at=of_visit.judged_at if of_visit else None,
@@ -164,9 +165,9 @@ def with_closed_slots(
 ) -> VisitRecord:
     """Return the record with each slot that is closed by now and not included yet."""
     for number in sorted(slots.slots):
-        if record.slot < number < slots.now:
+        if record.slot < number < slots.open_slot:
             record = with_slot(record, number, slots.slots[number], rules, setting, window_minutes)
-    return replace(record, slot=max(record.slot, slots.now - 1))
+    return replace(record, slot=max(record.slot, slots.open_slot - 1))
 
 
 def _loss(record: VisitRecord, of_visit: VisitEvidence | None, slots: VisitSlots) -> str:
@@ -176,10 +177,10 @@ def _loss(record: VisitRecord, of_visit: VisitEvidence | None, slots: VisitSlots
     """
     if slots.is_lost:
         return LOST
-    if slots.judged is None:
-        return LOST if record.is_marked else ""
+    if slots.noted_tick is None:
+        return LOST if record.is_tick_noted else ""
     stored_tick = of_visit.tick if of_visit else 0
-    return RESTORED if slots.judged > stored_tick else ""  # Redis knows a tick that the table does not
+    return RESTORED if slots.noted_tick > stored_tick else ""  # Redis knows a tick that the table does not
 
 
 def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:

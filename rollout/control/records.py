@@ -48,8 +48,8 @@ def store(assessments: Sequence[Assessment]) -> Stored:
         names = [assessment.rollout.name for assessment, _ in unread]
         log.warning("cannot store readings of the guards", rollouts=names, error=first_line(unread[0][1]))
     with suppress(redis.RedisError):  # the next tick notes it
-        slots.mark_judged(
-            slots.JudgedVisit(each.rollout.visit.hex, each.measured.tick + 1, each.record.is_marked)
+        slots.note_ticks(
+            slots.JudgedVisit(each.rollout.visit.hex, each.measured.tick + 1, each.record.is_tick_noted)
             for each in stored.assessments
         )
     return stored

@@ -12,7 +12,7 @@ from rollout.choices import Comparison, Direction, Guard, Stage, Verdict
 from rollout.decisions.counts import Arms, Counts, Moments
 from rollout.decisions.guards import ALPHA, P95_SHARE, Judgment, Rule, Setting
 from rollout.decisions.latency import bound_ms, percentile_ms
-from rollout.decisions.record import VisitRecord, against_limit, test_name
+from rollout.decisions.record import VisitRecord, against_limit, state_name
 from rollout.decisions.statistics import bands, bounds, detection, evidence, means
 
 SUSPICION = math.log(10)  # evidence against the candidate that keeps a rollout in its stage, but does not take it back
@@ -23,13 +23,13 @@ NOTHING = Arms()
 class Look:
     """A look at a stage visit.
 
-    record: of the closed slots.
-    now: the same with the open slot, whose counts are no evidence against control yet.
+    closed: the record, which includes the closed slots only.
+    counted: the same with the counts of the open slot, which are no evidence against control yet.
     guards: the number of guards that share ALPHA.
     """
 
-    record: VisitRecord
-    now: VisitRecord
+    closed: VisitRecord
+    counted: VisitRecord
     setting: Setting
     guards: int
 
@@ -51,22 +51,22 @@ class Look:
     @cached_property
     def total(self) -> Arms:
         """The counts of the whole visit, with the open slot."""
-        return self.now.total
+        return self.counted.total
 
     @cached_property
     def closed_total(self) -> Arms:
         """The counts of the whole visit, without the open slot."""
-        return self.record.total
+        return self.closed.total
 
     @cached_property
     def arms(self) -> Arms:
         """The counts of the window, or of the whole visit if the stage has none."""
-        return self.now.window()
+        return self.counted.window()
 
     @property
     def step(self) -> Counts:
         """The candidate's counts in the present percent step."""
-        return self.now.steps.get(self.setting.percent, NOTHING).candidate
+        return self.counted.steps.get(self.setting.percent, NOTHING).candidate
 
     @property
     def is_control_counted(self) -> bool:
@@ -136,8 +136,8 @@ def _exceeds_limit(rule: Rule, look: Look) -> bool:
         return evidence.limit_evidence(bad, total, rule.limit_share) >= look.threshold
     bad, total = rule.bad_and_total(look.total.candidate)
     bad_before, total_before = rule.bad_and_total(look.closed_total.candidate)
-    closed = look.now.tests.get(test_name(rule, is_against_control=False))
-    state = against_limit(closed, bad - bad_before, total - total_before, rule)
+    closed_state = look.closed.tests.get(state_name(rule, is_against_control=False))
+    state = against_limit(closed_state, bad - bad_before, total - total_before, rule)
     return detection.log_detection(state) >= look.alarm
 
 
@@ -202,7 +202,9 @@ def _slowdown(look: Look) -> bands.Slowdown | None:
     was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1.
     """
     steps = (
-        [look.arms] if look.setting.is_endless else [each for each in look.now.steps.values() if each.candidate.timed]
+        [look.arms]
+        if look.setting.is_endless
+        else [each for each in look.counted.steps.values() if each.candidate.timed]
     )
     for number, arms in enumerate(steps, 1):
         alpha = look.alpha / 2 / (number * (number + 1))
@@ -218,7 +220,7 @@ def _verdict_against_control(rule: Rule, look: Look, samples: int, threshold: fl
     samples: those of the arm that has fewer.
     threshold, alarm: the logarithm that is a violation, in a stage that ends and in one that does not.
     """
-    state = look.now.tests.get(test_name(rule, is_against_control=True))
+    state = look.closed.tests.get(state_name(rule, is_against_control=True))
     if look.setting.is_endless:
         is_worse = state is not None and detection.log_detection(state) >= alarm
         is_suspect = False
@@ -237,7 +239,7 @@ def _evidence_of_steps(rule: Rule, look: Look) -> float:
     evidence can hold a rollout, but is no violation.
     """
     state, slow_bucket = evidence.NO_EVIDENCE, look.setting.slow_bucket
-    for arms in look.now.steps.values():
+    for arms in look.counted.steps.values():
         counts = (*rule.bad_and_total(arms.candidate, slow_bucket), *rule.bad_and_total(arms.control, slow_bucket))
         state = evidence.add_slot(state, *counts, rule.tolerance)
     return evidence.log_evidence(state)
@@ -246,7 +248,7 @@ def _evidence_of_steps(rule: Rule, look: Look) -> float:
 def _ratio_bound(rule: Rule, look: Look) -> float | None:
     """Return the largest ratio of the bad shares of both arms that is not ruled out; None if none is."""
     steps = [
-        (*rule.bad_and_total(arms.candidate), *rule.bad_and_total(arms.control)) for arms in look.now.steps.values()
+        (*rule.bad_and_total(arms.candidate), *rule.bad_and_total(arms.control)) for arms in look.counted.steps.values()
     ]
     bound = bounds.ratio_bound(steps, look.alpha)
     return None if math.isinf(bound) else bound
@@ -255,7 +257,7 @@ def _ratio_bound(rule: Rule, look: Look) -> float | None:
 def compare_assignment(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     """Judge whether the targeting keys were assigned to the arms in the intended shares."""
     gathered, candidate, control = 0.0, 0, 0
-    for percent, arms in look.now.steps.items():
+    for percent, arms in look.counted.steps.items():
         if 0 < percent < 100:
             counts, shares = (arms.candidate.keys, arms.control.keys), (percent / 100, 1 - percent / 100)
             gathered += evidence.assignment_evidence(counts, shares)
@@ -264,7 +266,7 @@ def compare_assignment(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     verdict = Verdict.PASS if keys >= rule.min_samples else Verdict.INCONCLUSIVE
     if gathered >= evidence.ASSIGNMENT_ALARM:
         verdict = Verdict.VIOLATION
-    present = look.now.steps.get(look.setting.percent, NOTHING)
+    present = look.counted.steps.get(look.setting.percent, NOTHING)
     return replace(
         judgment,
         value=float(candidate) if keys else None,
@@ -294,7 +296,7 @@ def compare_means(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
     judgment = replace(judgment, value=candidate.total / candidate.n, control=control.total / control.n)
     steps = [
         (step.candidate.own.get(rule.metric, Moments()), step.control.own.get(rule.metric, Moments()))
-        for step in look.now.steps.values()
+        for step in look.counted.steps.values()
     ]
     difference = means.difference(steps, look.alpha)
     if difference is None:

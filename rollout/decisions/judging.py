@@ -2,8 +2,9 @@
 
 A missing measurement is never a PASS. The count of errors is a VIOLATION as soon as it exceeds its limit; it judges the
 first requests of a visit, in which no comparison has its sample yet. Every other verdict is valid however often it is
-looked at: a violation needs evidence (an e-value) that a candidate within its limit gathers with a probability of at
-most ALPHA in the whole stage visit, divided among its guards; in FULL_ACTIVE, which has no end, one false alarm a year.
+looked at. A violation needs evidence: an e-value that a candidate within its limits gathers only by chance. The
+probability that any guard of a stage visit does so is at most ALPHA. FULL_ACTIVE has no end, so all its guards together
+raise one false alarm a year instead.
 
 Sources: Ville 1939, Etude critique de la notion de collectif; Lindon & Malek, arXiv 2011.03567; Shin, Ramdas & Rinaldo,
 arXiv 2203.03532; `rollout.decisions.statistics` has the formulas.
@@ -35,13 +36,13 @@ class Feeds:
 class Measurements:
     """The measurements that the guards judge.
 
-    record: of the closed slots; None if nothing could be read.
-    now: the same with the open slot.
+    closed: the record, which includes the closed slots only; None if nothing could be read.
+    counted: the same with the counts of the open slot.
     feeds: None if no app registered feeds.
     """
 
-    record: VisitRecord | None
-    now: VisitRecord
+    closed: VisitRecord | None
+    counted: VisitRecord
     feeds: Feeds | None = None
 
 
@@ -52,11 +53,11 @@ def judge(rules: Sequence[Rule], measurements: Measurements, setting: Setting) -
     guards = guards_of(setting.stage, has_hold_back=setting.is_compared)
     present = [rule for rule in rules if rule.guard in guards]
     tested = sum(rule.guard not in UNTESTED for rule in present)
-    record = measurements.record
-    look = None if record is None else Look(record, measurements.now, setting, max(1, tested))
+    closed = measurements.closed
+    look = None if closed is None else Look(closed, measurements.counted, setting, max(1, tested))
     judgments = [_judge(rule, look) for rule in present]
     judgments += [_judge_feeds(rule, measurements.feeds) for rule in rules if rule.guard is Guard.FEED_HEALTH]
-    return _without_superseded(judgments, measurements.now.total.candidate.requests, setting)
+    return _without_superseded(judgments, measurements.counted.total.candidate.requests, setting)
 
 
 def _without_superseded(judgments: list[Judgment], requests: int, setting: Setting) -> list[Judgment]:
@@ -108,8 +109,8 @@ def _compare(rule: Rule, blank: Judgment, look: Look) -> Judgment:
 
 def _why_unmeasurable(rule: Rule, look: Look) -> str:
     """Return why the guard cannot be measured; empty if it can."""
-    if look.record.lost:
-        return look.record.lost
+    if look.closed.lost:
+        return look.closed.lost
     counts = look.arms.candidate
     for arm, each in (("candidate", counts), ("control", look.arms.control)):
         if each.dropped > DROPPED_SHARE * (each.requests + each.dropped):

@@ -1,7 +1,10 @@
 """The record of a stage visit: what was counted in its closed slots, and the evidence gathered from them. Pure.
 
-The control loop stores one record per rollout and adds each closed slot to it once. Counts are kept per percent step,
-because the share of the candidate differs from step to step.
+A *visit* is the time of a rollout in one stage. It consists of *slots* of ten seconds; a slot is closed when they are
+over. A *percent step* is the part of a visit with one traffic share. Counts are kept per percent step, because the
+share of the candidate differs from step to step. The control loop stores one record per rollout. Each *tick* of the
+loop adds the slots that were closed since the last one, each slot once. *Evidence* is what the tests gathered from the
+slots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +35,7 @@ class VisitRecord:
     tests: the states of the sequential tests, by name.
     idle_seconds: time since the rollout's percent `idle_step` was entered in which the stage was not in effect.
     unmeasured: by guard, the number of ticks in a row at which it could not be measured; early ones count in part.
-    is_marked: whether Redis had the mark of a tick in this visit; if it has none later, it lost what was counted.
+    is_tick_noted: whether Redis had the number of a tick of this visit. If it has none later, it lost what was counted.
     lost: why measurements of this visit are missing; empty if none are.
     judgments: those of the last tick.
     """
@@ -44,7 +47,7 @@ class VisitRecord:
     idle_step: int = -1
     idle_seconds: float = 0.0
     unmeasured: dict[str, float] = field(default_factory=dict)
-    is_marked: bool = False
+    is_tick_noted: bool = False
     lost: str = ""
     judgments: tuple[Judgment, ...] = ()
 
@@ -62,8 +65,8 @@ class VisitRecord:
         return self.idle_seconds if percent == self.idle_step else 0.0
 
 
-def test_name(rule: Rule, *, is_against_control: bool) -> str:
-    """Return the name under which a test's state is kept. A changed limit begins a new test."""
+def state_name(rule: Rule, *, is_against_control: bool) -> str:
+    """Return the name under which the state of a rule's test is kept. A changed limit begins a new test."""
     if is_against_control:
         return f"{rule.name} control {rule.tolerance:g} {rule.worse.value}"
     return f"{rule.name} limit {rule.at_most:g}"
@@ -106,10 +109,10 @@ def with_evidence(
         bad, total = rule.bad_and_total(arms.candidate, setting.slow_bucket)
         if rule.guard in AGAINST_CONTROL and setting.stage is not Stage.DARK_MODE:
             control = rule.bad_and_total(arms.control, setting.slow_bucket)
-            name = test_name(rule, is_against_control=True)
+            name = state_name(rule, is_against_control=True)
             after[name] = _against_control(tests.get(name), (bad, total), control, rule.tolerance, setting)
         if rule.guard in AGAINST_LIMIT and setting.is_endless:
-            name = test_name(rule, is_against_control=False)
+            name = state_name(rule, is_against_control=False)
             after[name] = against_limit(tests.get(name), bad, total, rule)
     return after
 

@@ -132,7 +132,7 @@ return read"""
 #   1  the number of the tick
 #   2  1 if the note of an earlier tick must be there
 #   3  lifetime of the visit, in seconds
-MARK_JUDGED = """
+NOTE_TICK = """
 if ARGV[2] == '1' and redis.call('HEXISTS', KEYS[1], 'judged') == 0 then
   redis.call('HSET', KEYS[1], 'lost', 1)
 else

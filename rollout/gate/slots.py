@@ -10,7 +10,7 @@ from rollout.decisions.counts import COUNT_FIELDS, Arms, Counts, Moments
 from rollout.decisions.record import SLOT_SECONDS
 from rollout.decisions.stages import Arm
 from rollout.gate.marks import errors_of, trip_key
-from rollout.gate.scripts import MARK_JUDGED, READ_SLOTS
+from rollout.gate.scripts import NOTE_TICK, READ_SLOTS
 
 LIFE_SECONDS = 400 * 86400
 WRITE_SECONDS = 60  # the lifetime of the key that shows that Redis takes writes
@@ -32,15 +32,15 @@ class VisitQuery(NamedTuple):
 class VisitSlots:
     """The counts of a stage visit since a slot, and what was noted of the visit.
 
-    now: the number of the present slot, which is not closed yet.
-    judged: the number of the tick that was the last to judge this visit; None if the visit is not there.
+    open_slot: the number of the present slot, which is not closed yet.
+    noted_tick: the number of the last tick that judged this visit; None if Redis has none, or no visit.
     is_lost: whether a process found that its earlier counts are gone.
     trip_errors: the errors that tripped the rollout; 0 if it did not trip.
     slots: the counts by slot and percent step.
     """
 
-    now: int
-    judged: int | None
+    open_slot: int
+    noted_tick: int | None
     is_lost: bool
     trip_errors: int
     slots: Mapping[int, Mapping[int, Arms]]
@@ -63,32 +63,33 @@ def read_visits(queries: Sequence[VisitQuery]) -> list[VisitSlots]:
 class JudgedVisit(NamedTuple):
     """A visit that a tick has judged.
 
-    tick: the number of the tick. A visit that lost this note was lost; one with a higher number than the table's row
-        shows that the database was restored to an earlier time.
-    is_marked: whether Redis had the note of an earlier tick. If it is gone now, the visit was lost since it was read.
+    tick: the number of the tick. If Redis has none later, it lost the visit. If it has a higher number than the
+        table's row, the database was restored to an earlier time.
+    is_tick_noted: whether Redis had the number of an earlier tick. If it is gone now, the visit was lost since it was
+        read.
     """
 
     visit: str
     tick: int
-    is_marked: bool
+    is_tick_noted: bool
 
 
-def mark_judged(judged: Iterable[JudgedVisit]) -> None:
+def note_ticks(judged: Iterable[JudgedVisit]) -> None:
     """Note in each visit the number of the tick that judged it, in one round trip. Raises redis.RedisError."""
     with client(PATIENT_SECONDS).pipeline(transaction=False) as pipeline:
         for each in judged:
-            pipeline.eval(MARK_JUDGED, 1, visit_key(each.visit), each.tick, int(each.is_marked), LIFE_SECONDS)
+            pipeline.eval(NOTE_TICK, 1, visit_key(each.visit), each.tick, int(each.is_tick_noted), LIFE_SECONDS)
         pipeline.execute()
 
 
 def _visit_slots(
-    now: int, judged: bytes | None, lost: bytes | None, trip: bytes | None, *slots_and_fields: Any
+    open_slot: int, tick: bytes | None, lost: bytes | None, trip: bytes | None, *slots_and_fields: Any
 ) -> VisitSlots:
     slots = {
         number: parse_slot(dict(zip(fields[::2], fields[1::2], strict=True)))
         for number, fields in zip(slots_and_fields[::2], slots_and_fields[1::2], strict=True)
     }
-    return VisitSlots(now, None if judged is None else int(judged), lost is not None, errors_of(trip), slots)
+    return VisitSlots(open_slot, None if tick is None else int(tick), lost is not None, errors_of(trip), slots)
 
 
 def parse_slot(fields: Mapping[bytes, bytes]) -> dict[int, Arms]:
