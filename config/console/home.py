@@ -233,8 +233,13 @@ def _read_policies(active: Sequence[Rollout]) -> tuple[dict[tuple[int, str], Sta
 
 def _read_idle_seconds(active: Sequence[Rollout]) -> dict[int, float]:
     """Return the time in which each rollout's stage, or percent step, was not in effect, by rollout."""
+    percents = {rollout.pk: rollout.percent for rollout in active}
     rows = VisitEvidence.objects.filter(rollout__in=active, visit=F("rollout__visit"))
-    return {row.pk: row.decoded().idle_seconds for row in rows}
+    try:
+        with short_lock_waits():
+            return {row.pk: row.decoded().idle_at(percents[row.pk]) for row in rows}
+    except DatabaseError:  # the time left is shown as if all of it counted
+        return {}
 
 
 def _rollout_card(rollout: Rollout, policy: StagePolicy | None, time_left: str, user: Any) -> RolloutCard:

@@ -19,7 +19,7 @@ from core.db.lock_wait import short_lock_waits
 from core.text import duration, whole_units
 from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.admin.guards import CONFIDENCE, charts_if_readable, guard_name, guard_rows
-from rollout.choices import Comparison, Guard, RunState, Stage, Verdict
+from rollout.choices import Comparison, Direction, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
 from rollout.decisions.stages import ACTIVE, ORDER, StagePlan
 from rollout.decisions.wording import format_limit, format_value
@@ -268,6 +268,7 @@ def _evidence_context(judgment: Mapping[str, Any]) -> EvidenceContext:
         Verdict(judgment["verdict"]),
         metric=judgment.get("metric", ""),
         control=judgment.get("control"),
+        worse=Direction(judgment.get("worse", Direction.HIGHER)),
         comparison=Comparison(judgment.get("comparison", Comparison.LIMIT)),
     )
     return EvidenceContext(

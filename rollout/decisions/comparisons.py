@@ -199,13 +199,10 @@ def _slowdown(look: Look) -> bands.Slowdown | None:
     """Return where the candidate is slower than control, within one percent step.
 
     Latencies may change with time while the share grows, so the arms are not compared over several steps. The step that
-    was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1.
+    was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1. The band needs a sample that only
+    grows, so it is that of the whole visit, also where the stage has a window.
     """
-    steps = (
-        [look.arms]
-        if look.setting.is_endless
-        else [each for each in look.counted.steps.values() if each.candidate.timed]
-    )
+    steps = [each for each in look.counted.steps.values() if each.candidate.timed]
     for number, arms in enumerate(steps, 1):
         alpha = look.alpha / 2 / (number * (number + 1))
         slowdown = bands.slowdown(arms.candidate.latencies, arms.control.latencies, alpha)

@@ -218,9 +218,9 @@ def _run_probe(call: Call, pool: Pool, probe: Callable[[], Any], run: Run) -> No
 def report_probe(call: Call, pool: Pool, run: Run, is_hit: bool | None, ms: float, *, is_error: bool) -> None:
     """Count a probe that ended in time.
 
-    is_hit: None if no cache was looked up; then there is nothing to count.
+    is_hit: None if no cache was looked up.
     """
-    if pool.may_report(run) and is_hit is not None:
+    if pool.may_report(run):
         call.count(Arm.CANDIDATE, ms, is_error=is_error, is_hit=is_hit)
 
 
