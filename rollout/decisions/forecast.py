@@ -186,8 +186,8 @@ def _sample_holds(progress: Progress, binding: Sequence[Judgment], needs: Sequen
     if needs:
         longest = max(needs, key=lambda need: (need.seconds, need.missing))
         others = len(needs) - 1
-        rest = f"; {_count(others, 'other guard needs', 'other guards need')} no more" if others else ""
-        yield longest.describe() + rest
+        waiting = f"; {_count(others, 'other guard waits', 'other guards wait')} for samples, but not longer"
+        yield longest.describe() + (waiting if others else "")
 
 
 def _words(judgment: Judgment) -> tuple[str, str, str]:

@@ -141,8 +141,8 @@ def test_the_guard_that_takes_longest_is_named() -> None:
     slow, fast = inconclusive(Guard.MISMATCH_RATE, 40), inconclusive(Guard.P95_MS, 2)
     rates = {"hit_rate": 1.0, "mismatch_rate": 10 / 3600, "p95_ms": 1.0}
     need = "The mismatch rate needs 10 more comparisons, at this rate about 60 minutes"
-    assert hold(SMALL, slow, fast, rates=rates) == f"{need}; 2 other guards need no more"
-    assert hold(slow, fast, rates=rates) == f"{need}; 1 other guard needs no more"
+    assert hold(SMALL, slow, fast, rates=rates) == f"{need}; 2 other guards wait for samples, but not longer"
+    assert hold(slow, fast, rates=rates) == f"{need}; 1 other guard waits for samples, but not longer"
 
 
 def test_without_any_request_it_asks_for_traffic() -> None:
