@@ -40,11 +40,13 @@ class Position:
     """The present stage of a rollout, and the plans of its stages.
 
     percent: its traffic share, 0 to 100.
+    publishes_lines: whether its stage decides which lines `/api/v1/lines` publishes. One rollout does that.
     """
 
     stage: Stage
     percent: int
     plans: Mapping[Stage, StagePlan]
+    publishes_lines: bool
 
     def serving(self, stage: Stage, percent: int) -> Serving:
         """Return how a stage would serve, at this traffic share."""
@@ -85,7 +87,7 @@ def _describe_move(position: Position, stage: Stage, percent: int) -> list[str]:
         sentences.append("The candidate's cache is probed as well, so that its hits and misses are counted.")
     if after.shadows:
         sentences.append("The candidate runs as well and is compared; it can neither fail nor delay an answer.")
-    if before.lines is not after.lines:
+    if position.publishes_lines and before.lines is not after.lines:
         sentences.append(
             f"Provider lines published: {PUBLISHED_LINES[before.lines]}; then {PUBLISHED_LINES[after.lines]}."
         )

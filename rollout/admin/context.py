@@ -21,7 +21,7 @@ from rollout.admin.confirmations import PUBLISHED_LINES, Position
 from rollout.admin.guards import CONFIDENCE, charts_if_readable, guard_name, guard_rows
 from rollout.choices import Comparison, Direction, Guard, RunState, Stage, Verdict
 from rollout.decisions.guards import Judgment
-from rollout.decisions.stages import ACTIVE, ORDER, StagePlan
+from rollout.decisions.stages import ACTIVE, DEFAULT_ROLLOUT, ORDER, StagePlan
 from rollout.decisions.wording import format_limit, format_value
 from rollout.gate import mismatches
 from rollout.models import Rollout, StagePolicy, Transition
@@ -123,7 +123,8 @@ class TimelineEntry:
 def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
     """Return the context of the part of the page that is refreshed again and again."""
     status, plans, stage = read_status(rollout), plans_if_readable(rollout), Stage(rollout.stage)
-    serving = Position(stage, rollout.percent, plans).serving(stage, rollout.percent)
+    present = _position(rollout, plans)
+    serving = present.serving(stage, rollout.percent)
     return {
         "rollout": rollout,
         "stage_now": badge(stage),
@@ -138,7 +139,7 @@ def live_context(rollout: Rollout, actor: Actor) -> dict[str, Any]:
         "charts": charts_if_readable(status, plans.get(stage)),
         "feeds": status.feeds,
         "share": serving.percent,
-        "lines": PUBLISHED_LINES[serving.lines],
+        "lines": PUBLISHED_LINES[serving.lines] if present.publishes_lines else "",
         "banners": banners(),
         "differences": _newest_mismatches(rollout),
         "verbs": open_verbs(rollout, actor),
@@ -182,7 +183,11 @@ def plans_if_readable(rollout: Rollout) -> dict[Stage, StagePlan]:
 
 def position(rollout: Rollout) -> Position:
     """Return the rollout's position, for the description of a verb."""
-    return Position(Stage(rollout.stage), rollout.percent, plans_if_readable(rollout))
+    return _position(rollout, plans_if_readable(rollout))
+
+
+def _position(rollout: Rollout, plans: Mapping[Stage, StagePlan]) -> Position:
+    return Position(Stage(rollout.stage), rollout.percent, plans, publishes_lines=rollout.name == DEFAULT_ROLLOUT)
 
 
 def rung(stage: Stage, present: Stage, plan: StagePlan | None, pace: float) -> Rung:

@@ -13,7 +13,7 @@ from rollout.control.loop import tick
 from rollout.decisions.stages import Arm
 from rollout.gate import gate, heartbeat, mismatches, runtime
 from rollout.models import Activation, GuardPolicy, Rollout, StagePolicy, Transition
-from rollout.operations import lifecycle
+from rollout.operations import lifecycle, policies
 from rollout.operations.policies import DEFAULT_GUARDS, DEFAULT_STAGES
 from tests.conftest import look
 
@@ -58,7 +58,8 @@ def test_the_page_shows_the_stage_and_the_evidence(fleet: None, browse: Browse) 
     tick()
     shown = page(browse("Viewer"), address())
     assert 'aria-current="step"> <span aria-hidden="true">◔</span> <b>Dark mode</b><small>30 s</small>' in shown
-    assert "Next: stay in DARK_MODE: " in shown
+    assert "Next: " not in shown  # the sentence on what holds it includes that
+    assert "provider lines published: none" in shown
     assert '<td role="cell" data-label="Candidate">100 %</td>' in shown
     assert '<td role="cell" data-label="Limit">≥ 70 %</td>' in shown
     assert '<td role="cell" data-label="Samples">60</td>' in shown
@@ -80,6 +81,14 @@ def test_a_trip_is_shown_with_its_evidence(browse: Browse) -> None:
     assert "trip: Fully active → " in shown
     assert "<td>Errors</td><td>6</td><td>–</td><td>≤ 5</td><td>60</td>" in shown
     assert "No transition yet" not in shown
+
+
+def test_only_the_rollout_that_publishes_lines_mentions_them(browse: Browse) -> None:
+    policies.create_rollout("new-odds", actor=ANNA)
+    new_odds = f"/admin/rollout/rollout/{Rollout.objects.get(name='new-odds').pk}/change/"
+    viewer = browse("Viewer")
+    assert "provider lines published" in page(viewer, address())
+    assert "provider lines published" not in page(viewer, new_odds)
 
 
 def test_the_mismatches_of_shadow_mode_are_shown(browse: Browse) -> None:

@@ -39,4 +39,9 @@ PLANS = {Stage.PARTIAL_ACTIVE: StagePlan(20, (10, 25, 50)), Stage.FULL_ACTIVE: S
     ],
 )
 def test_the_page_lists_what_changes_and_for_whom(verb: str, stage: str, percent: int, sentence: str) -> None:
-    assert sentence in describe_verb(verb, Position(Stage(stage), percent, PLANS))
+    assert sentence in describe_verb(verb, Position(Stage(stage), percent, PLANS, publishes_lines=True))
+
+
+def test_a_rollout_that_publishes_no_lines_does_not_mention_them() -> None:
+    sentences = describe_verb("abort", Position(Stage.FULL_ACTIVE, 100, PLANS, publishes_lines=False))
+    assert not [sentence for sentence in sentences if "lines" in sentence]
