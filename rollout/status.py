@@ -14,6 +14,7 @@ from core.db.clock import database_now
 from core.db.lock_wait import short_lock_waits
 from core.errors import WrongInput
 from core.switches import Part
+from core.text import whole_units
 from rollout.choices import RunState, Stage
 from rollout.control import feeds
 from rollout.control.assessment import Assessment, CannotJudge, assess_for_operator
@@ -154,7 +155,7 @@ def _until_started(rollout: Rollout, now: datetime) -> str:
     if rollout.run_state != RunState.COOLING or rollout.cool_down_until is None:
         return f"nothing until an operator starts it: {start}"
     seconds = (rollout.cool_down_until - now).total_seconds()
-    when = f"in {seconds:.0f} s" if seconds > 0 else "now"
+    when = f"in {whole_units(seconds)}" if seconds > 0 else "now"
     return f"an operator may start it again {when}: {start} --reason WHY; it tripped: {_last_trip_reason(rollout)}"
 
 

@@ -117,8 +117,9 @@ class StagePolicy(models.Model):
         )
 
     def rules(self) -> list[Rule]:
-        """Return the rules of the guards that are switched on; a guard without a policy is off."""
-        return [policy.rule for policy in self.guards.all() if policy.is_on]
+        """Return the rules of the guards that are switched on, in the order of `Guard`; without a policy one is off."""
+        rules = [policy.rule for policy in self.guards.all() if policy.is_on]
+        return sorted(rules, key=lambda rule: list(Guard).index(rule.guard))
 
     def clean(self) -> None:
         """Raise ValidationError if the percents are missing, or if a number is outside its range.

@@ -1,6 +1,7 @@
 """manage.py rollout: what operators read and do in a terminal."""
 
 import json
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -55,6 +56,7 @@ def test_the_status_document_is_a_contract(fleet: None, capsys: Capture) -> None
     status = document(capsys, "status", NAME)
     assert 0 <= status["seconds_in_stage"] < 30
     assert 270 < status["seconds_left"] <= 300
+    assert [guard["name"] for guard in status["guards"]] == ["traffic", "errors", "p95_ms", "hit_rate", "feed_health"]
     guards = {guard.pop("name"): guard for guard in status["guards"]}
     assert 0.8 < guards["hit_rate"].pop("bound") < 0.9
     figures = {"value": 1.0, "control": None, "limit": 0.7, "samples": 60, "needed": 50}
@@ -74,7 +76,7 @@ def test_an_operator_reads_the_status_in_a_terminal(fleet: None, capsys: Capture
     text = capsys.readouterr().out
     assert "derived-data  ◔ DARK_MODE  running  0 %  epoch 2" in text
     assert "hit_rate           100 %         –          ≥ 70 %       10  INCONCLUSIVE" in text
-    rest = "automatic advances are frozen: manage.py rollout unfreeze; the hit rate needs 40 more look-ups"
+    rest = "automatic advances are frozen: manage.py rollout unfreeze; the traffic needs 40 more requests"
     assert f"holds: It stays in Dark mode for 10 more minutes; {rest}" in text
     assert "automatic advances are frozen; guards still take rollouts back" in text
     assert "providers watched: 12: 3 healthy, 1 failing, 8 inactive" in text
@@ -110,6 +112,16 @@ def test_an_operator_approves_in_the_terminal(capsys: Capture) -> None:
     assert Rollout.objects.get().run_state == "running"
 
 
+def test_the_status_in_a_terminal_has_the_notes_of_the_guards(capsys: Capture) -> None:
+    Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
+    traffic()
+    for _ in range(2):
+        gate(NAME).observe(Arm.CANDIDATE, math.nan)
+    runtime.shared().flush()
+    run("status")
+    assert "ERROR: 2 observations of candidate were dropped" in capsys.readouterr().out
+
+
 def test_after_a_trip_the_status_gives_the_reason(capsys: Capture) -> None:
     Rollout.objects.update(stage="FULL_ACTIVE", run_state="running", percent=100)
     traffic(errors=6)
@@ -119,6 +131,7 @@ def test_after_a_trip_the_status_gives_the_reason(capsys: Capture) -> None:
     status = document(capsys, "status")
     assert status["run_state"] == "cooling"
     assert f"it tripped: {HARD_LIMIT}; errors 6 (limit ≤ 5, 60 samples): VIOLATION" in status["next"]
+    assert "may start it again in 14 min: manage.py rollout start derived-data --reason WHY" in status["next"]
     run("freeze", "--reason", "the finals")
     assert f"it tripped: {HARD_LIMIT}" in document(capsys, "status")["next"], "not the freeze since"
     with pytest.raises(CommandError, match="give the reason why it may run again with --reason"):

@@ -173,7 +173,7 @@ def status_text(status: Status) -> str:
     for judgment in status.judgments:
         value, control = (format_value(judgment.guard, each) for each in (judgment.value, judgment.control))
         figures = value, control, format_limit(judgment), judgment.samples, judgment.verdict.value
-        lines.append(GUARD_LINE.format(judgment.name, *figures))
+        lines.append(GUARD_LINE.format(judgment.name, *figures) + (f": {judgment.note}" if judgment.note else ""))
     states = f"{feeds.healthy} healthy, {feeds.failing} failing, {feeds.inactive} inactive"
     if feeds.broken:
         states += f"; not measurable: {', '.join(feeds.broken)}"
