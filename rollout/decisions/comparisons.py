@@ -308,7 +308,9 @@ def compare_means(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
         verdict = Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.PASS
-    if not math.isinf(high):
+    if verdict is Verdict.VIOLATION:
+        note = f"at least {low:.3g} {rule.worse.value} than control"
+    elif not math.isinf(high):
         note = f"at most {high:.3g} {rule.worse.value} than control"
     else:
         note = "" if verdict is Verdict.PASS else "equal values do not show how much they vary"

@@ -13,7 +13,7 @@ arXiv 2203.03532; `rollout.decisions.statistics` has the formulas.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rollout.choices import Guard, Stage, Verdict
+from rollout.choices import Comparison, Guard, Stage, Verdict
 from rollout.decisions import comparisons
 from rollout.decisions.comparisons import Look
 from rollout.decisions.guards import Judgment, Rule, Setting, guards_of
@@ -85,7 +85,7 @@ def _judge(rule: Rule, look: Look | None) -> Judgment:
         return replace(blank, verdict=Verdict.ERROR, note=problem)
     if note := _why_waived(rule, look):
         return replace(judgment, verdict=Verdict.INCONCLUSIVE, is_waived=True, note=note)
-    return judgment
+    return replace(judgment, note=judgment.note or _why_inconclusive(judgment))
 
 
 def _compare(rule: Rule, blank: Judgment, look: Look) -> Judgment:
@@ -119,6 +119,14 @@ def _why_unmeasurable(rule: Rule, look: Look) -> str:
         tried = counts.compared + counts.uncompared
         if tried >= rule.min_samples and counts.uncompared > max(rule.at_most, DROPPED_SHARE) * tried:
             return f"{counts.uncompared:,} of {tried:,} comparisons failed"
+    return ""
+
+
+def _why_inconclusive(judgment: Judgment) -> str:
+    """Return that control's sample is what is too small; empty if it is not, or if the candidate's is, too."""
+    waits_for_control = judgment.comparison is Comparison.CONTROL and judgment.verdict is Verdict.INCONCLUSIVE
+    if waits_for_control and judgment.control_samples < judgment.needed <= judgment.samples:
+        return f"control has {judgment.control_samples:,} of {judgment.needed:,} samples"
     return ""
 
 

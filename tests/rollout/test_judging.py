@@ -1,5 +1,6 @@
 """The verdicts of the guards, on the counts of a stage visit."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -217,6 +218,12 @@ def own(n: int, total: float, squares: float) -> Counts:
     return counts(n, own={"basket": Moments(n, total, squares)})
 
 
+def test_a_guard_that_waits_for_samples_of_control_has_a_note_on_it() -> None:
+    few = judged([Arms(counts(100), counts(3))])
+    assert (few["latency"].verdict, few["latency"].note) == (PENDING, "control has 3 of 50 samples")
+    assert judged([Arms(counts(10), counts(3))])["latency"].note == "", "the candidate has too few, too"
+
+
 def test_shares_and_means_of_own_metrics_are_compared_with_control() -> None:
     refunds = Rule(Guard.OWN_SHARE, metric="is_refund")
     few, many = (counts(500, own={"is_refund": Moments(500, bad, bad)}) for bad in (10, 40))
@@ -228,5 +235,6 @@ def test_shares_and_means_of_own_metrics_are_compared_with_control() -> None:
     assert judged([Arms(high, low)] * 10, rules=[baskets])["basket"].verdict is PASSED
     fallen = judged([Arms(low, high)] * 10, rules=[baskets])["basket"]
     assert (fallen.verdict, fallen.value, fallen.control) == (VIOLATED, 10, 12)
+    assert re.fullmatch(r"at least [\d.]+ lower than control", fallen.note)
     tolerant = replace(baskets, tolerance=1.5)
     assert judged([Arms(low, high)] * 10, rules=[tolerant])["basket"].verdict is PASSED
