@@ -40,7 +40,13 @@ class force(ContextDecorator):  # noqa: N801 - it is called like a function
         forced.pop(self._name)
 
     def __call__(self, function: F) -> F:
-        """Return the function with the arm forced while it runs."""
+        """Return the function with the arm forced while it runs.
+
+        Raises TypeError for a class: a runner would find no test in what is returned.
+        """
+        if isinstance(function, type):
+            remedy = "decorate its methods, or call self.enterContext(force(...)) in its setUp"
+            raise TypeError(f"cannot decorate the class {function.__name__}: {remedy}")
         if not iscoroutinefunction(function):
             return super().__call__(function)
 

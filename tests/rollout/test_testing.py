@@ -88,6 +88,14 @@ def test_the_fixture_ends_with_its_test() -> None:
     assert run() == "control"
 
 
+def test_a_class_is_refused_because_its_tests_would_not_be_found() -> None:
+    with pytest.raises(TypeError, match=r"cannot decorate the class TestPrices.*self\.enterContext"):
+
+        @force(NAME, Arm.CANDIDATE)
+        class TestPrices:
+            pass
+
+
 def test_force_refuses_what_is_no_arm() -> None:
     with pytest.raises(TypeError, match=r"Arm\.CANDIDATE"):
         force(NAME, "candidate")  # type: ignore[arg-type]
