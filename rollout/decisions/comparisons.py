@@ -199,8 +199,8 @@ def _slowdown(look: Look) -> bands.Slowdown | None:
     """Return where the candidate is slower than control, within one percent step.
 
     Latencies may change with time while the share grows, so the arms are not compared over several steps. The step that
-    was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1. The band needs a sample that only
-    grows, so it is that of the whole visit, also where the stage has a window.
+    was entered k-th has the part 1 / (k (k + 1)) of the level; these parts add up to 1. The band needs a sample that
+    only grows, so it is that of the whole visit, also where the stage has a window.
     """
     steps = [each for each in look.counted.steps.values() if each.candidate.timed]
     for number, arms in enumerate(steps, 1):
