@@ -60,7 +60,9 @@ def hard_limit(at_most: int, first_requests: int | None, control_requests: int, 
     """Return how many errors the count allows in the first requests of a stage visit.
 
     That is the policy's limit, or more if control itself has so many errors that they explain a higher count. Then it
-    is the smallest count that a candidate as good as control exceeds with a probability of at most ALPHA / 2.
+    is the smallest count that a candidate as good as control exceeds with a probability of at most ALPHA / 2. Control's
+    sample shows its rate only roughly, so the count has a beta-binomial distribution, with the prior of Jeffreys 1946,
+    Proc. R. Soc. A 186:453-461.
 
     at_most: the limit of the policy.
     first_requests: for how many requests the count judges; None: always, and then the policy's limit holds.
@@ -68,12 +70,14 @@ def hard_limit(at_most: int, first_requests: int | None, control_requests: int, 
     """
     if first_requests is None or not control_errors:
         return at_most
-    rate = min(1 - 1e-12, control_errors / control_requests)
-    log_odds = math.log(rate) - math.log1p(-rate)
-    log_chance, tail = first_requests * math.log1p(-rate), 1.0  # of no error; of at least `count` errors
-    for count in range(first_requests + 1):
+    bad, good = control_errors + 0.5, control_requests - control_errors + 0.5
+    log_chance = math.lgamma(good + first_requests) - math.lgamma(good)  # of no error
+    log_chance += math.lgamma(bad + good) - math.lgamma(bad + good + first_requests)
+    tail = 1.0  # the probability of at least `count` errors
+    for count in range(first_requests):
         tail -= math.exp(log_chance)
         if count >= at_most and tail <= ALPHA / 2:
             return count
-        log_chance += math.log((first_requests - count) / (count + 1)) + log_odds if count < first_requests else 0.0
-    return first_requests
+        log_chance += math.log((first_requests - count) / (count + 1))
+        log_chance += math.log((bad + count) / (good + first_requests - count - 1))
+    return max(at_most, first_requests)

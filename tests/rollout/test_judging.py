@@ -4,10 +4,11 @@ import re
 from dataclasses import replace
 
 import pytest
+from scipy.stats import binom
 
 from rollout.choices import Comparison, Direction, Guard, Stage, Verdict
 from rollout.decisions.counts import Arms, Counts, Moments
-from rollout.decisions.guards import Rule, Setting, worst
+from rollout.decisions.guards import ALPHA, Rule, Setting, worst
 from rollout.decisions.judging import Feeds, Measurements, judge
 from rollout.decisions.latency import bucket_number
 from rollout.decisions.record import VisitRecord
@@ -71,6 +72,16 @@ def test_the_hard_limit_rises_with_the_errors_of_control() -> None:
     raised = judged([Arms(counts(100, 8))], replace(SHADOW, hard_limit=12))["errors"]
     assert (raised.verdict, raised.limit) == (PASSED, 12)
     assert "control's own errors" in raised.note
+
+
+@pytest.mark.parametrize("control_requests", [600, 900, 9_000])
+@pytest.mark.parametrize("rate", [0.001, 0.005, 0.01, 0.02, 0.05])
+def test_the_hard_limit_allows_for_the_chance_in_controls_sample(control_requests: int, rate: float) -> None:
+    """The probability that a candidate as good as control exceeds it is summed over all samples of control."""
+    samples = range(int(binom.isf(1e-9, control_requests, rate)) + 1)
+    limits = [hard_limit(5, 200, control_requests, errors) for errors in samples]
+    exceeds = binom.pmf(samples, control_requests, rate) @ binom.sf(limits, 200, rate)
+    assert exceeds <= ALPHA / 2
 
 
 @pytest.mark.parametrize("arms", [Arms(), Arms(counts(24), counts(24))])
