@@ -270,7 +270,7 @@ def compare_assignment(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
         control=float(control) if keys else None,
         samples=keys,
         control_samples=control,
-        step_samples=present.candidate.keys + present.control.keys,
+        step_samples=present.candidate.keys + present.control.keys if 0 < look.setting.percent < 100 else keys,
         verdict=verdict,
         comparison=Comparison.SHARES,
     )

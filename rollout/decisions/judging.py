@@ -20,6 +20,7 @@ from rollout.decisions.guards import Judgment, Rule, Setting, guards_of
 from rollout.decisions.record import VisitRecord
 
 DROPPED_SHARE = 0.01  # of an arm's observations; with more of them dropped, nothing is measured
+MOST = 0.5  # of an arm's calls: a candidate that fails on so many is taken back, however few keys it serves
 UNTESTED = {Guard.TRAFFIC, Guard.ERRORS, Guard.ASSIGNMENT, Guard.FEED_HEALTH}  # they share no level
 
 
@@ -102,9 +103,31 @@ def _compare(rule: Rule, blank: Judgment, look: Look) -> Judgment:
             return comparisons.compare_means(rule, blank, look)
         case Guard.OWN_SHARE:
             return comparisons.compare_with_control(rule, blank, look)
-        case Guard.ERROR_RATE if look.is_control_counted:
-            return comparisons.compare_with_control(rule, blank, look)
+        case Guard.ERROR_RATE:
+            is_beside = look.is_control_counted
+            compare = comparisons.compare_with_control if is_beside else comparisons.compare_with_limit
+            return _with_repeated_failures(rule, compare(rule, blank, look), look)
     return comparisons.compare_with_limit(rule, blank, look)
+
+
+def _with_repeated_failures(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
+    """Return the judgment on the rate of errors, with the failures of keys that fail again and again.
+
+    Such a key is one failure within the hour, because its calls are not independent of each other. If most calls fail,
+    that is a violation all the same; if many do, the rollout stays in its stage.
+    """
+    candidate, control = look.arms.candidate, look.arms.control
+    if candidate.requests < rule.min_samples:
+        return judgment
+    share = candidate.errors / candidate.requests
+    of_control = control.errors / control.requests if control.requests else 0.0
+    note = f"{candidate.errors:,} of {candidate.requests:,} calls failed"
+    if share >= MOST and of_control <= share / 2:
+        return replace(judgment, verdict=Verdict.VIOLATION, note=note)
+    is_many = share > max(rule.at_most, 2 * rule.tolerance * of_control)
+    if judgment.verdict is Verdict.PASS and is_many:
+        return replace(judgment, verdict=Verdict.INCONCLUSIVE, note=f"{note}, of few keys")
+    return judgment
 
 
 def _why_unmeasurable(rule: Rule, look: Look) -> str:

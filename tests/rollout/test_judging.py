@@ -169,6 +169,20 @@ def test_a_bad_hour_of_both_arms_is_not_the_candidates() -> None:
     assert verdict(Guard.ERROR_RATE, [quiet] * 30 + [bad] * 30) is PASSED
 
 
+def test_a_key_that_fails_again_and_again_holds_the_rollout_and_most_calls_take_it_back() -> None:
+    """Its failures are one within the hour, so they are no evidence of their own."""
+
+    def verdict_of(errors: int, control_errors: int = 0, setting: Setting = SHADOW) -> Verdict:
+        control = Counts() if setting is FULL else counts(500, control_errors, failing=0)
+        return verdict(Guard.ERROR_RATE, [Arms(counts(500, errors, failing=1), control)] * 3, setting)
+
+    for setting in (SHADOW, FULL):
+        assert verdict_of(2, setting=setting) is PASSED
+        assert verdict_of(20, setting=setting) is PENDING
+        assert verdict_of(300, setting=setting) is VIOLATED
+    assert verdict_of(300, control_errors=280) is PASSED
+
+
 def test_tolerance_allows_more_than_control() -> None:
     twice = [Arms(counts(500, 20), counts(500, 10))] * 60
     assert verdict(Guard.ERROR_RATE, twice) is VIOLATED

@@ -164,7 +164,7 @@ def test_a_call_of_control_beside_which_no_candidate_can_run_is_alone(world: Wor
     run()
     world.at(Stage.SHADOW_MODE)
     run()
-    assert until(lambda: len(recorder.observations) == 9 and not world.pool.running)
+    assert until(lambda: len(recorder.observations) == 10 and not world.pool.running)
     controls = [each.is_alone for each in recorder.observations if each.arm is Arm.CONTROL]
     assert controls == [True, True, False, True, False, False, False, True]
     assert not any(each.is_alone for each in recorder.observations if each.arm is Arm.CANDIDATE)

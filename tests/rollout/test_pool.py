@@ -113,7 +113,7 @@ def test_a_probe_that_returns_no_bool_is_dropped(world: World) -> None:
     world.at(Stage.DARK_MODE)
     world.run(IN, fails, probe=lambda: "yes")
     world.run(IN, fails, probe=lambda: None)
-    assert world.settles_at(control=2, dropped=1)
+    assert world.settles_at(control=2, candidate=1, dropped=1)
 
 
 def test_a_candidate_that_hangs_ends_the_comparison_of_its_own_rollout_alone(world: World) -> None:
