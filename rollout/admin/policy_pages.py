@@ -20,7 +20,7 @@ from core.console.confirm import verb_page
 from core.console.fields import TextField
 from core.console.locks import ListUnlessLocked, page_unless_locked
 from rollout.admin.policy_forms import GuardPolicyForm, OwnGuardForm, StagePolicyForm, idle_fields
-from rollout.choices import Direction, Stage
+from rollout.choices import Direction, Guard, Stage
 from rollout.decisions.guards import OWN_GUARDS, guards_of
 from rollout.models import GuardPolicy, StagePolicy
 from rollout.operations import own_guards, policies
@@ -75,10 +75,16 @@ class StagePolicyInline(WithVersion, PolicyInline):
 class GuardPolicyInline(PolicyInline):
     model = GuardPolicy
     form = GuardPolicyForm
-    fields = ["guard", "own_metric", *policies.EDITABLE_FIELDS[GuardPolicy]]
-    readonly_fields = ["guard", "own_metric"]
+    fields = ["judged", "own_metric", *policies.EDITABLE_FIELDS[GuardPolicy]]
+    readonly_fields = ["judged", "own_metric"]
     template_before = "console/guard_fields.html"
     verbose_name_plural = "Guards"
+
+    @admin.display(description="Guard")
+    def judged(self, guard: GuardPolicy) -> str:
+        """Return the guard's name. The limit of the hit rate is a share of misses, unlike its value on other pages."""
+        is_inverted = guard.guard == Guard.HIT_RATE
+        return f"{guard.get_guard_display()}: at most so many misses" if is_inverted else guard.get_guard_display()
 
     @admin.display(description="Own metric", empty_value="–")
     def own_metric(self, guard: GuardPolicy) -> str:

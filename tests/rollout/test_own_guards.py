@@ -43,6 +43,12 @@ def own(stage: str = "PARTIAL_ACTIVE") -> list[GuardPolicy]:
 
 
 @pytest.mark.django_db
+def test_the_page_of_a_stage_shows_that_the_limit_of_the_hit_rate_is_a_share_of_misses(browse: Browse) -> None:
+    shown = browse("Admin").get(address(stage_policy("PARTIAL_ACTIVE"))).content.decode()
+    assert "Hit rate: at most so many misses" in shown
+
+
+@pytest.mark.django_db
 def test_a_guard_on_an_own_metric_is_added_and_deleted_on_the_stages_page(browse: Browse) -> None:
     admin, policy = browse("Admin"), stage_policy("PARTIAL_ACTIVE")
     assert f'href="{address(policy, "guards/add")}"' in admin.get(address(policy)).content.decode()
