@@ -1,5 +1,6 @@
 """The values of guards as an operator reads them. Pure."""
 
+from core.text import number
 from rollout.choices import Comparison, Direction, Guard
 from rollout.decisions.guards import Judgment
 
@@ -12,12 +13,12 @@ def format_value(guard: Guard, value: float | None) -> str:
     """Return a guard's value with its unit, for an operator; a dash if nothing was measured."""
     if value is None:
         return "–"
-    if guard in (Guard.ERRORS, Guard.TRAFFIC):
+    if guard in (Guard.ERRORS, Guard.TRAFFIC, Guard.ASSIGNMENT):
         return f"{value:,.0f}"
     if guard in TIMES:
         return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"
     if guard in PLAIN:
-        return f"{value:.4g}"
+        return number(value)
     return f"{100 * value:.3g} %"
 
 

@@ -237,6 +237,12 @@ def test_a_share_that_should_be_high_has_its_limit_and_bound_as_shares() -> None
     assert (has_price.name, has_price.limit, has_price.bound) == ("has_price", "≥ 85 %", "at least 80 %")
 
 
+def test_large_numbers_are_whole_numbers() -> None:
+    keys = row(guard=Guard.ASSIGNMENT, value=12_345.0, control=151.8, comparison=Comparison.SHARES)
+    basket = row(guard=Guard.OWN_MEAN, metric="basket_value", value=12_345.6)
+    assert (keys.candidate, keys.control, basket.candidate) == ("12,345", "152", "12,346")
+
+
 def test_what_is_not_known_is_empty() -> None:
     made = row(value=None)
     assert (made.candidate, made.control, made.bound) == ("–", "", "")
