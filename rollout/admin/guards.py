@@ -63,7 +63,7 @@ def _guard_row(judgment: Judgment) -> GuardRow:
         bound=format_bound(judgment),
         samples=f"{judgment.samples:,} of {judgment.needed:,}" if is_small else f"{judgment.samples:,}",
         verdict=badge(Verdict(judgment.verdict)),
-        leads=judgment.leads.label,
+        leads="" if judgment.guard is Guard.TRAFFIC else judgment.leads.label,  # it is never violated
         note=judgment.note,
     )
 
