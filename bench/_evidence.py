@@ -4,7 +4,6 @@ tests/rollout/test_simulations.py asserts that they return the same as the funct
 A count has the shape (runs,) or (runs, slots). A state has one more axis, with an element for each of MULTIPLES.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -74,18 +73,19 @@ def first_slots(values: NDArray[Any], alarm: float) -> NDArray[np.int64]:
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, 0)
 
 
-def is_slower(candidate: NDArray[np.int64], control: NDArray[np.int64], alpha: float) -> NDArray[np.bool_]:
+def is_slower(candidate: NDArray[np.int64], control: NDArray[np.int64], alpha: ArrayLike) -> NDArray[np.bool_]:
     """Return for each look whether the candidate is shown to be slower than control.
 
     candidate, control: counts since the test began, whose last axis is the bucket; each look has calls of both arms.
     """
+    alpha = np.asarray(alpha)
     totals, control_totals = candidate.sum(axis=-1), control.sum(axis=-1)
     shares = candidate.cumsum(axis=-1) / totals[..., None]
     gaps = control.cumsum(axis=-1) / control_totals[..., None] - shares
     return np.asarray(gaps.max(axis=-1) > band(totals, alpha / 2) + band(control_totals, alpha / 2))
 
 
-def band(total: ArrayLike, alpha: float) -> Array:
-    """Return the distance of a measured distribution from the true one, for each total."""
+def band(total: ArrayLike, alpha: ArrayLike) -> Array:
+    """Return the distance of a measured distribution from the true one, for each total and level."""
     n = np.asarray(total, float)
-    return np.asarray(0.85 * np.sqrt((np.log1p(np.log(n)) + 0.8 * math.log(1612 / alpha)) / n))
+    return np.asarray(0.85 * np.sqrt((np.log1p(np.log(n)) + 0.8 * np.log(1612 / np.asarray(alpha))) / n))

@@ -1,4 +1,4 @@
-"""Other rules that compare the errors of the arms, asked at the same looks as Slipway. Each returns the first alarm.
+"""Other rules for taking a candidate back, asked at the same looks as Slipway. Each returns the first alarm.
 
 The number of the look counts from 1; 0 means that there is none.
 """
@@ -8,15 +8,31 @@ from statistics import NormalDist
 
 import numpy as np
 
-from bench._evidence import first_slots
+from bench._evidence import control_ratios, first_slots, log_mean
 from bench._stage import Array, Counts, Looks
 
+SMALLEST_SAMPLE = 50
 TUNED_FOR = 5000  # requests of both arms; the default of GrowthBook
 
 
 def count_alone(looks: Looks, at_most: int = 5) -> Counts:
     """Return the first look with more errors of the candidate than `at_most` since the visit began."""
     return first_slots(looks.errors.cumsum(axis=1), at_most + 1)
+
+
+def point_estimates(looks: Looks) -> Counts:
+    """Return the first look at which a measured share is over the limit of p95_ms, hit_rate or mismatch_rate."""
+    totals = looks.total.cumsum(axis=1)
+    over = [(looks.slower_than(1000), 0.05), (looks.misses, 0.3), (looks.mismatches, 0.01)]
+    is_over = np.any([bad.cumsum(axis=1) > share * totals for bad, share in over], axis=0)
+    return first_slots(is_over & (totals >= SMALLEST_SAMPLE), 1)
+
+
+def frozen_control(looks: Looks, alpha: float) -> Counts:
+    """Return the first look at which the evidence exceeds 1 / alpha, against control's errors in the stage before."""
+    before = looks.before_errors[:, None], looks.before_total[:, None]
+    (bad, total), _ = _arms(looks)
+    return first_slots(log_mean(control_ratios(bad, total, *before, 1.0)), -math.log(alpha))
 
 
 def sequential(looks: Looks, alpha: float) -> Counts:

@@ -85,6 +85,11 @@ class Scenario:
         """Whether control runs beside the candidate."""
         return self.stage is not Stage.FULL_ACTIVE or self.hold_back > 0
 
+    @property
+    def requests_before(self) -> float:
+        """The mean number of control's requests in the stage before."""
+        return self.requests * MINUTES_BEFORE[self.stage] * 60 * CONTROL_BEFORE[self.stage]
+
     def percents(self) -> Counts:
         """Return the percent step of each look."""
         if self.stage is Stage.PARTIAL_ACTIVE:
@@ -97,8 +102,9 @@ class Looks:
     """The counts from look to look, of shape (runs, looks), and for latencies (runs, looks, buckets).
 
     first_errors: the candidate's errors in its first 200 requests.
-    hard_limit, slow: of each run, from the sample of the stage before: the limit of errors, and the position of the
-        bucket of control's 95th percentile.
+    before_total, before_errors: control's requests and errors in the stage before, of each run.
+    hard_limit, slow: of each run, from that sample: the limit of errors, and the position of the bucket of control's
+        95th percentile.
     """
 
     scenario: Scenario
@@ -111,6 +117,8 @@ class Looks:
     control_total: Counts
     control_errors: Counts
     control_latencies: Counts
+    before_total: Counts
+    before_errors: Counts
     hard_limit: Counts
     slow: Counts
 
@@ -131,7 +139,9 @@ def simulate(scenario: Scenario, runs: int, chance: np.random.Generator) -> Look
         control_total = requests - total
     shares, shares_before = _error_shares(scenario, runs, chance)
     errors = chance.binomial(total, np.minimum(1.0, scenario.times * shares))
-    limits, slow = _sample_before(scenario, shares_before, chance)
+    before = chance.poisson(scenario.requests_before, runs)
+    before_errors = chance.binomial(before, shares_before)
+    counted = chance.multinomial(before, scenario.latencies.shares(is_candidate=False)).cumsum(axis=1)
     latencies = scenario.latencies
     return Looks(
         scenario,
@@ -144,8 +154,10 @@ def simulate(scenario: Scenario, runs: int, chance: np.random.Generator) -> Look
         control_total,
         chance.binomial(control_total, shares),
         chance.multinomial(control_total, latencies.shares(is_candidate=False)),
-        limits,
-        slow,
+        before,
+        before_errors,
+        _hard_limits(before, before_errors),
+        (counted >= np.ceil(0.95 * before)[:, None]).argmax(axis=1),
     )
 
 
@@ -172,15 +184,10 @@ def _error_shares(scenario: Scenario, runs: int, chance: np.random.Generator) ->
     return share(times), share(before).mean(axis=1)
 
 
-def _sample_before(scenario: Scenario, shares: Array, chance: np.random.Generator) -> tuple[Counts, Counts]:
-    """Return the limits of errors and the positions of the slow buckets, of control's sample in the stage before."""
-    expected = scenario.requests * MINUTES_BEFORE[scenario.stage] * 60 * CONTROL_BEFORE[scenario.stage]
-    totals = chance.poisson(expected, len(shares))
-    errors = chance.binomial(totals, shares)
+def _hard_limits(totals: Counts, errors: Counts) -> Counts:
+    """Return the limits of errors that follow from control's samples of the stage before."""
     samples = zip(totals.tolist(), errors.tolist(), strict=True)
-    limits = [hard_limit(ERRORS_AT_MOST, FIRST_REQUESTS, *sample) for sample in samples]
-    counted = chance.multinomial(totals, scenario.latencies.shares(is_candidate=False)).cumsum(axis=1)
-    return np.array(limits), (counted >= np.ceil(0.95 * totals)[:, None]).argmax(axis=1)
+    return np.array([hard_limit(ERRORS_AT_MOST, FIRST_REQUESTS, *sample) for sample in samples])
 
 
 def _first_errors(total: Counts, errors: Counts, chance: np.random.Generator) -> Counts:

@@ -29,7 +29,7 @@ from rollout.decisions.guards import ALPHA, Rule, guards_of
 from rollout.decisions.judging import UNTESTED
 
 RUNS, CHUNK = 10_000, 1_000
-CHECKED_RUNS, CHECKED_HOURS = 60, 5  # visits per stage; of FULL_ACTIVE hours
+CHECKED_RUNS, CHECKED_HOURS = 150, 10  # visits per stage; of FULL_ACTIVE hours
 FOUND_RUNS, WEEKS = 1_000, 2_000
 REQUESTS = (1, 10, 50, 200)  # per second
 ERRORS = (0.0, 0.001, 0.005, 0.02)
@@ -37,6 +37,8 @@ STAGES = (Stage.SHADOW_MODE, Stage.PARTIAL_ACTIVE)
 SLIPWAY = "Slipway"
 PEERS: dict[str, Callable[..., Counts]] = {
     "over 5 errors": _peer_tests.count_alone,
+    "point estimates": _peer_tests.point_estimates,
+    "frozen control": partial(_peer_tests.frozen_control, alpha=ALPHA),
     "GrowthBook 0.05": partial(_peer_tests.sequential, alpha=0.05),
     "GrowthBook 0.001": partial(_peer_tests.sequential, alpha=0.001),
     "chi-square 0.05": partial(_peer_tests.chi_square, alpha=0.05),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -11,9 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import _evidence as simulated
+from bench._judged import first_violations, judge_run
 from bench._peer_tests import sequential_low
+from bench._stage import FAR_FROM_LIMIT, Scenario, simulate
 from bench._week import Detector
+from rollout.choices import Stage
 from rollout.decisions.statistics import bands, detection, evidence
+from tests.rollout.visits import RULES
 
 ALPHA = 0.05
 TOLERANCE = 1.2
@@ -164,3 +168,15 @@ def test_the_test_of_growthbook_is_the_published_one(
     bad, total, control_bad, control_total = (np.array([count], float) for count in counts)
     assert sequential_low(bad, total, control_bad, control_total, 0.05).tolist() == pytest.approx([low])
     assert sequential_low(bad, total, control_bad, control_total, 0.001).tolist() == pytest.approx([strict_low])
+
+
+@pytest.mark.parametrize(("stage", "hold_back"), [("SHADOW_MODE", 0), ("PARTIAL_ACTIVE", 0), ("FULL_ACTIVE", 5)])
+def test_the_first_violations_of_a_visit_are_those_of_the_whole_judge(stage: str, hold_back: int) -> None:
+    slower = replace(FAR_FROM_LIMIT, times=2.0)
+    scenario = Scenario(Stage(stage), 10, 0.02, times=3.0, latencies=slower, hold_back=hold_back)
+    looks, rules = simulate(scenario, 2, np.random.default_rng(3)), list(RULES.values())
+    first = first_violations(looks, rules)
+    assert sum(alarms.any() for alarms in first.values()) >= 2
+    for run in range(2):
+        judged = judge_run(looks, run, rules)
+        assert {name: alarms[run] for name, alarms in first.items()} == {name: judged[name] for name in first}
