@@ -19,7 +19,7 @@ from rollout.decisions.judging import UNTESTED, Measurements, judge
 from rollout.decisions.record import VisitRecord, with_counts, with_slot
 from rollout.decisions.statistics import detection
 
-WINDOW_MINUTES, LOOKS_PER_MINUTE = 10, 12
+WINDOW_MINUTES = 10
 First = dict[str, Counts]
 
 
@@ -98,20 +98,12 @@ class _Tests:
         arms = looks.latencies, looks.control_latencies
         slow, control_slow = (np.where(is_slow, each, 0).sum(axis=2) for each in arms)
         shown = self.against_control((slow, looks.total), (control_slow, looks.control_total), tests=2)
+        percents = looks.scenario.percents()
         with np.errstate(divide="ignore", invalid="ignore"):  # an arm without a call is never slower
-            if self._is_endless:
-                return shown | formulas.is_slower(self._windows(arms[0]), self._windows(arms[1]), self._alpha / 2)
-            percents = looks.scenario.percents()
             for number, percent in enumerate(dict.fromkeys(percents.tolist()), 1):
                 candidate, control = (np.where((percents == percent)[:, None], each, 0).cumsum(axis=1) for each in arms)
                 shown = shown | formulas.is_slower(candidate, control, self._alpha / 2 / (number * (number + 1)))
         return shown
-
-    def _windows(self, counts: Counts) -> Counts:
-        """Return the sums of the window of a stage without an end, at each look."""
-        sums = counts.cumsum(axis=1)
-        begin = LOOKS_PER_MINUTE * (np.arange(counts.shape[1]) // LOOKS_PER_MINUTE - WINDOW_MINUTES)
-        return sums - np.where(begin[:, None] > 0, sums[:, np.maximum(begin, 1) - 1], 0)
 
 
 def _slots(counts: Counts) -> Counts:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench._ground import database, season, site
 from bench._peer_flags import NAME, PEERS, SHARE
 
-KEYS, ROUNDS, CALLS = 1000, 15, 1_000_000
+KEYS, ROUNDS, CALLS, ALONE = 1000, 15, 1_000_000, 400  # ALONE: calls after which nothing is added up yet
 SECONDS, LIMIT_MS, STEP = 6.0, 1000.0, 1.25
 FIRST_RATE = {"DISABLED": 20.0, "FULL_ACTIVE": 100.0}
 
@@ -29,7 +29,6 @@ def decide() -> None:
     settings.INSTALLED_APPS += ["waffle"]
     logging.disable(logging.CRITICAL)
     with database():
-        from rollout.decisions.stages import Arm
         from rollout.gate import Gate, heartbeat
         from rollout.gate.runtime import GateRuntime
         from rollout.models import Rollout
@@ -46,10 +45,7 @@ def decide() -> None:
         def run(key: str) -> None:
             flag.run(key, control=nothing, candidate=nothing)
 
-        def observe(key: str) -> None:
-            flag.observe(Arm.CANDIDATE, 1.0, is_hit=True)
-
-        calls: dict[str, Callable[[str], Any]] = {"decide": flag.decide, "run": run, "observe": observe}
+        calls: dict[str, Callable[[str], Any]] = {"decide": flag.decide, "run": run}
         calls |= {name: make() for name, make in PEERS.items()}
         durations_us: dict[str, list[float]] = {name: [] for name in calls}
         keys = [f"user-{number}" for number in range(KEYS)]
@@ -81,11 +77,18 @@ def observe() -> None:
         keys = [f"user-{number}" for number in range(KEYS)]
         for name, has_key in (("without a targeting key", False), ("with one of 1,000 targeting keys", True)):
             visit, attempt = uuid.uuid4(), uuid.uuid4()
+            alone_us = []
             Rollout.objects.update(
                 stage="PARTIAL_ACTIVE", run_state="running", percent=SHARE, visit=visit, attempt=attempt
             )
             heartbeat.beat()
             runtime.states.refresh()
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                for targeting_key in keys[:ALONE]:
+                    flag.observe(Arm.CONTROL, 1.0, key=targeting_key if has_key else None, is_hit=True)
+                alone_us.append((time.perf_counter() - start) / ALONE * 1e6)
+                runtime.flush()
             start = time.perf_counter()
             for number in range(CALLS):
                 if number % (CALLS // ROUNDS) == 0:
@@ -100,8 +103,11 @@ def observe() -> None:
             [read] = read_visits([VisitQuery(visit.hex, attempt.hex, -1)])
             counts = sum((arms.candidate for steps in read.slots.values() for arms in steps.values()), Counts())
             assert counts.requests == counts.hits == counts.timed == CALLS, counts
-            assert counts.keys == (KEYS if has_key else 0), counts
-            print(f"observe {name}: {seconds / CALLS * 1e6:.2f} us of {CALLS:,} calls, all of which are in Redis")
+            assert counts.keys == (KEYS - ALONE if has_key else 0), counts  # control had the others first
+            print(
+                f"observe {name}: a call {statistics.median(alone_us):.2f} us; with the adding up and the sending "
+                f"{seconds / CALLS * 1e6:.2f} us, mean of {CALLS:,} calls, all of which are in Redis"
+            )
 
 
 def bear() -> None:
