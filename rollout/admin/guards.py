@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import OperationalError, connection
+from django.db import connection
 from django.utils.safestring import SafeString
 
 from core.console.badges import badge
-from core.db.lock_wait import short_lock_waits
+from core.db.lock_wait import unless_locked
 from rollout import sql
 from rollout.admin.guard_chart import ChartPoint, GuardChart
 from rollout.choices import Guard, Verdict
@@ -83,10 +83,8 @@ def charts_if_readable(status: Status, plan: StagePlan | None) -> list[SafeStrin
     rollout = status.rollout
     ends_at = rollout.stage_entered_at + timedelta(seconds=status.seconds_in_stage)
     begins_at = max(rollout.stage_entered_at, ends_at - KEPT)
-    try:
-        with short_lock_waits():
-            readings = read_points(rollout, status.judgments, begins_at, ends_at)
-    except OperationalError:
+    readings = unless_locked(partial(read_points, rollout, status.judgments, begins_at, ends_at))
+    if readings is None:
         return []
     every = READING_AT_MOST_EVERY if plan is None else reading_interval(plan, rollout)
     part_seconds = (ends_at - begins_at).total_seconds() / POINTS_AT_MOST

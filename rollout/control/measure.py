@@ -188,16 +188,15 @@ def setting_of(rollout: Rollout, policy: StagePolicy) -> Setting:
     stage = Stage(rollout.stage)
     percent = serving_at(stage, rollout.percent, policy.hold_back_percent).percent
     count = next((each for each in policy.rules() if each.guard is Guard.ERRORS), None)
+    first_requests = first_requests_of(policy)
     limit = 0
     if count is not None:
-        limit = hard_limit(
-            int(count.at_most), first_requests_of(policy), rollout.control_requests, rollout.control_errors
-        )
+        limit = hard_limit(int(count.at_most), first_requests, rollout.control_requests, rollout.control_errors)
     return Setting(
         stage=stage,
         percent=percent,
         is_compared=percent < 100,
-        first_requests=first_requests_of(policy),
+        first_requests=first_requests,
         hard_limit=limit,
         slow_bucket=rollout.control_slow_bucket,
     )

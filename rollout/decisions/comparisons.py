@@ -131,10 +131,9 @@ def compare_with_limit(rule: Rule, judgment: Judgment, look: Look) -> Judgment:
 
 
 def _exceeds_limit(rule: Rule, look: Look) -> bool:
-    if not look.setting.is_endless:
-        bad, total = rule.bad_and_total(look.total.candidate)
-        return evidence.limit_evidence(bad, total, rule.limit_share) >= look.threshold
     bad, total = rule.bad_and_total(look.total.candidate)
+    if not look.setting.is_endless:
+        return evidence.limit_evidence(bad, total, rule.limit_share) >= look.threshold
     bad_before, total_before = rule.bad_and_total(look.closed_total.candidate)
     closed_state = look.closed.tests.get(state_name(rule, is_against_control=False))
     state = against_limit(closed_state, bad - bad_before, total - total_before, rule)
